@@ -1,0 +1,66 @@
+"""One formula, two arithmetics: NumPy on the host, ``keras.ops`` inside the compiled step.
+
+Every profile and schedule is written once against the names below. Arithmetic is in float64 and
+rounded to float32 at the very end, so that graph, eager, XLA and NumPy give the same float32: their
+float64 results differ by at most a few units in the last place, 2**-29 of what float32 can see.
+Step counts stay integers until the last division, so that no step is lost past 2**24.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+__all__ = ["FLOAT", "INT", "is_tensor", "namespace", "reached"]
+
+# JAX computes in 64 bits only when its user asks for it; a cast that it refuses would warn.
+INT = "int32" if keras.backend.backend() == "jax" else "int64"
+FLOAT = "float32" if keras.backend.backend() == "jax" else "float64"
+
+
+class _Host:
+    """The part of ``keras.ops`` that schedules use, computed by NumPy."""
+
+    cos = staticmethod(np.cos)
+    exp = staticmethod(np.exp)
+    power = staticmethod(np.power)
+    sqrt = staticmethod(np.sqrt)
+    minimum = staticmethod(np.minimum)
+    maximum = staticmethod(np.maximum)
+    where = staticmethod(np.where)
+    floor_divide = staticmethod(np.floor_divide)
+    mod = staticmethod(np.mod)
+    take = staticmethod(np.take)
+
+    @staticmethod
+    def cast(x: Any, dtype: str) -> np.ndarray:
+        return np.asarray(x).astype(dtype)
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether `x` lives in a Keras backend (tensor, variable or symbolic) rather than in NumPy."""
+    return isinstance(x, keras.Variable | keras.KerasTensor) or keras.ops.is_tensor(x)
+
+
+def namespace(x: Any) -> Any:
+    """Return the functions that fit `x`: ``keras.ops`` for tensors, NumPy for everything else."""
+    return keras.ops if is_tensor(x) else _Host
+
+
+def reached(boundaries: np.ndarray, t: Any, xp: Any) -> Any:
+    """Count, for every step in `t`, the boundaries that are at or before it.
+
+    Args:
+        boundaries: Increasing int64 array of shape `(n,)`.
+        t: Integer steps of any shape.
+        xp: The namespace of `t`.
+
+    Returns:
+        Integers in `[0, n]` in the shape of `t`.
+    """
+    if xp is _Host:
+        return np.searchsorted(boundaries, t, side="right")
+    table = xp.cast(boundaries, INT)
+    return xp.sum(xp.cast(xp.expand_dims(t, -1) >= table, "int32"), axis=-1)

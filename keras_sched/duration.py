@@ -1,0 +1,182 @@
+"""Durations: lengths of training in the unit people think in, turned into whole update steps.
+
+This is the only room that knows epochs, samples, seconds and fractions; everything after it counts
+update steps. A `Duration` says how long, a `Run` holds the facts that are needed to count it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+from keras_sched import _validate
+
+__all__ = ["Duration", "Run", "Span"]
+
+_UNITS = {
+    "steps": ("st", "step", "steps"),
+    "epochs": ("ep", "epoch", "epochs"),
+    "fraction": ("dur", "fraction"),
+    "samples": ("sp", "sample", "samples"),
+    "seconds": ("s", "sec", "second", "seconds"),
+}
+_MULTIPLES = {
+    "%": ("fraction", 0.01),
+    "min": ("seconds", 60.0),
+    "h": ("seconds", 3600.0),
+    **{alias: (unit, 1.0) for unit, aliases in _UNITS.items() for alias in aliases},
+}
+_TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Z%]+)\s*\Z")
+_EXAMPLES = "'500st' (steps), '30ep' (epochs), '0.1dur' or '10%' (of the run), '1e6sp' (samples), '90s', '5min' or '2h'"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The facts of a training run that lengths are counted with.
+
+    Args:
+        steps: Update steps of the whole run; at least 1.
+        steps_per_epoch: Update steps of an epoch, or None where nobody knows.
+        batch_size: Samples that one update step sees, or None where nobody knows.
+        seconds_per_step: Measured seconds of one update step, or None. It is a fixed number: a
+            schedule in seconds is counted once, at the start, and does not jump as speed varies.
+
+    Raises:
+        ValueError: If a number is not positive, or a count is not whole.
+
+    Example:
+        >>> run = Run(steps=1000, steps_per_epoch=100)
+        >>> Duration.parse("0.5dur").steps(run), Duration.parse("3ep").steps(run)
+        (500, 300)
+    """
+
+    steps: int
+    steps_per_epoch: int | None = None
+    batch_size: int | None = None
+    seconds_per_step: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "steps_per_epoch", "batch_size"):
+            value = getattr(self, name)
+            if value is not None or name == "steps":
+                object.__setattr__(self, name, _validate.integer(name, value, low=1))
+        if self.seconds_per_step is not None:
+            seconds = _validate.real(
+                "seconds_per_step", self.seconds_per_step, low=0.0, open_low=True
+            )
+            object.__setattr__(self, "seconds_per_step", seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Duration:
+    """A length of training with its unit.
+
+    Args:
+        value: How many; at least 0. Whole where the unit is steps.
+        unit: "steps", "epochs", "fraction" (of the run), "samples" or "seconds".
+
+    Raises:
+        ValueError: If the value is negative or not finite, or the unit is unknown.
+
+    Example:
+        >>> Duration.parse("30ep")
+        Duration(value=30.0, unit='epochs')
+        >>> str(Duration(0.1, "fraction"))
+        '0.1dur'
+    """
+
+    value: float
+    unit: str
+
+    def __post_init__(self) -> None:
+        _validate.choice("unit", self.unit, _UNITS)
+        if self.unit == "steps":
+            object.__setattr__(self, "value", _validate.integer("steps", self.value))
+        else:
+            object.__setattr__(self, "value", _validate.real(self.unit, self.value, low=0.0))
+
+    @classmethod
+    def parse(cls, length: Span) -> Duration:
+        """Read a length: a `Duration`, a whole number of steps, or a text with a unit.
+
+        Args:
+            length: A text as '500st', '30ep', '0.1dur', '10%', '1e6sp', '90s', '5min' or '2h'; a
+                whole number counts steps. A number with a decimal point is refused: of what?
+
+        Raises:
+            TypeError: If it is neither text, whole number nor `Duration`.
+            ValueError: If the text has no number, no unit or an unknown unit.
+        """
+        if isinstance(length, Duration):
+            return length
+        if isinstance(length, str):
+            match = _TEXT.match(length)
+            if match is None or match[2] not in _MULTIPLES:
+                raise ValueError(
+                    f"A length must be a number with a unit. Received: length={length!r}. "
+                    f"Expected one like {_EXAMPLES}."
+                )
+            unit, multiple = _MULTIPLES[match[2]]
+            return cls(float(match[1]) * multiple, unit)
+        if isinstance(length, float) and not length.is_integer():
+            raise ValueError(
+                f"A length without a unit must be a whole number of steps. "
+                f"Received: length={length!r}. Expected one like {_EXAMPLES}."
+            )
+        return cls(_validate.integer("length", length), "steps")
+
+    @classmethod
+    def of(cls, **forms: Any) -> Duration | None:
+        """Return the one form that is given (`length=`, `steps=`, `epochs=` ...), or None.
+
+        Raises:
+            ValueError: If more than one form is given.
+        """
+        given = {name: value for name, value in forms.items() if value is not None}
+        if len(given) > 1:
+            shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+            raise ValueError(f"A length must be given in one form only. Received: {shown}")
+        for name, value in given.items():
+            return cls.parse(value) if name == "length" else cls(value, name)
+        return None
+
+    def steps(self, run: Run) -> int:
+        """Count the length in update steps of `run`, rounded to the nearest (a half rounds up).
+
+        Raises:
+            ValueError: If `run` lacks the fact that the unit needs.
+        """
+        if self.unit == "steps":
+            return int(self.value)
+        if self.unit == "fraction":
+            return math.floor(self.value * run.steps + 0.5)
+        missing = {
+            "epochs": ("steps_per_epoch", run.steps_per_epoch),
+            "samples": ("batch_size", run.batch_size),
+            "seconds": ("seconds_per_step", run.seconds_per_step),
+        }
+        name, fact = missing[self.unit]
+        if fact is None:
+            raise ValueError(
+                f"The length '{self}' needs `{name}`, which this run does not know. "
+                f"Received: run={run}. Give `{name}`, or the length in steps."
+            )
+        count = self.value * fact if self.unit == "epochs" else self.value / fact
+        return math.floor(count + 0.5)
+
+    def stretched(self, factor: float) -> Duration:
+        """Return the length for a run `factor` times as long; a fraction stays what it is."""
+        if self.unit == "fraction":
+            return self
+        if self.unit == "steps":
+            return Duration(math.floor(self.value * factor + 0.5), "steps")
+        return Duration(self.value * factor, self.unit)
+
+    def __str__(self) -> str:
+        return f"{self.value!r}{_UNITS[self.unit][0]}"
+
+
+Span = str | int | Duration
+"""What an argument that is a length takes: see `Duration.parse`."""

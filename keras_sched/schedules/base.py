@@ -1,0 +1,423 @@
+"""What every schedule is: a pure function of the update step, whose lengths may still be open.
+
+A `Schedule` is a ``keras.optimizers.schedules.LearningRateSchedule``, so every Keras optimizer takes
+one as its learning rate; the same object drives momentum, weight decay, betas or bit width through
+`keras_sched.hyperparameters`. It is a frozen dataclass: its fields are its configuration, equality,
+hash and representation come from them, and it holds no state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
+
+import keras
+import numpy as np
+
+from keras_sched._arrays import FLOAT, INT, is_tensor, namespace
+from keras_sched.duration import Duration, Run, Span
+
+if TYPE_CHECKING:
+    from keras_sched.schedules import combinators
+
+__all__ = ["Report", "Schedule", "Timed", "schedule"]
+
+PACKAGE = "keras_sched"
+_T = TypeVar("_T")
+
+
+@dataclass_transform(frozen_default=True, eq_default=True)
+def schedule(cls: type[_T]) -> type[_T]:
+    """Make a class a schedule: a frozen dataclass that Keras can save and load by name."""
+    decorated = dataclasses.dataclass(frozen=True)(cls)
+    return keras.saving.register_keras_serializable(package=PACKAGE)(decorated)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `Schedule.check` saw: how many steps it read, and the lowest and highest value."""
+
+    steps: int
+    low: float
+    high: float
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A value for every update step.
+
+    Subclasses are decorated with `schedule`, declare their configuration as dataclass fields and
+    give `_value`. Fields may hold numbers, texts, `Duration`s, other schedules, and tuples of them.
+
+    Attributes:
+        continuous: Whether the curve promises to have no jumps: then halving the time between steps
+            halves the largest change, which `check` verifies.
+    """
+
+    continuous: ClassVar[bool] = True
+
+    # --- the value ---------------------------------------------------------------------------
+
+    def __call__(self, step: Any) -> Any:
+        """Return the value at `step`.
+
+        Args:
+            step: Whole update steps, at least 0, of any shape: Python or NumPy, or a tensor.
+
+        Returns:
+            float32 in the shape of `step`: NumPy for Python and NumPy steps, else a tensor.
+
+        Raises:
+            TypeError: If a step on the host is not whole.
+            ValueError: If a step on the host is negative, or the schedule has an open length.
+        """
+        self._require_resolved()
+        xp = namespace(step)
+        if is_tensor(step):
+            t = xp.maximum(xp.cast(step, INT), 0)
+        else:
+            t = _host_steps(step)
+        return xp.cast(self._value(t, xp), "float32")
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        """Return the value in float64 at the whole steps `t` >= 0, with the functions of `xp`."""
+        raise NotImplementedError
+
+    # --- lengths -----------------------------------------------------------------------------
+
+    @property
+    def span(self) -> int | None:
+        """Steps after which the value no longer changes; None if it never settles."""
+        return None
+
+    @property
+    def fills_room(self) -> bool:
+        """Whether the schedule has no length of its own and takes the one it is given."""
+        return any(part.fills_room for part in self._parts())
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every length is known in steps, so that the schedule has values."""
+        return not self.fills_room and all(
+            item.unit == "steps" if isinstance(item, Duration) else item.is_resolved
+            for item in _leaves(self._fields())
+        )
+
+    def resolve(self, run: Run | int, room: int | None = None) -> Schedule:
+        """Return the same schedule with every length counted in update steps.
+
+        Args:
+            run: The facts of the run; a whole number stands for `Run(steps=number)`.
+            room: Steps that a schedule without a length takes; the whole run if None.
+
+        Raises:
+            ValueError: If `run` lacks a fact that a length needs, or a length comes to no steps.
+
+        Example:
+            >>> import keras_sched as ks
+            >>> ks.REX(0.1).warmup("1ep").resolve(ks.Run(steps=1000, steps_per_epoch=100)).span
+            1000
+        """
+        run = run if isinstance(run, Run) else Run(steps=run)
+        return self._resolve(run, run.steps if room is None else room)
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        return self._map(
+            lambda length: Duration(length.steps(run), "steps"),
+            lambda part: part.resolve(run, room),
+        )
+
+    def stretched(self, factor: float) -> Schedule:
+        """Return the schedule for a run `factor` times as long: value(f t, f T) == value(t, T)."""
+        return self._map(
+            lambda length: length.stretched(factor), lambda part: part.stretched(factor)
+        )
+
+    # --- combinators -------------------------------------------------------------------------
+
+    def warmup(self, length: Span, start: float = 0.0, shape: str = "linear") -> Schedule:
+        """Climb to the schedule's first value, then follow it; see `Warmup`."""
+        return _combinators().Warmup(self, length, start=start, shape=shape).simplified()
+
+    def cooldown(
+        self, length: Span, end: float = 0.0, shape: str = "linear"
+    ) -> combinators.Cooldown:
+        """Follow the schedule, then fall to `end` over the last `length`; see `Cooldown`."""
+        return _combinators().Cooldown(self, length, end=end, shape=shape)
+
+    def then(self, *others: Schedule) -> Schedule:
+        """Follow the schedule to its end, then each of `others` from its own start."""
+        return _combinators().join(self, *others)
+
+    def shift(self, by: Span) -> combinators.Shift:
+        """Hold the first value for `by`, then follow the schedule; see `Shift`."""
+        return _combinators().Shift(self, by)
+
+    def repeat(
+        self,
+        times: int | None = None,
+        *,
+        triangular: bool = False,
+        mirror: str = "time",
+        stretch: float = 1.0,
+        scale: float = 1.0,
+        rounding: str = "floor",
+    ) -> combinators.Repeat:
+        """Follow the schedule again and again; see `Repeat`."""
+        return _combinators().Repeat(
+            self,
+            times,
+            triangular=triangular,
+            mirror=mirror,
+            stretch=stretch,
+            scale=scale,
+            rounding=rounding,
+        )
+
+    def sampled(self, every: Span | None = None, at: Sequence[Span] | None = None) -> Schedule:
+        """Read the schedule rarely and hold its value in between; see `Sampled`."""
+        return _combinators().Sampled(self, every=every, at=at)
+
+    def __mul__(self, other: Schedule | float) -> combinators.Product:
+        return _combinators().product(self, other)
+
+    __rmul__ = __mul__
+
+    # --- inspection --------------------------------------------------------------------------
+
+    def check(
+        self,
+        run: Run | int | None = None,
+        low: float | None = None,
+        high: float | None = None,
+    ) -> Report:
+        """Verify what a schedule promises before days are spent on it.
+
+        It must be finite at every step, stay in [`low`, `high`], have no jumps where `continuous`
+        says so, give the same float32 compiled by XLA, in eager mode and in NumPy, and survive a
+        round trip through its saved form.
+
+        Args:
+            run: The run to check it on; by default its own span, or 1000 steps.
+            low: Lowest value allowed; no bound if None.
+            high: Highest value allowed; no bound if None.
+
+        Raises:
+            ValueError: If a promise does not hold; the message names the step and the value.
+
+        Example:
+            >>> import keras_sched as ks
+            >>> ks.REX(0.1, steps=1000).check(low=0.0, high=1.0).steps
+            1001
+        """
+        from keras_sched.schedules import _check
+
+        return _check.check(self, run, low, high)
+
+    # --- saving ------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the fields as JSON-able values; schedules and lengths in their saved form."""
+        return {name: _to_config(value) for name, value in self._fields().items()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Rebuild the schedule from what `get_config` returned.
+
+        Raises:
+            TypeError: If a key is missing or unknown.
+        """
+        return cls(**{name: _from_config(value) for name, value in config.items()})
+
+    def to_json(self) -> str:
+        """Return the schedule as one line of JSON, which `keras.saving` reads back."""
+        return json.dumps(keras.saving.serialize_keras_object(self), sort_keys=True)
+
+    # --- the fields --------------------------------------------------------------------------
+
+    def _fields(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def _parts(self) -> list[Schedule]:
+        return [item for item in _leaves(self._fields()) if isinstance(item, Schedule)]
+
+    def _map(
+        self,
+        on_length: Callable[[Duration], Duration],
+        on_part: Callable[[Schedule], Schedule],
+    ) -> Schedule:
+        """Return a copy whose lengths and parts are replaced, wherever they stand in the fields."""
+        changed = {
+            name: _map_leaves(value, on_length, on_part) for name, value in self._fields().items()
+        }
+        return type(self)(**changed)
+
+    def _set(self, name: str, value: Any) -> None:
+        """Store a checked field while the dataclass is being built."""
+        object.__setattr__(self, name, value)
+
+    def _require_resolved(self) -> None:
+        if not self.is_resolved:
+            raise ValueError(
+                f"The schedule has no values yet: a length is open or not in steps. "
+                f"Received: {self!r}. Give it a length (`steps=1000`), resolve it with "
+                f"`.resolve(ks.Run(steps=...))`, or let `ks.Scheduler` read the run's from `fit`."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Timed(Schedule):
+    """A schedule with a length of its own, given in any unit; without one it takes the run's.
+
+    Args:
+        length: A text as '30ep' or '0.1dur', or a whole number of steps; see `Duration.parse`.
+        steps: The length in update steps.
+        epochs: The length in epochs.
+        fraction: The length as a fraction of the run.
+        samples: The length in samples.
+        seconds: The length in seconds.
+    """
+
+    length: Duration | None = None
+    steps: dataclasses.InitVar[int | None] = None
+    epochs: dataclasses.InitVar[float | None] = None
+    fraction: dataclasses.InitVar[float | None] = None
+    samples: dataclasses.InitVar[float | None] = None
+    seconds: dataclasses.InitVar[float | None] = None
+
+    def __post_init__(
+        self,
+        steps: int | None,
+        epochs: float | None,
+        fraction: float | None,
+        samples: float | None,
+        seconds: float | None,
+    ) -> None:
+        length = Duration.of(
+            length=self.length,
+            steps=steps,
+            epochs=epochs,
+            fraction=fraction,
+            samples=samples,
+            seconds=seconds,
+        )
+        if length is not None and length.value == 0:
+            raise ValueError(
+                f"`length` must be more than nothing. Received: length='{length}' "
+                f"for {type(self).__name__}"
+            )
+        self._set("length", length)
+        self._check()
+        if length is not None and length.unit == "steps":
+            self._count_fractions(int(length.value))
+
+    def _check(self) -> None:
+        """Check and convert the fields of the subclass; called once, while it is built."""
+
+    def _count_fractions(self, steps: int) -> None:
+        """Turn fractions in the other fields into steps of this schedule's own length."""
+        own = Run(steps=steps)
+        for name, value in self._fields().items():
+            if name != "length":
+                self._set(name, _map_leaves(value, lambda d: _count_fraction(d, own), _same))
+
+    @property
+    def span(self) -> int | None:
+        return int(self.length.value) if self.length is not None else None
+
+    @property
+    def fills_room(self) -> bool:
+        return self.length is None
+
+    @property
+    def _n(self) -> int:
+        """The resolved length in steps."""
+        return int(self.length.value)  # type: ignore[union-attr]  # `__call__` refused open ones
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        steps = room if self.length is None else self.length.steps(run)
+        if steps < 1:
+            raise ValueError(
+                f"{type(self).__name__} is left with no steps. Received: length="
+                f"{'the room it is in' if self.length is None else self.length} "
+                f"({steps} steps) in {run}"
+            )
+        own = dataclasses.replace(run, steps=steps)
+        inner = self._map(
+            lambda length: Duration(length.steps(own), "steps"),
+            lambda part: part.resolve(own, steps),
+        )
+        return dataclasses.replace(inner, length=Duration(steps, "steps"))  # type: ignore[type-var]
+
+    def _progress(self, t: Any, xp: Any) -> Any:
+        """Return s = t / T in [0, 1], float64; 1 from the schedule's end onwards."""
+        return xp.cast(xp.minimum(t, self._n), FLOAT) / float(self._n)
+
+
+# --- fields: lengths and schedules wherever they stand ------------------------------------------
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, Duration | Schedule):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, tuple):
+        return []
+    return [leaf for item in value for leaf in _leaves(item)]
+
+
+def _map_leaves(value: Any, on_length: Callable, on_part: Callable) -> Any:
+    if isinstance(value, Duration):
+        return on_length(value)
+    if isinstance(value, Schedule):
+        return on_part(value)
+    if isinstance(value, tuple):
+        return tuple(_map_leaves(item, on_length, on_part) for item in value)
+    return value
+
+
+def _same(value: _T) -> _T:
+    return value
+
+
+def _count_fraction(length: Duration, own: Run) -> Duration:
+    return Duration(length.steps(own), "steps") if length.unit == "fraction" else length
+
+
+def _to_config(value: Any) -> Any:
+    if isinstance(value, Duration):
+        return str(value)
+    if isinstance(value, Schedule):
+        return keras.saving.serialize_keras_object(value)
+    if isinstance(value, tuple):
+        return [_to_config(item) for item in value]
+    return value
+
+
+def _from_config(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_from_config(item) for item in value)
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    return value
+
+
+def _host_steps(step: Any) -> np.ndarray:
+    t = np.asarray(step)
+    if t.dtype.kind not in "iu":
+        whole = t.astype(np.int64) if t.dtype.kind == "f" and np.isfinite(t).all() else None
+        if whole is None or (whole != t).any():
+            raise TypeError(f"`step` must be whole. Received: step={step!r}")
+        t = whole
+    if t.size and t.min() < 0:
+        raise ValueError(f"`step` must be at least 0. Received: step={step!r}")
+    return t.astype(np.int64)
+
+
+def _combinators() -> Any:
+    """The combinators are schedules themselves, so they can only be imported after this module."""
+    from keras_sched.schedules import combinators
+
+    return combinators

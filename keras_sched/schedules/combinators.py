@@ -1,0 +1,544 @@
+"""Schedules made of schedules: warm-up, cool-down, sequence, product, shift, repeat, sampling.
+
+Each part sees its own clock, which starts at 0: a part is the same schedule wherever it stands.
+Steps are subtracted, divided and compared as integers, so that boundaries are exact at any length.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_sched import _validate
+from keras_sched._arrays import FLOAT, INT, reached
+from keras_sched.duration import Duration, Run, Span
+from keras_sched.profiles import PROFILES
+from keras_sched.schedules.base import Schedule, Timed, schedule
+from keras_sched.schedules.decay import _positive
+from keras_sched.schedules.steps import Constant, counted, points
+
+__all__ = ["Cooldown", "Product", "Repeat", "Sampled", "Sequence", "Shift", "Warmup", "join"]
+
+_RAMPS = ("cosine", "linear", "sqrt", "square")
+# Cycles of growing length are kept in a table up to this step; no run is longer.
+_HORIZON = 2**53
+
+
+def _part(name: str, value: Any) -> Schedule:
+    if not isinstance(value, Schedule):
+        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
+    return value
+
+
+@schedule
+class Warmup(Schedule):
+    """Climb from `start` to the schedule's first value, then follow the schedule from its start.
+
+    At step t of a warm-up of w steps: ``start + (peak - start) (1 - profile((t + 1) / w))`` where
+    peak is the schedule's value at its step 0. The first update already moves (a learning rate of 0
+    would waste it) and the last step of the warm-up has the peak. `offset` 0 reads the ramp at
+    t / w instead, as Keras, optax and Hugging Face do.
+
+    Args:
+        schedule: What follows; without a length it takes what the warm-up leaves of its room.
+        length: Length of the warm-up; nothing leaves the schedule as it is.
+        start: Value that the climb comes from; at least 0.
+        shape: Profile of the climb: "linear", "cosine", "sqrt" or "square".
+        offset: 1 or 0, see above.
+
+    Raises:
+        ValueError: If `start` is negative, or `shape` or `offset` is unknown.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> warm = ks.Linear(1.0, steps=4).warmup(2)
+        >>> [float(warm(t)) for t in (0, 1, 2, 3, 6)]
+        [0.5, 1.0, 1.0, 0.75, 0.0]
+    """
+
+    schedule: Schedule
+    length: Duration
+    start: float = 0.0
+    shape: str = "linear"
+    offset: int = 1
+
+    def __post_init__(self) -> None:
+        _part("schedule", self.schedule)
+        self._set("length", Duration.parse(self.length))
+        self._set("start", _validate.real("start", self.start, low=0.0))
+        _validate.choice("shape", self.shape, _RAMPS)
+        if self.offset not in (0, 1):
+            raise ValueError(f"`offset` must be 0 or 1. Received: offset={self.offset!r}")
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """As continuous as what follows: the climb lands on its first value."""
+        return self.schedule.continuous
+
+    @property
+    def span(self) -> int | None:
+        rest = self.schedule.span
+        return None if rest is None else int(self.length.value) + rest
+
+    def simplified(self) -> Schedule:
+        """Return the schedule itself if there is no warm-up."""
+        return self.schedule if self.length.value == 0 else self
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        steps = self.length.steps(run)
+        if self.schedule.fills_room and steps >= room:
+            raise ValueError(
+                f"The warm-up must leave room for the schedule. Received: length='{self.length}' "
+                f"({steps} steps) of {room} steps"
+            )
+        rest = self.schedule.resolve(run, room - steps)
+        return Warmup(
+            rest, Duration(steps, "steps"), self.start, self.shape, self.offset
+        ).simplified()
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        w = int(self.length.value)
+        rest = self.schedule._value(xp.maximum(t - w, 0), xp)
+        if w == 0:
+            return rest
+        peak = self.schedule._value(0 * t, xp)
+        s = xp.cast(xp.minimum(t + self.offset, w), FLOAT) / float(w)
+        climb = peak + (self.start - peak) * PROFILES[self.shape](s)
+        return xp.where(t < w, climb, rest)
+
+
+@schedule
+class Cooldown(Timed):
+    """Follow a schedule, then fall from where it stands to `end` over the last `cooldown_length`.
+
+    For a whole of T steps and a cool-down of c: the schedule until T - c, then
+    ``end + (v - end) * profile((t - (T - c)) / c)`` where v is the schedule's value at T - c.
+
+    Args:
+        schedule: What is followed; without a length it takes the whole, of which the end is cut.
+        cooldown_length: Length of the cool-down; a fraction is of the whole.
+        end: Value at the end and after; at least 0.
+        shape: Profile of the fall: "linear", "cosine", "sqrt" (1 - sqrt(s)) or "square" (1 - s**2).
+        length: Length of the whole with its unit, or `steps=` and so on; by default the schedule's
+            own, or the run's.
+
+    Raises:
+        ValueError: If `end` is negative, `shape` is unknown, or the cool-down is not shorter than
+            the whole.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> cool = ks.Constant(1.0).cooldown(2).resolve(6)
+        >>> [float(cool(t)) for t in (0, 3, 4, 5, 6)]
+        [1.0, 1.0, 1.0, 0.5, 0.0]
+
+    References:
+        Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations"
+        (arXiv 2405.18392), for the 1 - sqrt cool-down.
+    """
+
+    schedule: Schedule
+    cooldown_length: Duration
+    end: float = 0.0
+    shape: str = "linear"
+
+    def _check(self) -> None:
+        _part("schedule", self.schedule)
+        self._set("cooldown_length", Duration.parse(self.cooldown_length))
+        self._set("end", _validate.real("end", self.end, low=0.0))
+        _validate.choice("shape", self.shape, _RAMPS)
+        if self.length is None and self.schedule.is_resolved and self.schedule.span is not None:
+            self._set("length", Duration(self.schedule.span, "steps"))
+            self._count_fractions(self.schedule.span)
+        if self.is_resolved and self.cooldown_length.value > self._n:
+            raise ValueError(
+                f"The cool-down must not be longer than the whole. Received: "
+                f"cooldown_length='{self.cooldown_length}' of {self._n} steps"
+            )
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """As continuous as what is followed, unless there is no time to fall in."""
+        return self.schedule.continuous and self.cooldown_length.value > 0
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        c = int(self.cooldown_length.value)
+        begin = self._n - c
+        body = self.schedule._value(xp.minimum(t, begin), xp)
+        s = xp.cast(xp.minimum(xp.maximum(t - begin, 0), c), FLOAT) / float(max(c, 1))
+        fall = self.end + (body - self.end) * PROFILES[self.shape](s)
+        return xp.where(t < begin, body, fall if c else 0.0 * body + self.end)
+
+
+@schedule
+class Sequence(Schedule):
+    """Follow schedules one after the other, each from its own start; the last one goes on.
+
+    Args:
+        schedules: The parts in turn. Each but the last has a length of its own; the last without
+            one takes what is left.
+
+    Raises:
+        TypeError: If a part is no schedule.
+        ValueError: If there is no part, or one before the last has no end.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> both = ks.Linear(0.0, 1.0, steps=2).then(ks.Cosine(1.0, steps=2))
+        >>> [float(both(t)) for t in (0, 1, 2, 3, 4)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    continuous: ClassVar[bool] = False
+    schedules: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        parts = tuple(_part("schedules", part) for part in self.schedules)
+        if not parts:
+            raise ValueError("`schedules` must have at least one part. Received: schedules=()")
+        for part in parts[:-1]:
+            if part.fills_room or (part.is_resolved and part.span is None):
+                raise ValueError(
+                    f"Each part of a sequence but the last must have a length of its own. "
+                    f"Received: {part!r}. Give it one, as `length='10ep'`."
+                )
+        self._set("schedules", parts)
+
+    @property
+    def span(self) -> int | None:
+        spans = [part.span for part in self.schedules]
+        return None if None in spans else sum(spans)  # type: ignore[arg-type]
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        resolved: list[Schedule] = []
+        for part in self.schedules:
+            resolved.append(part.resolve(run, room))
+            room -= resolved[-1].span or 0
+        return Sequence(tuple(resolved))
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        starts = [0, *itertools.accumulate(part.span or 0 for part in self.schedules[:-1])]
+        value = self.schedules[0]._value(t, xp)
+        for start, part in zip(starts[1:], self.schedules[1:], strict=True):
+            value = xp.where(t < start, value, part._value(xp.maximum(t - start, 0), xp))
+        return value
+
+
+def join(*schedules: Schedule) -> Schedule:
+    """Return the schedules as one sequence; a sequence among them gives its parts."""
+    parts = [
+        part
+        for item in schedules
+        for part in (item.schedules if isinstance(item, Sequence) else (item,))
+    ]
+    return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+
+@schedule
+class Product(Schedule):
+    """Multiply schedules, step by step.
+
+    Args:
+        schedules: The factors; they share one clock and one room.
+
+    Raises:
+        TypeError: If a factor is no schedule.
+        ValueError: If there is none.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> float((ks.Linear(1.0, steps=4) * 0.1)(2))
+        0.05000000074505806
+    """
+
+    schedules: tuple[Schedule, ...]
+
+    def __post_init__(self) -> None:
+        parts = tuple(_part("schedules", part) for part in self.schedules)
+        if not parts:
+            raise ValueError("`schedules` must have at least one factor. Received: schedules=()")
+        self._set("schedules", parts)
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Whether every factor is."""
+        return all(part.continuous for part in self.schedules)
+
+    @property
+    def fills_room(self) -> bool:
+        return any(part.fills_room for part in self.schedules if not isinstance(part, Constant))
+
+    @property
+    def span(self) -> int | None:
+        spans = [part.span for part in self.schedules if not isinstance(part, Constant)]
+        return None if None in spans else max(spans, default=1)  # type: ignore[type-var]
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        value = self.schedules[0]._value(t, xp)
+        for part in self.schedules[1:]:
+            value = value * part._value(t, xp)
+        return value
+
+
+def product(schedule: Schedule, other: Schedule | float) -> Product:
+    """Return `schedule` times another schedule or a number of at least 0."""
+    factor = other if isinstance(other, Schedule) else Constant(other)
+    return Product((schedule, factor))
+
+
+@schedule
+class Shift(Schedule):
+    """Hold a schedule's first value for a while, then follow it.
+
+    Args:
+        schedule: What follows; without a length it takes what is left of its room.
+        by: How long the first value is held.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> late = ks.Linear(1.0, steps=2).shift(10)
+        >>> [float(late(t)) for t in (0, 10, 11, 12)]
+        [1.0, 1.0, 0.5, 0.0]
+    """
+
+    schedule: Schedule
+    by: Duration
+
+    def __post_init__(self) -> None:
+        _part("schedule", self.schedule)
+        self._set("by", Duration.parse(self.by))
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """As continuous as what follows."""
+        return self.schedule.continuous
+
+    @property
+    def span(self) -> int | None:
+        rest = self.schedule.span
+        return None if rest is None else int(self.by.value) + rest
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        steps = self.by.steps(run)
+        return Shift(self.schedule.resolve(run, room - steps), Duration(steps, "steps"))
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        return self.schedule._value(xp.maximum(t - int(self.by.value), 0), xp)
+
+
+@schedule
+class Repeat(Schedule):
+    """Follow a schedule again and again.
+
+    Cycle i has the length ``P_i = round(P stretch ** i)`` and the values
+    ``low + scale ** i (v - low)``, where v is the schedule's value and low the lower of its ends.
+    With `triangular` every second cycle runs backwards, and a pair of cycles counts as one i for
+    `scale`: mirrored in "time" it retraces the curve, ``v(P - u)``; mirrored in "value" it is
+    turned upside down, ``v(0) + v(P) - v(u)``.
+
+    Args:
+        schedule: The cycle; without a length its room is cut into `times` equal ones.
+        times: Number of cycles that a room is cut into; needed only then. What is left over of the
+            room begins another cycle, as in the authors' code.
+        triangular: Whether every second cycle runs backwards.
+        mirror: How it runs backwards: "time" or "value".
+        stretch: Length of a cycle over that of the one before; at least 1.
+        scale: Amplitude of a cycle over that of the one before; above 0.
+        rounding: Length of a cycle cut from T steps: "floor" is ``T // times``, "up" is
+            ``T // times + 1`` (the two rules of the authors' code).
+
+    Raises:
+        ValueError: If a number is out of its range, or the cycle has no end.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> saw = ks.Linear(1.0, steps=2).repeat()
+        >>> [float(saw(t)) for t in range(5)]
+        [1.0, 0.5, 1.0, 0.5, 1.0]
+        >>> wave = ks.Linear(1.0, steps=2).repeat(triangular=True)
+        >>> [float(wave(t)) for t in range(5)]
+        [1.0, 0.5, 0.0, 0.5, 1.0]
+
+    References:
+        Wolfe and Kyrillidis, "Better Schedules for Low Precision Training of Deep Neural Networks"
+        (arXiv 2403.02243); Loshchilov and Hutter, "SGDR" (arXiv 1608.03983).
+    """
+
+    schedule: Schedule
+    times: int | None = None
+    triangular: bool = False
+    mirror: str = "time"
+    stretch: float = 1.0
+    scale: float = 1.0
+    rounding: str = "floor"
+
+    def __post_init__(self) -> None:
+        _part("schedule", self.schedule)
+        if self.times is not None:
+            self._set("times", _validate.integer("times", self.times, low=1))
+        _validate.choice("mirror", self.mirror, ("time", "value"))
+        _validate.choice("rounding", self.rounding, ("floor", "up"))
+        self._set("stretch", _validate.real("stretch", self.stretch, low=1.0))
+        self._set("scale", _validate.real("scale", self.scale, low=0.0, open_low=True))
+        if self.schedule.fills_room and (self.times is None or self.stretch != 1.0):
+            raise ValueError(
+                f"A cycle without a length needs `times`, and cycles of one length. Received: "
+                f"times={self.times}, stretch={self.stretch}, schedule={self.schedule!r}"
+            )
+        if self.schedule.is_resolved and self.schedule.span is None:
+            raise ValueError(
+                f"A cycle must have an end. Received: {self.schedule!r}. Give it a length."
+            )
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Triangular cycles of one size meet end to end when mirrored in time."""
+        return (
+            self.triangular
+            and self.mirror == "time"
+            and self.scale == 1.0
+            and self.schedule.continuous
+        )
+
+    @property
+    def fills_room(self) -> bool:
+        return self.schedule.fills_room
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        cycle = self.schedule
+        if cycle.fills_room:
+            period = room // self.times + (self.rounding == "up")  # type: ignore[operator]
+            cycle = cycle.resolve(run, period)
+        else:
+            cycle = cycle.resolve(run, room)
+        return Repeat(
+            cycle,
+            self.times,
+            self.triangular,
+            self.mirror,
+            self.stretch,
+            self.scale,
+            self.rounding,
+        )
+
+    def _starts(self) -> np.ndarray:
+        """Return the first step of every cycle: an exact table, where logarithms would be late."""
+        period = self.schedule.span or 1
+        starts = [0]
+        while starts[-1] < _HORIZON:
+            length = math.floor(period * self.stretch ** (len(starts) - 1) + 0.5)
+            starts.append(starts[-1] + length)
+            if len(starts) > 100_000:
+                raise ValueError(
+                    f"`stretch` must be 1, or large enough that cycles grow. "
+                    f"Received: stretch={self.stretch}"
+                )
+        return np.array(starts, dtype=np.int64)
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        period = self.schedule.span or 1
+        if self.stretch == 1.0:
+            cycle, u = xp.floor_divide(t, period), xp.mod(t, period)
+            backwards = self.schedule._value(period - u, xp) if self._back_in_time else None
+            forwards = self.schedule._value(u, xp)
+        else:
+            starts = self._starts()
+            cycle = xp.cast(reached(starts[1:], t, xp), INT)
+            u = t - xp.take(xp.cast(starts, INT), cycle)
+            lengths = xp.take(xp.cast(np.diff(starts, append=starts[-1] + 1), INT), cycle)
+            forwards = self._stretched_value(u, lengths, xp)
+            backwards = (
+                self._stretched_value(lengths - u, lengths, xp) if self._back_in_time else None
+            )
+        first, last = (self.schedule._value(0 * t + edge, xp) for edge in (0, period))
+        if self.triangular:
+            if backwards is None:
+                backwards = first + last - forwards
+            forwards = xp.where(xp.mod(cycle, 2) == 0, forwards, backwards)
+        if self.scale == 1.0:
+            return forwards
+        low = xp.minimum(first, last)
+        turns = xp.floor_divide(cycle, 2) if self.triangular else cycle
+        return low + xp.power(self.scale, xp.cast(turns, FLOAT)) * (forwards - low)
+
+    @property
+    def _back_in_time(self) -> bool:
+        return self.triangular and self.mirror == "time"
+
+    def _stretched_value(self, u: Any, length: Any, xp: Any) -> Any:
+        """Return the cycle's value at step u of `length`, between the two steps it falls between."""
+        period = self.schedule.span or 1
+        position = xp.cast(u, FLOAT) * float(period) / xp.cast(length, FLOAT)
+        before = xp.minimum(xp.cast(position, INT), period - 1)
+        share = position - xp.cast(before, FLOAT)
+        left = self.schedule._value(before, xp)
+        right = self.schedule._value(before + 1, xp)
+        return left + share * (right - left)
+
+
+@schedule
+class Sampled(Schedule):
+    """Read a schedule rarely and hold its value in between: its sampling rate.
+
+    Args:
+        schedule: The schedule that is read.
+        every: Length between two readings, at 0, every, 2 every ...
+        at: The readings after the one at step 0, increasing, as lengths of the run.
+
+    Raises:
+        ValueError: If not exactly one of `every` and `at` is given, or it is zero or unordered.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> rare = ks.Linear(1.0, steps=4).sampled(every=2)
+        >>> [float(rare(t)) for t in range(5)]
+        [1.0, 1.0, 0.5, 0.5, 0.0]
+
+    References:
+        REX (arXiv 2107.04197), section 3: profile and sampling rate; table 2 compares 50-75, 33-66,
+        25-50-75, every 10 %, 5 % and 1 %, and every iteration.
+    """
+
+    continuous: ClassVar[bool] = False
+    schedule: Schedule
+    every: Duration | None = None
+    at: tuple[Duration, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _part("schedule", self.schedule)
+        if (self.every is None) == (self.at is None):
+            raise ValueError(
+                f"Exactly one of `every` and `at` must be given. "
+                f"Received: every={self.every!r}, at={self.at!r}"
+            )
+        if self.every is not None:
+            self._set("every", _positive("every", self.every))
+        if self.at is not None:
+            self._set("at", points("at", self.at))
+
+    @property
+    def span(self) -> int | None:
+        return self.schedule.span
+
+    def _resolve(self, run: Run, room: int) -> Schedule:
+        own = Run(room, run.steps_per_epoch, run.batch_size, run.seconds_per_step)
+        return Sampled(
+            self.schedule.resolve(run, room),
+            every=None if self.every is None else _steps_of("every", self.every, own),
+            at=None if self.at is None else tuple(_steps_of("at", d, own) for d in self.at),
+        )
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        if self.every is not None:
+            k = int(self.every.value)
+            return self.schedule._value(xp.floor_divide(t, k) * k, xp)
+        boundaries = counted("at", self.at or ())
+        readings = np.concatenate([[0], boundaries]).astype(np.int64)
+        return self.schedule._value(xp.take(xp.cast(readings, INT), reached(boundaries, t, xp)), xp)
+
+
+def _steps_of(name: str, length: Span, run: Run) -> Duration:
+    return _positive(name, Duration(Duration.parse(length).steps(run), "steps"))

@@ -1,0 +1,239 @@
+"""Schedules given point by point: constant, stairs, and lines between points.
+
+At a boundary b the value is the new one: step b - 1 has the old value, step b the new one, as in
+PyTorch and optax. ``keras.optimizers.schedules.PiecewiseConstantDecay`` still returns the old value
+at b; a boundary of b + 1 gives its convention.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_sched import _validate
+from keras_sched._arrays import FLOAT, reached
+from keras_sched.duration import Duration
+from keras_sched.schedules.base import Schedule, Timed, schedule
+from keras_sched.schedules.decay import _positive
+
+__all__ = ["Constant", "MultiStep", "PiecewiseConstant", "PiecewiseLinear", "Step"]
+
+
+@schedule
+class Constant(Timed):
+    """Stay at one value.
+
+    Args:
+        value: The value; at least 0.
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`,
+            which matters only before another schedule; without one, the run's.
+
+    Raises:
+        ValueError: If the value is negative or not finite, or the length is zero.
+
+    Example:
+        >>> float(Constant(0.5)(10))
+        0.5
+    """
+
+    value: float
+
+    def _check(self) -> None:
+        self._set("value", _validate.real("value", self.value, low=0.0))
+
+    @property
+    def is_resolved(self) -> bool:
+        """A constant has its value whatever its length."""
+        return self.length is None or self.length.unit == "steps"
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        return 0.0 * xp.cast(t, FLOAT) + self.value
+
+
+@schedule
+class Step(Schedule):
+    """Multiply by `factor` every so often: ``start * factor ** floor(t / every)``.
+
+    Args:
+        start: Value at step 0; at least 0.
+        every: Length of a stair; more than nothing.
+        factor: Factor from stair to stair; above 0.
+
+    Raises:
+        ValueError: If `start` is negative, `factor` is not above 0, or `every` is zero.
+
+    Example:
+        >>> step = Step(1.0, every=10, factor=0.5)
+        >>> [float(step(t)) for t in (0, 9, 10, 19, 20)]
+        [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
+
+    continuous: ClassVar[bool] = False
+    start: float
+    every: Duration
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("every", _positive("every", self.every))
+        self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        stairs = xp.floor_divide(t, int(self.every.value))
+        return self.start * xp.power(self.factor, xp.cast(stairs, FLOAT))
+
+
+@schedule
+class MultiStep(Timed):
+    """Multiply by `factor` at each of the points `at`: the classic step decay.
+
+    Args:
+        start: Value at step 0; at least 0.
+        factor: Factor at each point; above 0.
+        at: The points, increasing. A fraction is of this schedule's own length.
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
+            without one, the run's.
+
+    Raises:
+        ValueError: If `start` is negative, `factor` is not above 0, or the points do not increase.
+
+    Example:
+        >>> step = MultiStep(1.0, steps=100)
+        >>> [round(float(step(t)), 4) for t in (0, 49, 50, 74, 75, 100)]
+        [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]
+
+    References:
+        REX (arXiv 2107.04197), section 4.1: a tenth at 50 % and again at 75 % of the epochs.
+    """
+
+    continuous: ClassVar[bool] = False
+    start: float
+    factor: float = 0.1
+    at: tuple[Duration, ...] = ("0.5dur", "0.75dur")  # type: ignore[assignment]
+
+    def _check(self) -> None:
+        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
+        self._set("at", points("at", self.at))
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        boundaries = counted("at", self.at)
+        factors = self.start * self.factor ** np.arange(len(boundaries) + 1.0)
+        return xp.take(xp.cast(factors, FLOAT), reached(boundaries, t, xp))
+
+
+@schedule
+class PiecewiseConstant(Schedule):
+    """Hold each of `values` until the next boundary.
+
+    Args:
+        values: The values in turn; at least 0; one more than boundaries.
+        boundaries: Where the next value begins, increasing; steps or lengths with a unit.
+
+    Raises:
+        ValueError: If the counts do not fit, the boundaries do not increase, or a value is negative.
+
+    Example:
+        >>> stairs = PiecewiseConstant([1.0, 0.5, 0.1], boundaries=[10, 20])
+        >>> [round(float(stairs(t)), 4) for t in (0, 9, 10, 11, 20)]
+        [1.0, 1.0, 0.5, 0.5, 0.1]
+    """
+
+    continuous: ClassVar[bool] = False
+    values: tuple[float, ...]
+    boundaries: tuple[Duration, ...]
+
+    def __post_init__(self) -> None:
+        self._set("values", tuple(_validate.real("values", v, low=0.0) for v in self.values))
+        self._set("boundaries", points("boundaries", self.boundaries))
+        if len(self.values) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"`values` must be one more than `boundaries`. Received: {len(self.values)} values "
+                f"and {len(self.boundaries)} boundaries"
+            )
+
+    @property
+    def span(self) -> int | None:
+        return int(self.boundaries[-1].value) if self.boundaries else 1
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        boundaries = counted("boundaries", self.boundaries)
+        return xp.take(xp.cast(np.array(self.values), FLOAT), reached(boundaries, t, xp))
+
+
+@schedule
+class PiecewiseLinear(Schedule):
+    """Go in straight lines from point to point, and hold the first and the last value outside.
+
+    Args:
+        points: Pairs (when, value): when increases, as steps or lengths with a unit; values are at
+            least 0. At least two.
+
+    Raises:
+        ValueError: If there are fewer than two points, they do not increase, or a value is negative.
+
+    Example:
+        >>> lines = PiecewiseLinear([(0, 0.0), (10, 1.0), (20, 0.5)])
+        >>> [float(lines(t)) for t in (0, 5, 10, 15, 20, 99)]
+        [0.0, 0.5, 1.0, 0.75, 0.5, 0.5]
+    """
+
+    points: tuple[tuple[Duration, float], ...]
+
+    def __post_init__(self) -> None:
+        pairs = tuple(tuple(pair) for pair in self.points)
+        if len(pairs) < 2 or any(len(pair) != 2 for pair in pairs):
+            raise ValueError(
+                f"`points` must be two or more pairs (when, value). Received: points={self.points!r}"
+            )
+        when = points("points", tuple(pair[0] for pair in pairs))
+        values = tuple(_validate.real("points", pair[1], low=0.0) for pair in pairs)
+        self._set("points", tuple(zip(when, values, strict=True)))
+
+    @property
+    def span(self) -> int | None:
+        return int(self.points[-1][0].value)
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        knots = counted("points", tuple(when for when, _ in self.points))
+        values = np.array([value for _, value in self.points])
+        # The piece of a step: the last knot at or before it. Steps outside are held at the ends.
+        inside = xp.minimum(xp.maximum(t, int(knots[0])), int(knots[-1]))
+        piece = xp.minimum(reached(knots[1:], inside, xp), len(knots) - 2)
+        left = xp.take(xp.cast(knots, t.dtype), piece)
+        length = xp.take(xp.cast(np.diff(knots), FLOAT), piece)
+        low = xp.take(xp.cast(values[:-1], FLOAT), piece)
+        rise = xp.take(xp.cast(np.diff(values), FLOAT), piece)
+        return low + rise * (xp.cast(inside - left, FLOAT) / length)
+
+
+def points(name: str, lengths: Any) -> tuple[Duration, ...]:
+    """Return points in time as lengths, checked to increase wherever their units are the same.
+
+    Raises:
+        TypeError: If `lengths` is not a sequence.
+        ValueError: If a point does not come after the one before it.
+    """
+    if isinstance(lengths, str) or not hasattr(lengths, "__iter__"):
+        raise TypeError(f"`{name}` must be a sequence of lengths. Received: {name}={lengths!r}")
+    parsed = tuple(Duration.parse(length) for length in lengths)
+    for before, after in itertools.pairwise(parsed):
+        if before.unit == after.unit and after.value <= before.value:
+            raise ValueError(
+                f"`{name}` must increase. Received: {name}={[str(length) for length in parsed]}"
+            )
+    return parsed
+
+
+def counted(name: str, lengths: tuple[Duration, ...]) -> np.ndarray:
+    """Return resolved points as int64 steps; lengths of several units are compared only now.
+
+    Raises:
+        ValueError: If a point does not come after the one before it.
+    """
+    steps = np.array([length.value for length in lengths], dtype=np.int64)
+    if (np.diff(steps) <= 0).any():
+        raise ValueError(f"`{name}` must increase. Received: {name}={steps.tolist()} steps")
+    return steps
