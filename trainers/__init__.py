@@ -1,0 +1,1 @@
+"""Programs that run the benchmark: `python -m trainers.NAME --flags`."""
