@@ -2,7 +2,8 @@
 
 Every profile and schedule is written once against the names below. Arithmetic is in float64 and
 rounded to float32 at the very end, so that graph, eager, XLA and NumPy give the same float32: their
-float64 results differ by at most a few units in the last place, 2**-29 of what float32 can see.
+float64 results differ by at most a few units in the last place, 2**-29 of what float32 can see, as
+long as nothing cancels: therefore `ratio` and `between`.
 Step counts stay integers until the last division, so that no step is lost past 2**24.
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["FLOAT", "INT", "is_tensor", "namespace", "reached"]
+__all__ = ["FLOAT", "INT", "between", "is_tensor", "namespace", "ratio", "reached"]
 
 # JAX computes in 64 bits only when its user asks for it; a cast that it refuses would warn.
 INT = "int32" if keras.backend.backend() == "jax" else "int64"
@@ -23,9 +24,9 @@ FLOAT = "float32" if keras.backend.backend() == "jax" else "float64"
 class _Host:
     """The part of ``keras.ops`` that schedules use, computed by NumPy."""
 
-    cos = staticmethod(np.cos)
     exp = staticmethod(np.exp)
     power = staticmethod(np.power)
+    sin = staticmethod(np.sin)
     sqrt = staticmethod(np.sqrt)
     minimum = staticmethod(np.minimum)
     maximum = staticmethod(np.maximum)
@@ -47,6 +48,25 @@ def is_tensor(x: Any) -> bool:
 def namespace(x: Any) -> Any:
     """Return the functions that fit `x`: ``keras.ops`` for tensors, NumPy for everything else."""
     return keras.ops if is_tensor(x) else _Host
+
+
+def ratio(x: Any, n: float) -> Any:
+    """Return ``x / n``, correctly rounded everywhere.
+
+    TensorFlow and XLA turn a division by a constant into a product with its reciprocal, which is
+    off by one unit in the last place and makes ``1 - x / n`` differ from 0 at the end. They leave a
+    divisor alone that they cannot see to be constant: ``0 x`` might not be a number.
+    """
+    return x / (n + 0.0 * x)
+
+
+def between(start: float | Any, end: float | Any, level: Any) -> Any:
+    """Return the value at `level`: 1 is `start`, 0 is `end`.
+
+    The sum of two products of one sign, never ``end + (start - end) level``: that cancels near 0,
+    where a fused multiply-add would give other bits than a product and a sum.
+    """
+    return start * level + end * (1.0 - level)
 
 
 def reached(boundaries: np.ndarray, t: Any, xp: Any) -> Any:

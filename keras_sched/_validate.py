@@ -52,7 +52,7 @@ def real(
 
 
 def momentum(name: str, value: Any) -> float:
-    """Return `value` as a float in [0, 1): at 1 a velocity never forgets and the weights diverge."""
+    """Return `value` as a float in [0, 1): at 1 a velocity never forgets and weights diverge."""
     return real(name, value, low=0.0, high=1.0, open_high=True)
 
 

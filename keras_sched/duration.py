@@ -29,7 +29,10 @@ _MULTIPLES = {
     **{alias: (unit, 1.0) for unit, aliases in _UNITS.items() for alias in aliases},
 }
 _TEXT = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Z%]+)\s*\Z")
-_EXAMPLES = "'500st' (steps), '30ep' (epochs), '0.1dur' or '10%' (of the run), '1e6sp' (samples), '90s', '5min' or '2h'"
+_EXAMPLES = (
+    "'500st' (steps), '30ep' (epochs), '0.1dur' or '10%' (of the run), '1e6sp' (samples), "
+    "'90s', '5min' or '2h'"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +123,7 @@ class Duration:
                 )
             unit, multiple = _MULTIPLES[match[2]]
             return cls(float(match[1]) * multiple, unit)
-        if isinstance(length, float) and not length.is_integer():
+        if isinstance(length, float) and length % 1.0 != 0.0:
             raise ValueError(
                 f"A length without a unit must be a whole number of steps. "
                 f"Received: length={length!r}. Expected one like {_EXAMPLES}."

@@ -1,9 +1,9 @@
 r"""Profiles: the shapes of schedules, as pure functions of progress.
 
-A profile maps progress ``s`` in [0, 1] to a level that starts at 1 and decays; `growth` turns any of
-them into one that starts at 0 and grows. A profile knows nothing of steps, epochs or ranges: those
-are added by `keras_sched.duration` and `keras_sched.schedules`. It takes NumPy or Python numbers and
-gives NumPy, or takes a tensor and gives a tensor.
+A profile maps progress ``s`` in [0, 1] to a level that starts at 1 and decays; `growth` turns any
+of them into one that starts at 0 and grows. A profile knows nothing of steps, epochs or ranges:
+those are added by `keras_sched.duration` and `keras_sched.schedules`. It takes NumPy or Python
+numbers and gives NumPy, or takes a tensor and gives a tensor.
 
 Source: C. Wolfe, J. Chen, A. Kyrillidis et al., "REX: Revisiting Budgeted Training with an Improved
 Schedule" (arXiv 2107.04197), section 3, which splits a schedule into profile and sampling rate.
@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from keras_sched._arrays import namespace
+from keras_sched._arrays import namespace, ratio
 
 __all__ = [
     "PROFILES",
@@ -43,7 +43,7 @@ def constant(s: Any) -> Any:
 
 
 def linear(s: Any) -> Any:
-    """Fall at an even rate: ``1 - s`` (Li, Yumer, Ramanan, "Budgeted Training", arXiv 1905.04753)."""
+    """Fall at an even rate: ``1 - s`` (Li et al., "Budgeted Training", arXiv 1905.04753)."""
     return 1.0 - s
 
 
@@ -53,8 +53,12 @@ def polynomial(s: Any, power: float = 2.0) -> Any:
 
 
 def cosine(s: Any) -> Any:
-    """Fall as half a cosine wave: ``(1 + cos(pi s)) / 2`` (Loshchilov and Hutter, SGDR, eq. 5)."""
-    return 0.5 * (1.0 + namespace(s).cos(math.pi * s))
+    """Fall as half a cosine wave: ``(1 + cos(pi s)) / 2`` (Loshchilov and Hutter, SGDR, eq. 5).
+
+    Computed as ``sin(pi (1 - s) / 2) ** 2``: near the end the sum would cancel.
+    """
+    half = namespace(s).sin(0.5 * math.pi * (1.0 - s))
+    return half * half
 
 
 def exponential(s: Any, rate: float = 3.0) -> Any:
@@ -77,16 +81,16 @@ def sqrt(s: Any) -> Any:
 
 def square(s: Any) -> Any:
     """Fall as ``1 - s ** 2``: flat at first, steep at the end."""
-    return 1.0 - s * s
+    return (1.0 - s) * (1.0 + s)
 
 
 def rex(s: Any, d: float = 0.5) -> Any:
     r"""Fall as ``z / ((1 - d) + d z)`` with ``z = 1 - s``: slowly at first, fast at the end.
 
-    One family holds three of the papers' inventions: `d` = 1/2 is REX (arXiv 2107.04197, section 4),
-    `d` = 0.9 the "R" profile of cyclic precision training and of the authors' own later code, and
-    `d` = beta_0 the shape of Demon (arXiv 1910.04952, equation 1). `d` = 0 is `linear`; as `d` goes
-    to 1 the profile stays at 1 until the last moment.
+    One family holds three of the papers' inventions: `d` = 1/2 is REX (arXiv 2107.04197, section
+    4), `d` = 0.9 the "R" profile of cyclic precision training and of the authors' own later code,
+    and `d` = beta_0 the shape of Demon (arXiv 1910.04952, equation 1). `d` = 0 is `linear`; as `d`
+    goes to 1 the profile stays at 1 until the last moment.
     """
     z = 1.0 - s
     return z / ((1.0 - d) + d * z)
@@ -94,7 +98,7 @@ def rex(s: Any, d: float = 0.5) -> Any:
 
 def delayed_linear(s: Any, delay: float = 0.5) -> Any:
     """Stay at 1 until ``s = delay``, then fall at an even rate (REX, section 3, figure 3)."""
-    return namespace(s).minimum(1.0, (1.0 - s) / (1.0 - delay))
+    return namespace(s).minimum(1.0, ratio(1.0 - s, 1.0 - delay))
 
 
 def growth(profile: Callable[..., Any]) -> Callable[..., Any]:

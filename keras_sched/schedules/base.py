@@ -1,9 +1,9 @@
 """What every schedule is: a pure function of the update step, whose lengths may still be open.
 
-A `Schedule` is a ``keras.optimizers.schedules.LearningRateSchedule``, so every Keras optimizer takes
-one as its learning rate; the same object drives momentum, weight decay, betas or bit width through
-`keras_sched.hyperparameters`. It is a frozen dataclass: its fields are its configuration, equality,
-hash and representation come from them, and it holds no state.
+A `Schedule` is a ``keras.optimizers.schedules.LearningRateSchedule``, so every Keras optimizer
+takes one as its learning rate; the same object drives momentum, weight decay, betas or bit width
+through `keras_sched.hyperparameters`. It is a frozen dataclass: its fields are its configuration,
+equality, hash and representation come from them, and it holds no state.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 import keras
 import numpy as np
 
-from keras_sched._arrays import FLOAT, INT, is_tensor, namespace
+from keras_sched._arrays import FLOAT, INT, is_tensor, namespace, ratio
 from keras_sched.duration import Duration, Run, Span
 
 if TYPE_CHECKING:
     from keras_sched.schedules import combinators
 
-__all__ = ["Report", "Schedule", "Timed", "schedule"]
+__all__ = ["Report", "Schedule", "Shape", "Timed", "schedule"]
 
 PACKAGE = "keras_sched"
 _T = TypeVar("_T")
@@ -74,10 +74,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """
         self._require_resolved()
         xp = namespace(step)
-        if is_tensor(step):
-            t = xp.maximum(xp.cast(step, INT), 0)
-        else:
-            t = _host_steps(step)
+        t = xp.maximum(xp.cast(step, INT), 0) if is_tensor(step) else _host_steps(step)
         return xp.cast(self._value(t, xp), "float32")
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -237,7 +234,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     # --- the fields --------------------------------------------------------------------------
 
     def _fields(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _parts(self) -> list[Schedule]:
         return [item for item in _leaves(self._fields()) if isinstance(item, Schedule)]
@@ -348,11 +345,23 @@ class Timed(Schedule):
             lambda length: Duration(length.steps(own), "steps"),
             lambda part: part.resolve(own, steps),
         )
-        return dataclasses.replace(inner, length=Duration(steps, "steps"))  # type: ignore[type-var]
+        return dataclasses.replace(inner, length=Duration(steps, "steps"))
 
     def _progress(self, t: Any, xp: Any) -> Any:
         """Return s = t / T in [0, 1], float64; 1 from the schedule's end onwards."""
-        return xp.cast(xp.minimum(t, self._n), FLOAT) / float(self._n)
+        return ratio(xp.cast(xp.minimum(t, self._n), FLOAT), float(self._n))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shape(Timed):
+    """A schedule that is a function of its progress alone: it keeps its form at any length."""
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        return self._at(self._progress(t, xp), xp)
+
+    def _at(self, s: Any, xp: Any) -> Any:
+        """Return the value in float64 at the progress `s` in [0, 1]."""
+        raise NotImplementedError
 
 
 # --- fields: lengths and schedules wherever they stand ------------------------------------------

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched._arrays import FLOAT, INT, reached
+from keras_sched._arrays import FLOAT, INT, between, ratio, reached
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.profiles import PROFILES
-from keras_sched.schedules.base import Schedule, Timed, schedule
-from keras_sched.schedules.decay import _positive
+from keras_sched.schedules.base import Schedule, Shape, Timed, schedule
+from keras_sched.schedules.decay import positive
 from keras_sched.schedules.steps import Constant, counted, points
 
 __all__ = ["Cooldown", "Product", "Repeat", "Sampled", "Sequence", "Shift", "Warmup", "join"]
@@ -105,8 +105,8 @@ class Warmup(Schedule):
         if w == 0:
             return rest
         peak = self.schedule._value(0 * t, xp)
-        s = xp.cast(xp.minimum(t + self.offset, w), FLOAT) / float(w)
-        climb = peak + (self.start - peak) * PROFILES[self.shape](s)
+        s = ratio(xp.cast(xp.minimum(t + self.offset, w), FLOAT), float(w))
+        climb = between(self.start, peak, PROFILES[self.shape](s))
         return xp.where(t < w, climb, rest)
 
 
@@ -115,7 +115,7 @@ class Cooldown(Timed):
     """Follow a schedule, then fall from where it stands to `end` over the last `cooldown_length`.
 
     For a whole of T steps and a cool-down of c: the schedule until T - c, then
-    ``end + (v - end) * profile((t - (T - c)) / c)`` where v is the schedule's value at T - c.
+    ``end + (v - end) profile((t - (T - c)) / c)`` where v is the schedule's value at T - c.
 
     Args:
         schedule: What is followed; without a length it takes the whole, of which the end is cut.
@@ -168,8 +168,8 @@ class Cooldown(Timed):
         c = int(self.cooldown_length.value)
         begin = self._n - c
         body = self.schedule._value(xp.minimum(t, begin), xp)
-        s = xp.cast(xp.minimum(xp.maximum(t - begin, 0), c), FLOAT) / float(max(c, 1))
-        fall = self.end + (body - self.end) * PROFILES[self.shape](s)
+        s = ratio(xp.cast(xp.minimum(xp.maximum(t - begin, 0), c), FLOAT), float(max(c, 1)))
+        fall = between(body, self.end, PROFILES[self.shape](s))
         return xp.where(t < begin, body, fall if c else 0.0 * body + self.end)
 
 
@@ -469,14 +469,16 @@ class Repeat(Schedule):
         return self.triangular and self.mirror == "time"
 
     def _stretched_value(self, u: Any, length: Any, xp: Any) -> Any:
-        """Return the cycle's value at step u of `length`, between the two steps it falls between."""
+        """Return the cycle's value at step u of `length`: exact for a shape, else interpolated."""
+        if isinstance(self.schedule, Shape):
+            return self.schedule._at(xp.cast(u, FLOAT) / xp.cast(length, FLOAT), xp)
         period = self.schedule.span or 1
         position = xp.cast(u, FLOAT) * float(period) / xp.cast(length, FLOAT)
         before = xp.minimum(xp.cast(position, INT), period - 1)
         share = position - xp.cast(before, FLOAT)
         left = self.schedule._value(before, xp)
         right = self.schedule._value(before + 1, xp)
-        return left + share * (right - left)
+        return between(right, left, share)
 
 
 @schedule
@@ -515,7 +517,7 @@ class Sampled(Schedule):
                 f"Received: every={self.every!r}, at={self.at!r}"
             )
         if self.every is not None:
-            self._set("every", _positive("every", self.every))
+            self._set("every", positive("every", self.every))
         if self.at is not None:
             self._set("at", points("at", self.at))
 
@@ -541,4 +543,4 @@ class Sampled(Schedule):
 
 
 def _steps_of(name: str, length: Span, run: Run) -> Duration:
-    return _positive(name, Duration(Duration.parse(length).steps(run), "steps"))
+    return positive(name, Duration(Duration.parse(length).steps(run), "steps"))

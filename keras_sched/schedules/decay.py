@@ -1,9 +1,9 @@
 """Schedules that follow one profile over one range: ``end + (start - end) * profile(s)``.
 
-Here s = t / T is the progress of step t = 0, 1, 2 ... through a length of T steps. The convention of
-all of them: step 0 has `start`; the last step of the length, T - 1, is still one step short of
-`end`; `end` itself is reached at step T and held for ever. Libraries disagree here (PyTorch's 1cycle
-reaches its end at T - 1): a length of T - 1 steps gives their convention.
+Here s = t / T is the progress of step t = 0, 1, 2 ... through a length of T steps. The convention
+of all of them: step 0 has `start`; the last step of the length, T - 1, is still one step short of
+`end`; `end` itself is reached at step T and held for ever. Libraries disagree here (PyTorch's
+1cycle reaches its end at T - 1): a length of T - 1 steps gives their convention.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from keras_sched import _validate, profiles
-from keras_sched._arrays import FLOAT
+from keras_sched._arrays import FLOAT, between
 from keras_sched.duration import Duration
-from keras_sched.schedules.base import Schedule, Timed, schedule
+from keras_sched.schedules.base import Schedule, Shape, schedule
 
 __all__ = [
     "REX",
     "Cosine",
+    "Decay",
     "DelayedLinear",
     "Exponential",
     "InverseSqrt",
@@ -25,10 +26,11 @@ __all__ = [
     "Linear",
     "Noam",
     "Polynomial",
+    "positive",
 ]
 
 
-class _Decay(Timed):
+class Decay(Shape):
     """A profile between `start` and `end`."""
 
     start: float
@@ -41,12 +43,12 @@ class _Decay(Timed):
     def _profile(self, s: Any) -> Any:
         raise NotImplementedError
 
-    def _value(self, t: Any, xp: Any) -> Any:
-        return self.end + (self.start - self.end) * self._profile(self._progress(t, xp))
+    def _at(self, s: Any, xp: Any) -> Any:
+        return between(self.start, self.end, self._profile(s))
 
 
 @schedule
-class Linear(_Decay):
+class Linear(Decay):
     """Go from `start` to `end` at an even rate: ``end + (start - end) (1 - s)``.
 
     Args:
@@ -76,7 +78,7 @@ class Linear(_Decay):
 
 
 @schedule
-class Polynomial(_Decay):
+class Polynomial(Decay):
     """Fall as a power of what is left: ``end + (start - end) (1 - s) ** power``.
 
     Args:
@@ -87,7 +89,7 @@ class Polynomial(_Decay):
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `power` is not above 0, or the length is 0.
+        ValueError: If a value is negative or not finite, `power` not above 0, or the length 0.
 
     Example:
         >>> polynomial = Polynomial(1.0, power=2.0, steps=4)
@@ -108,7 +110,7 @@ class Polynomial(_Decay):
 
 
 @schedule
-class Cosine(_Decay):
+class Cosine(Decay):
     """Fall as half a cosine wave: ``end + (start - end) (1 + cos(pi s)) / 2``.
 
     Args:
@@ -137,7 +139,7 @@ class Cosine(_Decay):
 
 
 @schedule
-class Exponential(_Decay):
+class Exponential(Decay):
     """Fall by the same factor in equal times: ``end + (start - end) exp(-rate s)``.
 
     `end` is the level it falls towards; after the length it holds ``exp(-rate)`` of the way, 5 % for
@@ -152,7 +154,7 @@ class Exponential(_Decay):
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `rate` is not above 0, or the length is 0.
+        ValueError: If a value is negative or not finite, `rate` not above 0, or the length 0.
 
     Example:
         >>> exponential = Exponential(1.0, steps=4)
@@ -176,7 +178,7 @@ class Exponential(_Decay):
 
 
 @schedule
-class InverseTime(_Decay):
+class InverseTime(Decay):
     """Fall as the inverse of time: ``end + (start - end) / (1 + rate s)``.
 
     Args:
@@ -188,7 +190,7 @@ class InverseTime(_Decay):
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `rate` is not above 0, or the length is 0.
+        ValueError: If a value is negative or not finite, `rate` not above 0, or the length 0.
 
     Example:
         >>> inverse = InverseTime(1.0, rate=4.0, steps=4)
@@ -209,7 +211,7 @@ class InverseTime(_Decay):
 
 
 @schedule
-class REX(_Decay):
+class REX(Decay):
     """Reflected exponential: hold the value long, drop it late; best at short budgets.
 
     ``end + (start - end) z / ((1 - d) + d z)`` with ``z = 1 - s``.
@@ -248,7 +250,7 @@ class REX(_Decay):
 
 
 @schedule
-class DelayedLinear(_Decay):
+class DelayedLinear(Decay):
     """Hold `start` for a share of the length, then fall at an even rate.
 
     ``start`` until ``s = delay``, then ``end + (start - end) (1 - s) / (1 - delay)``.
@@ -309,7 +311,7 @@ class InverseSqrt(Schedule):
 
     def __post_init__(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("timescale", _positive("timescale", self.timescale))
+        self._set("timescale", positive("timescale", self.timescale))
 
     def _value(self, t: Any, xp: Any) -> Any:
         k = float(self.timescale.value)
@@ -320,8 +322,8 @@ class InverseSqrt(Schedule):
 class Noam(Schedule):
     """The Transformer's schedule: climb evenly for `warmup_length`, then fall as ``1 / sqrt(n)``.
 
-    ``scale * dim ** -0.5 * min(n ** -0.5, n * w ** -1.5)`` with n = t + 1 and w the warm-up: the paper counts
-    steps from 1.
+    ``scale dim ** -0.5 min(n ** -0.5, n w ** -1.5)`` with n = t + 1 and w the warm-up: the paper
+    counts steps from 1.
 
     Args:
         dim: Width of the model, d_model; at least 1.
@@ -329,7 +331,8 @@ class Noam(Schedule):
         scale: Factor on the whole; at least 0.
 
     Raises:
-        ValueError: If `dim` is not a positive whole number, `warmup_length` is zero or `scale` negative.
+        ValueError: If `dim` is not a positive whole number, `warmup_length` is zero, or `scale` is
+            negative.
 
     Example:
         >>> noam = Noam(dim=512, warmup_length=4000)
@@ -346,7 +349,7 @@ class Noam(Schedule):
 
     def __post_init__(self) -> None:
         self._set("dim", _validate.integer("dim", self.dim, low=1))
-        self._set("warmup_length", _positive("warmup_length", self.warmup_length))
+        self._set("warmup_length", positive("warmup_length", self.warmup_length))
         self._set("scale", _validate.real("scale", self.scale, low=0.0))
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -355,7 +358,7 @@ class Noam(Schedule):
         return self.scale * self.dim**-0.5 * xp.minimum(1.0 / xp.sqrt(n), climb)
 
 
-def _positive(name: str, length: Any) -> Duration:
+def positive(name: str, length: Any) -> Duration:
     """Return the length, which must be more than nothing."""
     parsed = Duration.parse(length)
     if parsed.value == 0:

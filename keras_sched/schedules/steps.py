@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched._arrays import FLOAT, reached
+from keras_sched._arrays import FLOAT, between, reached
 from keras_sched.duration import Duration
 from keras_sched.schedules.base import Schedule, Timed, schedule
-from keras_sched.schedules.decay import _positive
+from keras_sched.schedules.decay import positive
 
 __all__ = ["Constant", "MultiStep", "PiecewiseConstant", "PiecewiseLinear", "Step"]
 
@@ -77,7 +77,7 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("every", _positive("every", self.every))
+        self._set("every", positive("every", self.every))
         self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -133,7 +133,7 @@ class PiecewiseConstant(Schedule):
         boundaries: Where the next value begins, increasing; steps or lengths with a unit.
 
     Raises:
-        ValueError: If the counts do not fit, the boundaries do not increase, or a value is negative.
+        ValueError: If the counts do not fit, boundaries do not increase, or a value is negative.
 
     Example:
         >>> stairs = PiecewiseConstant([1.0, 0.5, 0.1], boundaries=[10, 20])
@@ -172,7 +172,7 @@ class PiecewiseLinear(Schedule):
             least 0. At least two.
 
     Raises:
-        ValueError: If there are fewer than two points, they do not increase, or a value is negative.
+        ValueError: If there are fewer than two points, they do not increase, or one is negative.
 
     Example:
         >>> lines = PiecewiseLinear([(0, 0.0), (10, 1.0), (20, 0.5)])
@@ -186,7 +186,8 @@ class PiecewiseLinear(Schedule):
         pairs = tuple(tuple(pair) for pair in self.points)
         if len(pairs) < 2 or any(len(pair) != 2 for pair in pairs):
             raise ValueError(
-                f"`points` must be two or more pairs (when, value). Received: points={self.points!r}"
+                f"`points` must be two or more pairs (when, value). "
+                f"Received: points={self.points!r}"
             )
         when = points("points", tuple(pair[0] for pair in pairs))
         values = tuple(_validate.real("points", pair[1], low=0.0) for pair in pairs)
@@ -204,9 +205,9 @@ class PiecewiseLinear(Schedule):
         piece = xp.minimum(reached(knots[1:], inside, xp), len(knots) - 2)
         left = xp.take(xp.cast(knots, t.dtype), piece)
         length = xp.take(xp.cast(np.diff(knots), FLOAT), piece)
-        low = xp.take(xp.cast(values[:-1], FLOAT), piece)
-        rise = xp.take(xp.cast(np.diff(values), FLOAT), piece)
-        return low + rise * (xp.cast(inside - left, FLOAT) / length)
+        old = xp.take(xp.cast(values[:-1], FLOAT), piece)
+        new = xp.take(xp.cast(values[1:], FLOAT), piece)
+        return between(new, old, xp.cast(inside - left, FLOAT) / length)
 
 
 def points(name: str, lengths: Any) -> tuple[Duration, ...]:

@@ -1,0 +1,80 @@
+"""Schedules: a profile, a range, a length and a sampling rate, as a function of the update step."""
+
+from keras_sched.schedules.base import Report, Schedule
+from keras_sched.schedules.combinators import (
+    Cooldown,
+    Product,
+    Repeat,
+    Sampled,
+    Sequence,
+    Shift,
+    Warmup,
+    join,
+)
+from keras_sched.schedules.cyclic import CosineRestarts, ExpRange, Triangular, Triangular2
+from keras_sched.schedules.decay import (
+    REX,
+    Cosine,
+    DelayedLinear,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    Noam,
+    Polynomial,
+)
+from keras_sched.schedules.momentum import (
+    CosineMomentum,
+    Demon,
+    ExponentialMomentum,
+    LinearMomentum,
+)
+from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
+from keras_sched.schedules.registry import get, names
+from keras_sched.schedules.steps import (
+    Constant,
+    MultiStep,
+    PiecewiseConstant,
+    PiecewiseLinear,
+    Step,
+)
+
+__all__ = [
+    "REX",
+    "WSD",
+    "Constant",
+    "Cooldown",
+    "Cosine",
+    "CosineMomentum",
+    "CosineRestarts",
+    "DelayedLinear",
+    "Demon",
+    "ExpRange",
+    "Exponential",
+    "ExponentialMomentum",
+    "InverseSqrt",
+    "InverseTime",
+    "Linear",
+    "LinearMomentum",
+    "MultiStep",
+    "Noam",
+    "OneCycle",
+    "OneCycleMomentum",
+    "PiecewiseConstant",
+    "PiecewiseLinear",
+    "Polynomial",
+    "Product",
+    "Repeat",
+    "Report",
+    "Sampled",
+    "Schedule",
+    "Sequence",
+    "Shift",
+    "Step",
+    "Triangular",
+    "Triangular2",
+    "Warmup",
+    "get",
+    "join",
+    "names",
+]

@@ -1,0 +1,230 @@
+"""Schedules of several phases that belong together: 1cycle, its momentum, and WSD."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import Any
+
+from keras_sched import _validate
+from keras_sched._arrays import between, ratio
+from keras_sched.duration import Duration, Span
+from keras_sched.profiles import PROFILES
+from keras_sched.schedules.base import Schedule, Shape, Timed, schedule
+from keras_sched.schedules.combinators import Cooldown
+from keras_sched.schedules.steps import Constant
+
+__all__ = ["WSD", "OneCycle", "OneCycleMomentum"]
+
+_ANNEALS = ("cosine", "linear")
+
+
+class _Phases(Shape):
+    """A curve that goes from knot to knot in the shape `anneal`."""
+
+    rise: float
+    anneal: str
+    three_phase: bool
+
+    def _check(self) -> None:
+        high = 0.5 if self.three_phase else 1.0
+        self._set("rise", _validate.real("rise", self.rise, low=0.0, high=high))
+        _validate.choice("anneal", self.anneal, _ANNEALS)
+        if not isinstance(self.three_phase, bool):
+            raise TypeError(
+                f"`three_phase` must be True or False. Received: three_phase={self.three_phase!r}"
+            )
+
+    def _knots(self) -> list[tuple[float, float]]:
+        """Return pairs (progress, value); progress goes from 0 to 1."""
+        raise NotImplementedError
+
+    def _at(self, s: Any, xp: Any) -> Any:
+        knots = self._knots()
+        value = 0.0 * s + knots[0][1]
+        for (begin, old), (finish, new) in itertools.pairwise(knots):
+            if finish > begin:
+                share = xp.minimum(ratio(xp.maximum(s - begin, 0.0), finish - begin), 1.0)
+                phase = between(old, new, PROFILES[self.anneal](share))
+            else:
+                phase = 0.0 * s + new
+            value = xp.where(s > begin, phase, value) if begin > 0.0 else phase
+        return value
+
+
+@schedule
+class OneCycle(_Phases):
+    """Climb to `peak`, then fall far below where it began: the 1cycle policy.
+
+    With r the `rise`, in progress s: from `start` at 0 to `peak` at r, and to `end` at 1. With
+    three phases: to `peak` at r, back to `start` at 2 r, then to `end` at 1.
+
+    Args:
+        peak: The highest value; at least 0.
+        start: Value at step 0; peak / 25 if None.
+        end: Value at the end and after; start / 10_000 if None.
+        rise: Share of the length that climbs, in [0, 1]; with three phases in [0, 0.5].
+        anneal: "cosine" or "linear".
+        three_phase: Whether it returns to `start` before it falls to `end`.
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
+            without one, the run's.
+
+    Raises:
+        ValueError: If a value is negative or above `peak`, `rise` is outside its range, `anneal` is
+            unknown, or the length is zero.
+        TypeError: If `three_phase` is no bool.
+
+    Example:
+        >>> cycle = OneCycle(1.0, steps=100)
+        >>> [round(float(cycle(t)), 6) for t in (0, 15, 30, 65, 100)]
+        [0.04, 0.52, 1.0, 0.500002, 4e-06]
+        >>> triangle = OneCycle.triangle(1.0, steps=100)
+        >>> [round(float(triangle(t)), 2) for t in (0, 25, 50, 75, 100)]
+        [0.1, 0.55, 1.0, 0.55, 0.1]
+
+    References:
+        Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820). For
+        PyTorch's values with `total_steps` N and `pct_start` p give ``steps=N - 1`` and
+        ``rise=(p N - 1) / (N - 1)``: there the end is reached at the last step.
+    """
+
+    peak: float
+    start: float | None = None
+    end: float | None = None
+    rise: float = 0.3
+    anneal: str = "cosine"
+    three_phase: bool = False
+
+    def _check(self) -> None:
+        super()._check()
+        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        start = self.peak / 25.0 if self.start is None else self.start
+        self._set("start", _validate.real("start", start, low=0.0, high=self.peak))
+        end = self.start / 1e4 if self.end is None else self.end  # type: ignore[operator]
+        self._set("end", _validate.real("end", end, low=0.0, high=self.peak))
+
+    @classmethod
+    def triangle(cls, peak: float, **length: Any) -> OneCycle:
+        """Return the papers' form: a tenth of `peak`, evenly to `peak` at half time, evenly back.
+
+        REX (arXiv 2107.04197), section 4.1, without the last annihilation of Smith.
+        """
+        low = 0.1 * peak
+        return cls(peak, start=low, end=low, rise=0.5, anneal="linear", **length)
+
+    def momentum(self, start: float = 0.95, low: float = 0.85) -> OneCycleMomentum:
+        """Return the momentum that goes with this learning rate: low where the rate is high."""
+        return OneCycleMomentum(
+            start, low, self.rise, self.anneal, self.three_phase, length=self.length
+        )
+
+    def _knots(self) -> list[tuple[float, float]]:
+        start, end = float(self.start or 0.0), float(self.end or 0.0)
+        back = [(2.0 * self.rise, start)] if self.three_phase else []
+        return [(0.0, start), (self.rise, self.peak), *back, (1.0, end)]
+
+
+@schedule
+class OneCycleMomentum(_Phases):
+    """The momentum of 1cycle: from `start` down to `low` while the learning rate climbs, and back.
+
+    Args:
+        start: Momentum at step 0 and at the end, in [0, 1).
+        low: Momentum where the learning rate peaks, in [0, `start`].
+        rise: Share of the length in which the learning rate climbs, in [0, 1]; with three phases in
+            [0, 0.5].
+        anneal: "cosine" or "linear".
+        three_phase: Whether it is back at `start` after 2 `rise` and stays there.
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
+            without one, the run's.
+
+    Raises:
+        ValueError: If a momentum is outside [0, 1), `low` is above `start`, `rise` is outside its
+            range, `anneal` is unknown, or the length is zero.
+        TypeError: If `three_phase` is no bool.
+
+    Example:
+        >>> momentum = OneCycleMomentum(rise=0.5, anneal="linear", steps=100)
+        >>> [round(float(momentum(t)), 3) for t in (0, 25, 50, 75, 100)]
+        [0.95, 0.9, 0.85, 0.9, 0.95]
+
+    References:
+        Smith (arXiv 1803.09820); REX (arXiv 2107.04197), section 4.1, for .95, .85 and .95.
+    """
+
+    start: float = 0.95
+    low: float = 0.85
+    rise: float = 0.3
+    anneal: str = "cosine"
+    three_phase: bool = False
+
+    def _check(self) -> None:
+        super()._check()
+        self._set("start", _validate.momentum("start", self.start))
+        self._set("low", _validate.real("low", self.low, low=0.0, high=self.start))
+
+    def _knots(self) -> list[tuple[float, float]]:
+        back = [(2.0 * self.rise, self.start)] if self.three_phase else []
+        return [(0.0, self.start), (self.rise, self.low), *back, (1.0, self.start)]
+
+
+@schedule
+class WSD(Timed):
+    """Warm-up, stable, decay: climb to `peak`, stay, and fall to `end` over the last part.
+
+    Args:
+        peak: The value that is held; at least 0.
+        warmup_length: Length of the climb; may be nothing. A fraction is of this schedule.
+        cooldown_length: Length of the fall; may be nothing. A fraction is of this schedule.
+        start: Value that the climb comes from; at least 0.
+        end: Value at the end and after; at least 0.
+        shape: Profile of the fall: "sqrt" (1 - sqrt(s)), "linear", "cosine" or "square".
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
+            without one, the run's.
+
+    Raises:
+        ValueError: If a value is negative, `shape` is unknown, or climb and fall together are
+            longer than the whole.
+
+    Example:
+        >>> wsd = WSD(1.0, warmup_length=2, cooldown_length=4, shape="linear", steps=10)
+        >>> [float(wsd(t)) for t in (0, 1, 5, 6, 8, 10)]
+        [0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
+
+    References:
+        Hu et al., "MiniCPM" (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1 - sqrt and a
+        cool-down of 20 %.
+    """
+
+    peak: float
+    warmup_length: Span = "0.01dur"
+    cooldown_length: Span = "0.2dur"
+    start: float = 0.0
+    end: float = 0.0
+    shape: str = "sqrt"
+
+    def _check(self) -> None:
+        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        self._set("warmup_length", Duration.parse(self.warmup_length))
+        self._set("cooldown_length", Duration.parse(self.cooldown_length))
+        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("end", _validate.real("end", self.end, low=0.0))
+        _validate.choice("shape", self.shape, ("cosine", "linear", "sqrt", "square"))
+        if self.is_resolved:
+            phases = self.warmup_length.value + self.cooldown_length.value  # type: ignore[union-attr]
+            if phases > self._n:
+                raise ValueError(
+                    f"Warm-up and cool-down must fit in the whole. Received: warmup_length="
+                    f"'{self.warmup_length}', cooldown_length='{self.cooldown_length}' "
+                    f"of {self._n} steps"
+                )
+
+    @functools.cached_property
+    def _inner(self) -> Schedule:
+        warm = int(self.warmup_length.value)  # type: ignore[union-attr]
+        held = Constant(self.peak, steps=max(self._n - warm, 1))
+        climbing = held.warmup(warm, start=self.start)
+        return Cooldown(climbing, self.cooldown_length, self.end, self.shape, steps=self._n)
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        return self._inner._value(t, xp)

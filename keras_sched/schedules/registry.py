@@ -1,0 +1,117 @@
+"""Schedules by name, for configuration files and flags."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from keras_sched.schedules.base import Schedule
+from keras_sched.schedules.cyclic import CosineRestarts, ExpRange, Triangular, Triangular2
+from keras_sched.schedules.decay import (
+    REX,
+    Cosine,
+    DelayedLinear,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    Noam,
+    Polynomial,
+)
+from keras_sched.schedules.momentum import (
+    CosineMomentum,
+    Demon,
+    ExponentialMomentum,
+    LinearMomentum,
+)
+from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
+from keras_sched.schedules.steps import (
+    Constant,
+    MultiStep,
+    PiecewiseConstant,
+    PiecewiseLinear,
+    Step,
+)
+
+__all__ = ["get", "names"]
+
+_BY_NAME: dict[str, Callable[..., Schedule]] = {
+    "constant": Constant,
+    "step": Step,
+    "multistep": MultiStep,
+    "piecewise_constant": PiecewiseConstant,
+    "piecewise_linear": PiecewiseLinear,
+    "linear": Linear,
+    "polynomial": Polynomial,
+    "exponential": Exponential,
+    "inverse_time": InverseTime,
+    "inverse_sqrt": InverseSqrt,
+    "noam": Noam,
+    "cosine": Cosine,
+    "cosine_restarts": CosineRestarts,
+    "triangular": Triangular,
+    "triangular2": Triangular2,
+    "exp_range": ExpRange,
+    "one_cycle": OneCycle,
+    "one_cycle_triangle": OneCycle.triangle,
+    "one_cycle_momentum": OneCycleMomentum,
+    "wsd": WSD,
+    "rex": REX,
+    "delayed_linear": DelayedLinear,
+    "demon": Demon,
+    "cosine_momentum": CosineMomentum,
+    "linear_momentum": LinearMomentum,
+    "exponential_momentum": ExponentialMomentum,
+}
+
+
+def names() -> list[str]:
+    """Return the names that `get` knows, sorted."""
+    return sorted(_BY_NAME)
+
+
+def get(name: str, *args: Any, **options: Any) -> Schedule:
+    """Return the schedule of that name.
+
+    Args:
+        name: One of `names()`, as "rex".
+        *args: Its arguments in order, as the peak learning rate.
+        **options: Its arguments by name, a length among them.
+
+    Raises:
+        ValueError: If the name or an option is unknown, or an argument has a wrong value.
+        TypeError: If an argument is missing or has a wrong type.
+
+    Example:
+        >>> get("rex", 0.1, d=0.9, steps=100)
+        REX(length=Duration(value=100, unit='steps'), start=0.1, end=0.0, d=0.9)
+    """
+    if not isinstance(name, str) or name not in _BY_NAME:
+        close = difflib.get_close_matches(str(name), _BY_NAME, n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"`name` must be one of {', '.join(names())}. Received: name={name!r}.{meant}"
+        )
+    make = _BY_NAME[name]
+    known = _options(make)
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], known, n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"Unknown options of {name!r}. Received: {', '.join(unknown)}. "
+            f"Expected among: {', '.join(known)}.{meant}"
+        )
+    return make(*args, **options)
+
+
+def _options(make: Callable[..., Schedule]) -> list[str]:
+    """Return the names of the arguments; `triangle` passes its length on to the class."""
+    parameters = inspect.signature(make).parameters.values()
+    found = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    if len(found) < len(parameters):
+        lengths = inspect.signature(Linear).parameters.values()
+        found += [p.name for p in lengths if p.kind is p.KEYWORD_ONLY]
+    return found
