@@ -142,8 +142,8 @@ class Cosine(Decay):
 class Exponential(Decay):
     """Fall by the same factor in equal times: ``end + (start - end) exp(-rate s)``.
 
-    `end` is the level it falls towards; after the length it holds ``exp(-rate)`` of the way, 5 % for
-    the default. A decay of `r` every `k` steps has ``rate = -log(r) T / k``; read it with
+    `end` is the level it falls towards; after the length it holds ``exp(-rate)`` of the way, 5 %
+    for the default. A decay of `r` every `k` steps has ``rate = -log(r) T / k``; read it with
     ``.sampled(every=k)`` for the staircase.
 
     Args:
