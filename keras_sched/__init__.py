@@ -9,7 +9,8 @@ Example:
     [0.1, 0.0667, 0.0]
 """
 
-from keras_sched import profiles
+from keras_sched import hyperparameters, optimizers, profiles
+from keras_sched.callbacks import Plateau, Scheduler
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
 from keras_sched.schedules import (
@@ -77,12 +78,14 @@ __all__ = [
     "OneCycleMomentum",
     "PiecewiseConstant",
     "PiecewiseLinear",
+    "Plateau",
     "Polynomial",
     "Product",
     "Repeat",
     "Run",
     "Sampled",
     "Schedule",
+    "Scheduler",
     "Sequence",
     "Shift",
     "Step",
@@ -90,8 +93,10 @@ __all__ = [
     "Triangular2",
     "Warmup",
     "get",
+    "hyperparameters",
     "join",
     "names",
+    "optimizers",
     "plot",
     "profiles",
     "simulate",

@@ -3,8 +3,9 @@
 Keras reads momentum, betas and weight decay as Python numbers while it traces a training step, so
 that assigning them later changes nothing. `attach` puts an object in the number's place that Keras
 reads as a tensor (`__tf_tensor__`), the schedule at ``optimizer.iterations``, and that Python
-compares as a number above 0. No variable is added and nothing is registered, so weights, checkpoints
-and configurations are those of the stock optimizer; `Attachment.detach` leaves it as it was found.
+compares as a number above 0. No variable is added and nothing is registered, so weights,
+checkpoints and configurations are those of the stock optimizer; `Attachment.detach` leaves it as it
+was found.
 
 A training step must be traced after `attach` and again after `detach`; `keras_sched.Scheduler` and
 `keras_sched.optimizers` see to that.
@@ -96,7 +97,7 @@ def attach(
         >>> import keras, keras_sched as ks
         >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         >>> attachment = attach(optimizer, {"momentum": ks.Demon(0.9, steps=100)})
-        >>> optimizer.iterations.assign(50)
+        >>> _ = optimizer.iterations.assign(50)
         >>> round(float(current(optimizer)["momentum"]), 4)
         0.8182
         >>> attachment.detach()
@@ -106,9 +107,10 @@ def attach(
     _validate.choice("per", per, ("update", "micro"))
     first_step = _validate.integer("first_step", first_step)
     plan = []
+    drivers: dict[int, _Driver] = {}
     for path, schedule in schedules.items():
         part, name = _find(optimizer, path)
-        driver = driver_of(part)
+        driver = drivers.setdefault(id(part), driver_of(part))
         _verify(part, driver, name, schedule, owner)
         plan.append((driver, name, schedule))
     attachment = Attachment([(driver, name) for driver, name, _ in plan])
@@ -266,9 +268,9 @@ class _Source:
 class _Driver:
     """Computes the driven hyperparameters of one optimizer, each once per update and graph.
 
-    A hyperparameter is driven by a source (a schedule), by factors (variables that multiply it), or
-    by both. It is set into the instance past Keras' tracking: a tracked learning rate variable stays
-    in the list of variables, and nothing new enters it.
+    A hyperparameter is driven by a source (a schedule), by factors (variables that multiply it),
+    or by both. It is set into the instance past Keras' tracking: the variable of the learning rate
+    stays in the list of variables, and nothing new enters it.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
