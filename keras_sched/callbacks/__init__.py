@@ -1,6 +1,7 @@
-"""Callbacks for `fit` and for the trainers' loop."""
+"""Callbacks for `fit`, and for any loop that calls Keras callbacks."""
 
 from keras_sched.callbacks.plateau import Plateau
 from keras_sched.callbacks.scheduler import Scheduler
+from keras_sched.callbacks.step_logger import StepLogger
 
-__all__ = ["Plateau", "Scheduler"]
+__all__ = ["Plateau", "Scheduler", "StepLogger"]

@@ -1,51 +1,66 @@
-"""Lower the learning rate when a metric stops improving, whatever else schedules it."""
+"""Lower the learning rate when a metric stops improving, whatever the learning rate is.
+
+Keras' ReduceLROnPlateau assigns the learning rate, so it raises on a schedule, and it forgets its
+best value and its counters when a training is resumed. `Plateau` is a factor beside the schedule:
+
+    learning rate used = schedule(step) * multiplier
+"""
 
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched.hyperparameters import driver_of, groups
+from keras_sched.hyperparameters import current, driver_of, groups
 
 __all__ = ["Plateau"]
 
+_LOW_IS_GOOD = ("loss", "error", "perplexity")
+_HIGH_IS_GOOD = ("acc", "auc", "f1", "iou", "precision", "recall", "r2")
+
 
 class Plateau(keras.callbacks.Callback):
-    """Multiply the learning rate by `factor` when a metric has stopped improving.
+    """Multiply the learning rate by `factor` after `patience` epochs without improvement.
 
-    The learning rate of a step is ``rate(step) * multiplier``: `rate` is whatever the optimizer
-    has, a number, a schedule or a `ks.Scheduler`; the multiplier is a variable that the compiled
-    step reads. Its state is part of the model's: it is in ``.keras`` and ``.weights.h5`` files that
-    are written while the callback is on the model, so `BackupAndRestore` brings it back; files
-    without it load as ever, and files with it load into a model without the callback.
+    It composes with a number, a schedule and `keras_sched.Scheduler`, in any order of callbacks, in
+    every group of a MultiOptimizer. With a constant learning rate it does what Keras'
+    ReduceLROnPlateau does.
 
-    To continue a saved model: ``plateau.set_model(model)``, then ``model.load_weights(path)``.
+    The multiplier, the best value and the counters are kept on the model: weight files and
+    checkpoints (`save_weights`, BackupAndRestore, `.keras`) hold them, and stay loadable by a model
+    without Plateau; a file without them leaves them as they are. Put `Plateau` before a callback that
+    saves at the end of the epoch, or the file holds the state of one epoch earlier. A further `fit`
+    goes on with the state (`reset` begins anew); without Plateau it has the full learning rate again.
 
     Args:
-        monitor: Name of the metric in the epoch's logs.
+        monitor: Name of the metric in the logs of an epoch. Epochs without it are passed over when
+            it begins with "val_", as validation may be rare.
         factor: What the multiplier is multiplied by, in (0, 1).
-        patience: Epochs without improvement after which it is; at least 0, which acts as 1.
-        mode: "min" or "max": whether lower or higher is better.
-        min_delta: Least change that is an improvement; at least 0.
-        cooldown: Epochs after a reduction in which none are counted; at least 0.
-        low: Lowest multiplier; at least 0.
+        patience: Epochs without improvement before that, at least 0 (0 and 1 are alike).
+        mode: "min" if lower is better, "max" if higher; "auto" knows it from common names.
+        min_delta: Changes up to this are no improvement; at least 0.
+        cooldown: Epochs after a reduction in which none is counted as bad; at least 0.
+        low: Lowest multiplier, in [0, 1); ReduceLROnPlateau's `min_lr` over the learning rate.
+        name: Tells the states of several on one model apart.
 
     Raises:
-        ValueError: If an argument is out of its range; at the end of an epoch, if the metric is not
-            in its logs.
+        ValueError: If an argument is out of range, "auto" does not know the metric, or the metric
+            is not in the logs. A metric that is not a number counts as no improvement.
 
     Example:
-        >>> plateau = Plateau("val_loss", factor=0.5, patience=2)
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+        >>> model.compile(keras.optimizers.SGD(0.0), loss="mse")
+        >>> plateau = Plateau("loss", factor=0.5, patience=2)
+        >>> x = np.ones([4, 1], "float32")
+        >>> _ = model.fit(x, x, epochs=5, verbose=0, callbacks=[plateau])
         >>> plateau.get_state()["multiplier"]
-        1.0
-
-    References:
-        `keras.callbacks.ReduceLROnPlateau`, which sets the learning rate itself (and so refuses
-        schedules), and forgets its state when training is continued.
+        0.25
     """
 
     def __init__(
@@ -53,120 +68,183 @@ class Plateau(keras.callbacks.Callback):
         monitor: str = "val_loss",
         factor: float = 0.1,
         patience: int = 10,
-        mode: str = "min",
+        mode: str = "auto",
         min_delta: float = 1e-4,
         cooldown: int = 0,
         low: float = 0.0,
+        name: str = "plateau",
     ) -> None:
         super().__init__()
-        if not isinstance(monitor, str):
-            raise TypeError(f"`monitor` must be a metric's name. Received: monitor={monitor!r}")
+        if not isinstance(monitor, str) or not monitor:
+            raise TypeError(f"`monitor` must be the name of a metric. Received: monitor={monitor!r}")
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"`name` must be an identifier. Received: name={name!r}")
         self.monitor = monitor
         self.factor = _validate.real(
             "factor", factor, low=0.0, high=1.0, open_low=True, open_high=True
         )
         self.patience = _validate.integer("patience", patience)
-        self.mode = _validate.choice("mode", mode, ("min", "max"))
+        self.mode = _direction(monitor, _validate.choice("mode", mode, ("auto", "min", "max")))
         self.min_delta = _validate.real("min_delta", min_delta, low=0.0)
         self.cooldown = _validate.integer("cooldown", cooldown)
-        self.low = _validate.real("low", low, low=0.0, high=1.0)
-        self._memory = _Memory(math.inf if mode == "min" else -math.inf)
+        self.low = _validate.real("low", low, low=0.0, high=1.0, open_high=True)
+        self.name = name
+        self._seen = False
 
-    # --- state ---------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, float]:
-        """Return the state as numbers: multiplier, best, wait, cooldown."""
-        return self._memory.read()
+        """Return the multiplier, the best value (NaN before the first) and both counters."""
+        return self._state.get()
 
     def set_state(self, state: dict[str, float]) -> None:
-        """Take on a state that `get_state` returned.
+        """Take over what `get_state` returned.
 
         Raises:
-            ValueError: If its keys are others.
+            ValueError: If a key is missing or unknown.
         """
-        self._memory.write(state)
+        self._state.set(state)
 
-    # --- the callback --------------------------------------------------------------------------
+    def reset(self) -> None:
+        """Begin anew: multiplier 1, no best value, counters 0."""
+        self._state.set(_PlateauState.INITIAL)
+
+    def restore(self, model: keras.Model, path: str | os.PathLike[str]) -> None:
+        """Load weights with the state of Plateau from `.weights.h5` or `.keras` into `model`.
+
+        `keras.models.load_model` makes a model that does not know of Plateau yet; this does.
+        """
+        self.set_model(model)
+        model.load_weights(path)
+
+    @property
+    def _state(self) -> _PlateauState:
+        if self.model is None:
+            raise ValueError(
+                "The state of Plateau is kept on its model, which is not known yet. "
+                "Pass the callback to `fit`, or call `set_model(model)` first."
+            )
+        return vars(self.model)[self._attribute]
+
+    @property
+    def _attribute(self) -> str:
+        return f"_keras_sched_{self.name}"
+
+    # --- Keras' hooks -------------------------------------------------------------------------
 
     def set_model(self, model: keras.Model) -> None:
-        """Make the state part of the model's, so that loading the model brings it back."""
+        # All callbacks get the model before any training begins: the state is there when
+        # BackupAndRestore loads it. Past Keras' tracking, so that it is no weight of the model.
         super().set_model(model)
-        held = getattr(model, "_plateau", None)
-        if held is not None and held is not self._memory:
-            # The same place in the model's files: a new callback continues where the last one was.
-            self._memory.write(held.read())
-        object.__setattr__(model, "_plateau", self._memory)
+        if self._attribute not in vars(model):
+            with model.distribute_strategy.scope():
+                vars(model)[self._attribute] = _PlateauState(self.name)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Let the compiled step read the multiplier."""
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._seen = False
+        self._unmultiply()  # what a training that raised has left behind
         for part in groups(self.model.optimizer).values():
-            driver_of(part).multiply("learning_rate", self._memory.multiplier)
+            driver_of(part).multiply("learning_rate", self._state.multiplier)
         self.model.make_train_function(force=True)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Leave the optimizer as it was found; the state stays with the model."""
-        for part in groups(self.model.optimizer).values():
-            driver_of(part).unmultiply("learning_rate", self._memory.multiplier)
-        self.model.train_function = None
-
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Count the epochs without improvement and lower the multiplier when they are enough."""
-        if self.monitor not in (logs or {}):
-            raise ValueError(
-                f"`monitor` must be a metric of the epoch. Received: monitor={self.monitor!r}. "
-                f"Expected one of: {', '.join(sorted(logs or {}))}"
-            )
-        value = float((logs or {})[self.monitor])
-        state = self._memory.read()
+        logs = {} if logs is None else logs
+        for name, value in current(self.model.optimizer).items():
+            if name.rpartition("/")[2] == "learning_rate":
+                logs[name] = float(value)
+        if self.monitor in logs:
+            self._seen = True
+            self._judge(float(logs[self.monitor]))
+        elif not self.monitor.startswith("val_"):
+            raise self._absent(logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._unmultiply()
+        self.model.make_train_function(force=True)
+        if not self._seen and logs:
+            raise self._absent(logs)
+
+    # --- the rule -----------------------------------------------------------------------------
+
+    def _judge(self, value: float) -> None:
+        state = self._state.get()
         cooling = state["cooldown"] > 0
         if cooling:
             state["cooldown"] -= 1
-            state["wait"] = 0.0
-        if self._is_better(value, state["best"]):
-            state["best"], state["wait"] = value, 0.0
-        elif state["cooldown"] == 0:
+            state["wait"] = 0
+            cooling = state["cooldown"] > 0
+        if self._improves(value, state["best"]):
+            state["best"] = value
+            state["wait"] = 0
+        elif not cooling:
             state["wait"] += 1
-            if state["wait"] >= self.patience and state["multiplier"] > self.low:
+            if state["wait"] >= self.patience and state["multiplier"] > np.float32(self.low):
                 state["multiplier"] = max(state["multiplier"] * self.factor, self.low)
-                state["cooldown"], state["wait"] = float(self.cooldown), 0.0
-        self._memory.write(state)
+                state["cooldown"] = self.cooldown
+                state["wait"] = 0
+        self._state.set(state)
 
-    def _is_better(self, value: float, best: float) -> bool:
-        if self.mode == "min":
-            return value < best - self.min_delta
-        return value > best + self.min_delta
+    def _improves(self, value: float, best: float) -> bool:
+        if math.isnan(value):
+            return False
+        if math.isnan(best):
+            return True
+        return value + self.min_delta < best if self.mode == "min" else value - self.min_delta > best
 
-
-class _Memory(keras.layers.Layer):
-    """What a plateau remembers: a layer for Keras' saving only, which finds it on the model.
-
-    The model does not track it, so its weights are those of a model without a plateau.
-    """
-
-    _NAMES = ("multiplier", "best", "wait", "cooldown")
-
-    def __init__(self, worst: float) -> None:
-        super().__init__(name="plateau")
-        self.multiplier = self.add_weight(
-            name="multiplier", shape=(), initializer="ones", trainable=False, dtype="float32"
+    def _absent(self, logs: dict[str, Any]) -> ValueError:
+        return ValueError(
+            f"`monitor` must be in the logs of an epoch. Received: monitor='{self.monitor}'. "
+            f"There are: {', '.join(sorted(logs))}. A 'val_' metric needs `validation_data`."
         )
-        self._numbers = {"best": worst, "wait": 0.0, "cooldown": 0.0}
 
-    def read(self) -> dict[str, float]:
-        return {"multiplier": float(self.multiplier), **self._numbers}
+    def _unmultiply(self) -> None:
+        for part in groups(self.model.optimizer).values():
+            driver_of(part).unmultiply("learning_rate", self._state.multiplier)
 
-    def write(self, state: dict[str, float]) -> None:
-        if set(state) != set(self._NAMES):
+
+class _PlateauState(keras.Operation):
+    """What Plateau remembers, in a form that Keras saves with the model it hangs on."""
+
+    KEYS = ("multiplier", "best", "wait", "cooldown")
+    INITIAL = {"multiplier": 1.0, "best": math.nan, "wait": 0.0, "cooldown": 0.0}  # noqa: RUF012
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.multiplier = keras.Variable(1.0, dtype="float32", trainable=False, name=name)
+        self._values = dict(self.INITIAL)
+
+    def get(self) -> dict[str, float]:
+        """Return a copy of the state."""
+        return dict(self._values)
+
+    def set(self, state: dict[str, float]) -> None:
+        """Take over a state, and show the training step its multiplier."""
+        if set(state) != set(self.KEYS):
             raise ValueError(
-                f"The state of a plateau has the keys {', '.join(self._NAMES)}. "
+                f"The state of Plateau must have the keys {', '.join(self.KEYS)}. "
                 f"Received: {', '.join(sorted(state))}"
             )
-        self.multiplier.assign(state["multiplier"])
-        self._numbers.update({name: float(state[name]) for name in self._NAMES[1:]})
+        self._values = {key: float(state[key]) for key in self.KEYS}
+        self.multiplier.assign(self._values["multiplier"])
 
     def save_own_variables(self, store: Any) -> None:
-        store["state"] = np.array([self.read()[name] for name in self._NAMES])
+        """Write the state as one float64 array."""
+        store["state"] = np.array([self._values[key] for key in self.KEYS], np.float64)
 
     def load_own_variables(self, store: Any) -> None:
+        """Read the state, if the file was written by a model with Plateau."""
         if "state" in store:
-            self.write(dict(zip(self._NAMES, np.asarray(store["state"]).tolist(), strict=True)))
+            self.set(dict(zip(self.KEYS, np.asarray(store["state"]).tolist(), strict=True)))
+
+
+def _direction(monitor: str, mode: str) -> str:
+    if mode != "auto":
+        return mode
+    if any(part in monitor for part in _LOW_IS_GOOD):
+        return "min"
+    if any(part in monitor for part in _HIGH_IS_GOOD):
+        return "max"
+    raise ValueError(
+        f"`mode` must be 'min' or 'max' for a metric whose name does not tell. "
+        f"Received: monitor='{monitor}', mode='auto'"
+    )
