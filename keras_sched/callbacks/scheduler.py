@@ -126,7 +126,8 @@ class Scheduler(keras.callbacks.Callback):
                 f"The run must have at least one update. Received: {epochs * steps} steps with "
                 f"gradient_accumulation_steps={per_update}"
             )
-        done = int(parts[0].iterations if self._per == "update" else parts[0]._iterations)
+        count = parts[0].iterations if self._per == "update" else parts[0]._iterations
+        done = int(keras.ops.convert_to_numpy(count))
         if done >= self._first_step + total:
             raise ValueError(
                 f"The schedules would be over before training begins. Received: an optimizer with "
