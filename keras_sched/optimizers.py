@@ -56,6 +56,9 @@ _register = keras.saving.register_keras_serializable(package="keras_sched")
 class _Scheduled:
     """Takes schedules where its Keras optimizer takes numbers."""
 
+    _per: str
+    _schedules: dict[str, Schedule]
+
     def __init__(self, *args: Any, per: str = "update", **kwargs: Any) -> None:
         # Keras is given numbers, so that it builds every variable that a schedule can need.
         given = inspect.signature(super().__init__).bind(*args, **kwargs).arguments
@@ -70,8 +73,8 @@ class _Scheduled:
             given[name] = float(schedule(0)) if name == "learning_rate" else 0.5
         super().__init__(**given)
         # Past Keras' tracking: they hold no variable.
-        vars(self)["_per"] = _validate.choice("per", per, ("update", "micro"))
-        vars(self)["_schedules"] = schedules
+        self.__dict__["_per"] = _validate.choice("per", per, ("update", "micro"))
+        self.__dict__["_schedules"] = schedules
         attach(self, schedules, per=per)
 
     def get_config(self) -> dict[str, Any]:
@@ -141,11 +144,13 @@ class _Debiased(_Scheduled):
     """
 
     _corrected: ClassVar[dict[str, float]]
+    _exact: bool
+    _products: dict[str, np.ndarray]
 
     def __init__(self, *args: Any, exact_bias_correction: bool = False, **kwargs: Any) -> None:
-        vars(self)["_exact"] = bool(exact_bias_correction)
+        self.__dict__["_exact"] = bool(exact_bias_correction)
         super().__init__(*args, **kwargs)
-        vars(self)["_products"] = {
+        self.__dict__["_products"] = {
             name: _products(schedule, self._micro_steps())
             for name, schedule in self._schedules.items()
             if name in self._corrected and exact_bias_correction
@@ -220,7 +225,7 @@ class SGD(_Scheduled, keras.optimizers.SGD):
     """
 
     def __init__(self, *args: Any, form: str = "keras", **kwargs: Any) -> None:
-        vars(self)["form"] = _validate.choice("form", form, ("keras", "pytorch"))
+        self.__dict__["form"] = _validate.choice("form", form, ("keras", "pytorch"))
         super().__init__(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -324,7 +329,9 @@ class RMSprop(_Scheduled, keras.optimizers.RMSprop):
 class ScheduleFreeAdamW(_Scheduled, keras.optimizers.ScheduleFreeAdamW):
     """`keras.optimizers.ScheduleFreeAdamW` with schedules.
 
-    Keras' form weights every step alike and evaluates the weights it trains, not their average.
+    Keras' form weights every step alike and evaluates the weights it trains, not their average. In
+    Keras 3.15 `beta_1` has no effect on it, scheduled or not: the average is taken out of the
+    weights with the iterate after its move, where beta_1 cancels.
     """
 
 
