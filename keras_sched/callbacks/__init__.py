@@ -1,7 +1,8 @@
 """Callbacks for `fit`, and for any loop that calls Keras callbacks."""
 
 from keras_sched.callbacks.plateau import Plateau
+from keras_sched.callbacks.range_test import LRRangeTest, RangeTestResult
 from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.callbacks.step_logger import StepLogger
 
-__all__ = ["Plateau", "Scheduler", "StepLogger"]
+__all__ = ["LRRangeTest", "Plateau", "RangeTestResult", "Scheduler", "StepLogger"]

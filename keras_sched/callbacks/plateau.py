@@ -76,7 +76,9 @@ class Plateau(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         if not isinstance(monitor, str) or not monitor:
-            raise TypeError(f"`monitor` must be the name of a metric. Received: monitor={monitor!r}")
+            raise TypeError(
+                f"`monitor` must be the name of a metric. Received: monitor={monitor!r}"
+            )
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"`name` must be an identifier. Received: name={name!r}")
         self.monitor = monitor
@@ -189,7 +191,9 @@ class Plateau(keras.callbacks.Callback):
             return False
         if math.isnan(best):
             return True
-        return value + self.min_delta < best if self.mode == "min" else value - self.min_delta > best
+        return (
+            value + self.min_delta < best if self.mode == "min" else value - self.min_delta > best
+        )
 
     def _absent(self, logs: dict[str, Any]) -> ValueError:
         return ValueError(

@@ -116,7 +116,7 @@ class StepLogger(keras.callbacks.Callback):
     # --- Keras' hooks -------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._remove()  # what a training that raised has left behind
+        self.remove()  # what a training that raised has left behind
         self._chunks = []
         self._buffers = None
         self._unread = 0
@@ -154,7 +154,7 @@ class StepLogger(keras.callbacks.Callback):
         if self._buffers is not None:
             self._first = None
             self._buffers = None
-        self._remove()
+        self.remove()
         self.model.make_train_function(force=True)
 
     def flush(self) -> None:
@@ -196,7 +196,8 @@ class StepLogger(keras.callbacks.Callback):
             return
         self._buffers.write(values, loss, weight)
 
-    def _remove(self) -> None:
+    def remove(self) -> None:
+        """Leave the model as it was found; training that ends in order does so itself."""
         if self._step is not None:
             self._step.remove()
             self._step = None

@@ -1,0 +1,343 @@
+"""Find a learning rate: raise it at every step until the loss explodes, then put all back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state  # Keras' global seeds have no public name
+
+from keras_sched import _validate
+from keras_sched.callbacks import _sinks, _suggest
+from keras_sched.callbacks.step_logger import StepLogger
+from keras_sched.hyperparameters import current, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["LRRangeTest", "RangeTestResult"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RangeTestResult:
+    """What a range test saw, step by step, up to the last finite loss.
+
+    Attributes:
+        learning_rates: The learning rate each step used.
+        losses: The loss of each step's batch.
+        smoothed: Their exponential mean with bias correction.
+        diverged: Whether the loss exploded before the last step.
+    """
+
+    learning_rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    diverged: bool
+
+    @property
+    def suggestions(self) -> dict[str, float]:
+        """Return fastai's four suggestions by name: minimum, slide, steep, valley.
+
+        As there, the first tenth of the steps and the last five are left out.
+
+        Raises:
+            ValueError: If fewer than 10 steps are left.
+        """
+        first, last = len(self.losses) // 10, len(self.losses) - 5
+        if last - first < 10:
+            raise ValueError(
+                f"Suggestions need at least 17 steps before the loss explodes. "
+                f"Received: {len(self.losses)}. Lower `start`, or raise `steps`."
+            )
+        return _suggest.all_four(
+            np.array(self.learning_rates[first:last]), np.array(self.smoothed[first:last])
+        )
+
+    def to_json(self, path: str | os.PathLike[str]) -> None:
+        """Write the result.
+
+        Raises:
+            FileExistsError: If `path` exists: a result is never overwritten.
+        """
+        target = Path(path)
+        if target.exists():
+            raise FileExistsError(f"`path` must not exist yet. Received: path='{target}'")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sinks.replace_file(
+            target, json.dumps(dataclasses.asdict(self), allow_nan=False, indent=1) + "\n"
+        )
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike[str]) -> RangeTestResult:
+        """Read what `to_json` wrote.
+
+        Raises:
+            TypeError: If a key is missing or unknown.
+        """
+        found = json.loads(Path(path).read_text())
+        return cls(
+            **{
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in found.items()
+            }
+        )
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the smoothed loss over the learning rate, with the suggestions where there are any."""
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(8, 4.5), layout="constrained").add_subplot()
+        ax.plot(self.learning_rates, self.losses, alpha=0.3, linewidth=1, label="loss of the batch")
+        ax.plot(self.learning_rates, self.smoothed, label="smoothed")
+        with contextlib.suppress(ValueError):
+            for index, (name, rate) in enumerate(self.suggestions.items()):
+                ax.axvline(rate, color=f"C{index + 2}", linestyle=":", label=f"{name} {rate:.2g}")
+        ax.set(xlabel="learning rate", ylabel="loss", xscale="log")
+        if self.diverged:
+            ax.set_ylim(*_limits(self.smoothed))
+        ax.legend(frameon=False)
+        return ax
+
+
+class LRRangeTest:
+    """Train with a learning rate that grows exponentially, and leave no trace of it.
+
+    Step i of n uses ``start * (end / start) ** (i / (n - 1))``, computed in the compiled step. The
+    test ends when the smoothed loss is above `divergence` times its best, or not a number; with
+    several steps per execution it looks once per execution.
+
+    Afterwards the model, the optimizer with its slots and counts, metrics, seed generators and the
+    random states of Python, NumPy and Keras have the very bits they had, also if training raises. A
+    model or an optimizer that was not built yet is built, and as new. What a `tf.data` pipeline has
+    drawn cannot be put back.
+
+    Args:
+        start: First learning rate, above 0.
+        end: Last learning rate, above `start`.
+        steps: Number of steps, at least 20.
+        smoothing: Weight of the past in the mean loss, in [0, 1); fastai's 0.98.
+        divergence: Multiple of the best loss at which the test ends, above 1; fastai's 4.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> keras.utils.set_random_seed(0)
+        >>> model = keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
+        >>> model.compile("sgd", loss="mse")
+        >>> x = np.random.default_rng(0).normal(size=[64, 2])
+        >>> result = LRRangeTest(1e-4, 10.0, steps=60).run(model, x, x[:, :1], batch_size=8)
+        >>> result.diverged, sorted(result.suggestions)
+        (True, ['minimum', 'slide', 'steep', 'valley'])
+        >>> int(model.optimizer.iterations)
+        0
+
+    References:
+        Smith (arXiv 1506.01186), section 3.3; Howard & Gugger, fastai (arXiv 2002.04688), 4.4.
+    """
+
+    def __init__(
+        self,
+        start: float = 1e-7,
+        end: float = 10.0,
+        steps: int = 100,
+        smoothing: float = 0.98,
+        divergence: float = 4.0,
+    ) -> None:
+        self.start = _validate.real("start", start, low=0.0, open_low=True)
+        self.end = _validate.real("end", end, low=self.start, open_low=True)
+        self.steps = _validate.integer("steps", steps, low=20)
+        self.smoothing = _validate.momentum("smoothing", smoothing)
+        self.divergence = _validate.real("divergence", divergence, low=1.0, open_low=True)
+
+    def run(
+        self,
+        model: keras.Model,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        train: Callable[[list[keras.callbacks.Callback]], Any] | None = None,
+    ) -> RangeTestResult:
+        """Run the test.
+
+        Args:
+            model: A compiled model.
+            x: Data as `fit` takes them; gone through again if they are too short.
+            y: Targets, if `x` does not hold them.
+            batch_size: Samples of a batch, for arrays.
+            train: A loop to use in place of `fit`: trains `model` with the callbacks it is given
+                until ``model.stop_training``.
+
+        Returns:
+            The learning rates and losses, with suggestions.
+
+        Raises:
+            ValueError: If the model is not compiled, there are no data, or no step had a finite loss.
+        """
+        if getattr(model, "optimizer", None) is None:
+            raise ValueError(
+                "`model` must be compiled. Call `model.compile(optimizer, loss)` first."
+            )
+        if (x is None) == (train is None):
+            raise ValueError(
+                "Give either data, `run(model, x, y)`, or a loop, `run(model, train=...)`."
+            )
+        logger = StepLogger(capacity=max(getattr(model, "steps_per_execution", 1), self.steps))
+        watch = _Watch(self, logger)
+        with _restored_random_state(), _restored_training(model, logger, watch):
+            callbacks = [watch, logger]
+            if train is not None:
+                train(callbacks)
+            else:
+                # An epoch has at least one step, so this is enough.
+                model.fit(
+                    x, y, batch_size=batch_size, epochs=self.steps, verbose=0, callbacks=callbacks
+                )
+        return watch.result()
+
+
+class _Watch(keras.callbacks.Callback):
+    """Takes the snapshot when model and optimizer are built, and ends the test in time."""
+
+    def __init__(self, test: LRRangeTest, logger: StepLogger) -> None:
+        super().__init__()
+        self._test = test
+        self._logger = logger
+        self._found: list[tuple[Any, np.ndarray]] = []
+        self._rates: list[tuple[dict[str, Any], Any]] = []
+        self._name = ""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        model, test = self.model, self._test
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+        self._found = [
+            (item, np.copy(keras.ops.convert_to_numpy(item)))
+            for item in {id(item): item for item in variables}.values()
+        ]
+        self._name = next(iter(current(model.optimizer)))
+        for part in groups(model.optimizer).values():
+            # Past Keras' setter, which would drop the variable, and past any schedule: put back as is.
+            attributes = vars(part)
+            self._rates.append((attributes, attributes["_learning_rate"]))
+            first = int(keras.ops.convert_to_numpy(part._iterations))
+            attributes["_learning_rate"] = _Growth(test.start, test.end, test.steps, first)
+        model.make_train_function(force=True)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._logger.flush()
+        losses = self._logger.history["loss"]
+        _, end = _smooth(losses, self._test.smoothing, self._test.divergence)
+        if len(losses) >= self._test.steps or end < len(losses):
+            self.model.stop_training = True
+
+    def put_back(self) -> None:
+        """Leave the model as it was when training began."""
+        for attributes, value in self._rates:
+            attributes["_learning_rate"] = value
+        for variable, value in self._found:
+            variable.assign(value)
+
+    def result(self) -> RangeTestResult:
+        """Return what was seen."""
+        history, test = self._logger.history, self._test
+        losses = history["loss"][: test.steps]
+        smoothed, end = _smooth(losses, test.smoothing, test.divergence)
+        if not smoothed:
+            raise ValueError(
+                f"The loss must be finite at the lowest learning rate. Received: {losses[:1]} "
+                f"at start={test.start}"
+            )
+        n = len(smoothed)
+        return RangeTestResult(
+            learning_rates=tuple(history[self._name][:n].tolist()),
+            losses=tuple(losses[:n].tolist()),
+            smoothed=tuple(smoothed),
+            diverged=end < len(losses),
+        )
+
+
+class _Growth(keras.optimizers.schedules.LearningRateSchedule):
+    """``start (end / start)^(i / (n - 1))``, counted from the calls before the test."""
+
+    def __init__(self, start: float, end: float, steps: int, first: int) -> None:
+        self._start = start
+        self._log_ratio = math.log(end / start)
+        self._last = steps - 1
+        self._first = first
+
+    def __call__(self, step: Any) -> Any:
+        i = keras.ops.minimum(keras.ops.convert_to_tensor(step) - self._first, self._last)
+        s = keras.ops.cast(i, "float64") / self._last
+        return keras.ops.cast(self._start * keras.ops.exp(self._log_ratio * s), "float32")
+
+
+def _smooth(losses: np.ndarray, beta: float, divergence: float) -> tuple[list[float], int]:
+    """Return the smoothed losses up to the last finite one, and the step that diverged, or their number."""
+    smoothed: list[float] = []
+    mean, best = 0.0, math.inf
+    for i, loss in enumerate(losses.tolist()):
+        if not math.isfinite(loss):
+            return smoothed, i
+        mean = beta * mean + (1.0 - beta) * loss
+        value = mean / (1.0 - beta ** (i + 1))
+        smoothed.append(value)
+        best = min(best, value)
+        # A multiple of a loss below 0 would be lower still.
+        if best > 0 and value > divergence * best:
+            return smoothed, i
+    return smoothed, len(losses)
+
+
+@contextlib.contextmanager
+def _restored_training(model: Any, logger: StepLogger, watch: _Watch) -> Iterator[None]:
+    attributes = vars(model)
+    kept = {name: getattr(model, name, None) for name in ("stop_training", "train_function")}
+    had_history = "history" in attributes
+    history = attributes.get("history")
+    try:
+        yield
+    finally:
+        logger.remove()
+        watch.put_back()
+        for name, value in kept.items():
+            # The step traced before is still right: everything in it is what it was.
+            setattr(model, name, value)
+        if had_history:
+            attributes["history"] = history
+        else:
+            attributes.pop("history", None)
+
+
+@contextlib.contextmanager
+def _restored_random_state() -> Iterator[None]:
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # whoever uses it
+    generator = global_state.get_global_attribute("global_seed_generator")
+    seed = None if generator is None else np.copy(keras.ops.convert_to_numpy(generator.state))
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        if generator is None:
+            global_state.set_global_attribute("global_seed_generator", None)
+        else:
+            generator.state.assign(seed)
+
+
+def _limits(smoothed: tuple[float, ...]) -> tuple[float, float]:
+    low = min(smoothed)
+    high = max(smoothed[: max(1, len(smoothed) // 2)])
+    return low - 0.1 * (high - low), high + 0.5 * (high - low)
