@@ -37,7 +37,7 @@ def valley(rates: np.ndarray, losses: np.ndarray) -> float:
     bottom = int(np.argmax(lengths))
     length = int(lengths[bottom])
     third = length / 3
-    return float(rates[max(bottom - length, 0) + int(third) + int(third / 2)])
+    return float(rates[max(bottom - length + int(third) + int(third / 2), 0)])
 
 
 def slide(

@@ -33,9 +33,10 @@ class Plateau(keras.callbacks.Callback):
 
     The multiplier, the best value and the counters are kept on the model: weight files and
     checkpoints (`save_weights`, BackupAndRestore, `.keras`) hold them, and stay loadable by a model
-    without Plateau; a file without them leaves them as they are. Put `Plateau` before a callback that
-    saves at the end of the epoch, or the file holds the state of one epoch earlier. A further `fit`
-    goes on with the state (`reset` begins anew); without Plateau it has the full learning rate again.
+    without Plateau; a file without them leaves them as they are. Put `Plateau` before a callback
+    that saves at the end of the epoch, or the file holds the state of one epoch earlier. A further
+    `fit` goes on with the state (`reset` begins anew); one without Plateau has the full learning
+    rate again.
 
     Args:
         monitor: Name of the metric in the logs of an epoch. Epochs without it are passed over when

@@ -92,7 +92,7 @@ class RangeTestResult:
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the smoothed loss over the learning rate, with the suggestions where there are any."""
+        """Draw the smoothed loss over the learning rate, with the suggestions if there are any."""
         if ax is None:
             from matplotlib.figure import Figure
 
@@ -183,7 +183,8 @@ class LRRangeTest:
             The learning rates and losses, with suggestions.
 
         Raises:
-            ValueError: If the model is not compiled, there are no data, or no step had a finite loss.
+            ValueError: If the model is not compiled, there are no data, or the first loss is not
+                finite.
         """
         if getattr(model, "optimizer", None) is None:
             raise ValueError(
@@ -229,7 +230,7 @@ class _Watch(keras.callbacks.Callback):
         ]
         self._name = next(iter(current(model.optimizer)))
         for part in groups(model.optimizer).values():
-            # Past Keras' setter, which would drop the variable, and past any schedule: put back as is.
+            # Past Keras' setter, which would drop the variable, and past any schedule.
             attributes = vars(part)
             self._rates.append((attributes, attributes["_learning_rate"]))
             first = int(keras.ops.convert_to_numpy(part._iterations))
@@ -285,7 +286,7 @@ class _Growth(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _smooth(losses: np.ndarray, beta: float, divergence: float) -> tuple[list[float], int]:
-    """Return the smoothed losses up to the last finite one, and the step that diverged, or their number."""
+    """Return the smoothed losses that are finite, and the step that diverged, else their number."""
     smoothed: list[float] = []
     mean, best = 0.0, math.inf
     for i, loss in enumerate(losses.tolist()):

@@ -1,8 +1,8 @@
 """Every scheduled value and the true loss of every batch, at the price of a row in a buffer.
 
-Keras logs the learning rate once an epoch, and what it shows as the loss of a batch is the mean over
-the epoch so far. `StepLogger` writes what was used, inside the compiled step, into a buffer that the
-host reads once in many steps: exact under `steps_per_execution`, XLA and `tf.distribute`.
+Keras logs the learning rate once an epoch, and what it shows as the loss of a batch is the mean
+over the epoch so far. `StepLogger` writes what was used, inside the compiled step, into a buffer
+that the host reads once in many steps: exact under `steps_per_execution`, XLA and `tf.distribute`.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class StepLogger(keras.callbacks.Callback):
     a further `fit` goes on where the optimizer's count of calls stands, and `set_state` tells the
     exact number to a loop that knows it (loss scaling does not count the steps it skips).
 
-    The loss is the one of this batch, with regularisation, averaged over its samples on all replicas.
-    Models whose `train_step` feeds Keras' own loss metric need nothing; any other `train_step`
-    returns it under "loss".
+    The loss is the one of this batch, with regularisation, averaged over its samples on all
+    replicas. Models whose `train_step` feeds Keras' own loss metric need nothing; any other
+    `train_step` returns it under "loss".
 
     Args:
         every: Log each step whose number is a multiple of this; at least 1.
         csv: A file to write, with a header line. A run that was killed leaves whole lines, and at
             most one torn one at the end, which `resume` drops.
-        tensorboard: A directory for TensorBoard's event files: "step/learning_rate", "step/loss" ...
-            over the number of the step.
+        tensorboard: A directory for TensorBoard's event files: "step/learning_rate", "step/loss"
+            and so on, over the number of the step.
         capacity: Rows the buffer holds between two readings; at least the steps of one call.
         resume: Whether a `csv` of the same columns that exists already is continued. Its rows from
             the first step of this training on are dropped, for those steps are done again.
@@ -52,8 +52,8 @@ class StepLogger(keras.callbacks.Callback):
 
     Raises:
         FileExistsError: If `csv` exists and `resume` is False: no run overwrites another's log.
-        ValueError: If an argument is out of range, a step has no loss, or `capacity` is smaller than
-            the number of steps in one call.
+        ValueError: If an argument is out of range, a step has no loss, or `capacity` is smaller
+            than the number of steps in one call.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks
@@ -267,7 +267,8 @@ class _RecordedStep:
 class _Buffers:
     """A ring of rows for each replica, in variables that no model, optimizer or strategy knows.
 
-    A step that is not to be logged writes to one row more, which nobody reads: cheaper than a branch.
+    A step that is not to be logged writes to one row more, which nobody reads: cheaper than a
+    branch.
     """
 
     def __init__(
@@ -349,6 +350,6 @@ def _put_back(attributes: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _outside_strategies(make: Callable[[], Any]) -> Any:
-    """Make variables that no strategy mirrors: its scope, if `fit` runs in one, is of one thread."""
+    """Make variables that no strategy mirrors: its scope, if `fit` is in one, is of one thread."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         return pool.submit(make).result()
