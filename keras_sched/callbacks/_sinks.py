@@ -86,8 +86,12 @@ class Board:
             self._writer = None
 
     def _function(self, names: list[str]) -> Any:
-        # Summaries written one by one from Python cost as much as a small training step.
+        # Summaries written one by one from Python cost as much as a small training step. In a loop of
+        # the runtime `tf.summary.scalar` would put the loop's name before the tag.
+        from tensorboard.plugins.scalar import metadata as scalars
+
         writer = self._writer
+        metadata = scalars.create_summary_metadata(display_name="", description="")
 
         @tf.function(
             input_signature=[
@@ -100,7 +104,9 @@ class Board:
             def body(i: Any) -> list[Any]:
                 with writer.as_default():
                     for column, name in enumerate(names):
-                        tf.summary.scalar(f"step/{name}", values[i, column], step=steps[i])
+                        tf.summary.write(
+                            f"step/{name}", values[i, column], step=steps[i], metadata=metadata
+                        )
                 return [i + 1]
 
             tf.while_loop(
