@@ -173,8 +173,9 @@ def test_t29_steps_of_unknown_count_are_refused():
 
     scheduler = ks.Scheduler(learning_rate=ks.REX(0.1))
     with pytest.raises(ValueError, match=r"steps_per_epoch=\.\.\."):
-        network().fit(forever(), callbacks=[scheduler], verbose=0)
-    network().fit(forever(), steps_per_epoch=3, epochs=2, callbacks=[scheduler], verbose=0)
+        network().fit(forever(), shuffle=False, callbacks=[scheduler], verbose=0)
+    options = {"steps_per_epoch": 3, "epochs": 2, "shuffle": False, "verbose": 0}
+    network().fit(forever(), callbacks=[scheduler], **options)
     assert scheduler.run.steps == 6
 
 
