@@ -193,7 +193,7 @@ def test_after_a_training_that_raised_the_multiplier_counts_once() -> None:
         fit(model, Feed([1.0] * 9), plateau, Killed())
     plateau.set_state(plateau.get_state() | {"multiplier": 0.5})
     feed = Feed([0.0])
-    fit(model, plateau, feed, epochs=1)
+    fit(model, feed, plateau, epochs=1)
     assert feed.rates == [0.25]
     assert float(model.optimizer.learning_rate) == 0.5
 
