@@ -1,0 +1,36 @@
+"""ResNet-38 on CIFAR-100.
+
+Source:    REX (arXiv 2107.04197), figures 3 and 4 (delayed linear; sensitivity to the rate).
+Published: only as figures, at 5, 25 and 100 % of the epochs.
+Command:   python -m trainers.cifar --config=configs/rn38_cifar100.py --data_dir=DIR --budget=0.05
+Cost:      @COST@
+Differs:   The papers tune the learning rate in multiples of 3 for each schedule and budget and do
+           not print it, nor the weight decay; 0.1 and 1e-4 are He et al.'s (arXiv 1512.03385).
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Return the setting."""
+    return ConfigDict(
+        {
+            "name": "rn38_cifar100",
+            "dataset": "cifar100",
+            "model": "resnet38",
+            "batch_size": 128,
+            "epochs": 100,
+            "budget": 1.0,
+            "learning_rate": 0.1,
+            "schedule": "rex",
+            "schedule_options": ConfigDict(),
+            "warmup": "0ep",
+            "momentum": 0.9,
+            "momentum_schedule": "constant",
+            "momentum_options": ConfigDict(),
+            "form": "pytorch",
+            "l2": 1e-4,
+            "steps_per_call": 10,
+            "steps_per_checkpoint": 0,
+        }
+    )

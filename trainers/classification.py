@@ -1,0 +1,158 @@
+"""The setting of image classification, from a configuration: what `trainers.cifar` trains.
+
+A configuration is checked here, whole, before any directory is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import keras_sched as ks
+from trainers import datasets, models
+from trainers.experiment import Experiment, Plan, Setting
+
+__all__ = ["Config", "experiment"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A setting, its schedules and its budget; see `configs/digits.py` for values.
+
+    Args:
+        name: Name of the run directory.
+        dataset: Name of the data set.
+        model: Name of the model.
+        batch_size: Images of a batch.
+        epochs: Epochs of the full budget.
+        budget: Share of these epochs that are trained, above 0; the schedules stretch to it.
+        learning_rate: Peak of the learning rate.
+        schedule: Name of its schedule.
+        schedule_options: Options of that schedule.
+        warmup: Length of a warm-up before it, as "1ep".
+        momentum: Start of the momentum, in [0, 1).
+        momentum_schedule: Name of its schedule.
+        momentum_options: Options of that schedule.
+        form: Form of momentum, "keras" or "pytorch".
+        l2: Coupled weight decay; at least 0.
+        steps_per_call: Data steps of a call of the compiled function.
+        steps_per_checkpoint: Data steps between checkpoints within an epoch; 0 for none.
+        seed: Of weights, order and augmentation.
+    """
+
+    name: str
+    dataset: str
+    model: str
+    batch_size: int
+    epochs: int
+    budget: float
+    learning_rate: float
+    schedule: str
+    schedule_options: Mapping[str, Any]
+    warmup: str
+    momentum: float
+    momentum_schedule: str
+    momentum_options: Mapping[str, Any]
+    form: str
+    l2: float
+    steps_per_call: int
+    steps_per_checkpoint: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.model not in models.names():
+            raise ValueError(
+                f"`model` must be one of {', '.join(models.names())}. Received: {self.model!r}"
+            )
+        if self.dataset not in datasets.names():
+            raise ValueError(
+                f"`dataset` must be one of {', '.join(datasets.names())}. "
+                f"Received: {self.dataset!r}"
+            )
+        for name in ("batch_size", "epochs", "steps_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {getattr(self, name)}")
+        if not 0.0 < self.budget < float("inf"):
+            raise ValueError(f"`budget` must be a number above 0. Received: {self.budget}")
+        if self.seed < 0 or self.steps_per_checkpoint < 0 or not self.l2 >= 0.0:
+            raise ValueError(
+                f"`seed`, `steps_per_checkpoint` and `l2` must be at least 0. Received: "
+                f"seed={self.seed}, steps_per_checkpoint={self.steps_per_checkpoint}, l2={self.l2}"
+            )
+        if self.form not in ("keras", "pytorch"):
+            raise ValueError(f"`form` must be 'keras' or 'pytorch'. Received: {self.form!r}")
+        self.schedules(ks.Run(steps=1_000_000, steps_per_epoch=1000))
+
+    @property
+    def trained_epochs(self) -> int:
+        """Epochs that are trained: at least one."""
+        return max(1, round(self.epochs * self.budget))
+
+    def schedules(self, run: ks.Run) -> tuple[ks.Schedule, ks.Schedule]:
+        """Return the schedules of learning rate and momentum for a run."""
+        rate = ks.get(self.schedule, self.learning_rate, **self.schedule_options)
+        momentum = ks.get(self.momentum_schedule, self.momentum, **self.momentum_options)
+        return rate.warmup(self.warmup).resolve(run), momentum.resolve(run)
+
+
+def experiment(
+    config: Config, logdir: str, data_dir: str | None = None, callbacks: tuple[Any, ...] = ()
+) -> Experiment:
+    """Return the experiment of a configuration.
+
+    Args:
+        config: The configuration.
+        logdir: Where run directories are made.
+        data_dir: Where TensorFlow Datasets finds its data.
+        callbacks: Keras callbacks.
+
+    Raises:
+        FileNotFoundError: If the data are not there and cannot be downloaded.
+        ValueError: If the schedules do not fit the run.
+    """
+    data = datasets.get(config.dataset, data_dir)
+    per_epoch = data.steps_per_epoch(config.batch_size)
+    rate, momentum = config.schedules(
+        ks.Run(
+            steps=config.trained_epochs * per_epoch,
+            steps_per_epoch=per_epoch,
+            batch_size=config.batch_size,
+        )
+    )
+    setting = Setting(
+        model=lambda: models.get(config.model, data.input_shape, data.classes),
+        optimizer=lambda: ks.optimizers.SGD(rate, momentum=momentum, form=config.form),
+        train=lambda step: data.train(config.batch_size, config.seed, step),
+        evaluation=lambda: data.evaluate(4 * config.batch_size),
+        forward=_forward,
+        steps_per_epoch=per_epoch,
+        batch_size=config.batch_size,
+        goal="val_accuracy",
+        goal_mode="max",
+    )
+    plan = Plan(
+        name=config.name,
+        config=dataclasses.asdict(config),
+        epochs=config.trained_epochs,
+        logdir=pathlib.Path(logdir),
+        seed=config.seed,
+        l2=config.l2,
+        steps_per_call=config.steps_per_call,
+        steps_per_checkpoint=config.steps_per_checkpoint or None,
+    )
+    return Experiment(setting, plan, callbacks)
+
+
+def _forward(
+    model: keras.Model, batch: tuple[tf.Tensor, tf.Tensor], training: bool
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    images, labels = batch
+    logits = tf.cast(model(images, training=training), tf.float32)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    right = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
+    return {"cross_entropy": loss}, {"accuracy": right}

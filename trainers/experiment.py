@@ -1,0 +1,527 @@
+"""The one training loop of the project: a setting in, a run directory and one result record out.
+
+`fit` cannot go on in the middle of an epoch, loses the position in the data, and is broken under
+`MultiWorkerMirroredStrategy`; so the loop has a compiled step of its own, run by
+``strategy.run``, several data steps a call. It drives the same Keras callbacks that `fit` drives,
+by the same rules: it sets `train_step` and `make_train_function` on the model, makes the function
+before `on_train_begin`, and uses ``model.train_function`` after it, so that a callback may attach
+schedules or wrap the step and ask for a new trace.
+
+A `Setting` contributes a model, data, a loss and metrics, and nothing else. The loop knows nothing
+of images or labels: a batch is whatever the data gives and `forward` takes.
+
+Two numbers count: the *data step*, by which a run ends and data are ordered, and the *update*
+(``optimizer.iterations``), which schedules read. They differ where loss scaling skips an update.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import pathlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_sched import hyperparameters
+from trainers import records
+from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from trainers.progress import Progress
+from trainers.state import inventory, restore, snapshot
+
+__all__ = ["Experiment", "NonFiniteError", "Plan", "Preempted", "Setting", "StalledError"]
+
+# Loss scaling halves its scale at each skipped update: after this many in a row it is past hope.
+_MOST_SKIPS = 25
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or a gradient is not finite: training has diverged."""
+
+
+class StalledError(ArithmeticError):
+    """Loss scaling skipped so many updates in a row that the run would end without training."""
+
+
+class Preempted(SystemExit):
+    """The process was asked to end; it has saved, and the same command goes on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What an experiment trains on.
+
+    Args:
+        model: Makes the model, built and not compiled.
+        optimizer: Makes the optimizer.
+        train: Gives the endless batches from a data step on; a function of that step alone.
+        evaluation: Gives the batches of one evaluation.
+        forward: Takes (model, batch, training) and returns named losses and named measures, each
+            one number an example, of shape `(batch,)`. The sum of the losses' means is minimised.
+        steps_per_epoch: Data steps of an epoch.
+        batch_size: Examples of a batch, over all replicas.
+        goal: The measure or loss whose best value is kept, as "val_accuracy".
+        goal_mode: "max" or "min".
+    """
+
+    model: Callable[[], keras.Model]
+    optimizer: Callable[[], keras.optimizers.Optimizer]
+    train: Callable[[int], tf.data.Dataset]
+    evaluation: Callable[[], tf.data.Dataset]
+    forward: Callable[
+        [keras.Model, Any, bool], tuple[Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]]
+    ]
+    steps_per_epoch: int
+    batch_size: int
+    goal: str = "val_loss"
+    goal_mode: str = "min"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How an experiment is run.
+
+    Args:
+        name: Name of the run directory, before the hash of `config`.
+        config: What makes the run what it is, JSON-able; a run goes on only under the same.
+        epochs: Epochs of the run; at least 1.
+        logdir: Where run directories are made.
+        seed: Of the weights and of everything random.
+        l2: Coupled weight decay: ``l2 * w`` is added to the gradient of every trainable variable,
+            as PyTorch does; at least 0. It is not part of the loss that is logged.
+        steps_per_call: Data steps of one call of the compiled function; at least 1.
+        steps_per_checkpoint: Data steps between checkpoints within an epoch, or None for none; at
+            the end of an epoch there always is one.
+        keep: Checkpoints kept.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    epochs: int
+    logdir: pathlib.Path
+    seed: int = 0
+    l2: float = 0.0
+    steps_per_call: int = 10
+    steps_per_checkpoint: int | None = None
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps_per_call", "steps_per_checkpoint", "keep"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"`{name}` must be a whole number above 0. Received: {value!r}")
+        if not self.l2 >= 0.0:
+            raise ValueError(f"`l2` must be at least 0. Received: l2={self.l2!r}")
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The run directory: the same configuration has the same one."""
+        return self.logdir / f"{self.name}-{records.config_hash(self.config)}"
+
+
+class Experiment:
+    """One run of a setting.
+
+    Args:
+        setting: What is trained.
+        plan: How.
+        callbacks: Keras callbacks; those with `get_state` and `set_state` go on where they were.
+        strategy: A `tf.distribute` strategy; the current one if None.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        plan: Plan,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        strategy: tf.distribute.Strategy | None = None,
+    ) -> None:
+        self.setting = setting
+        self.plan = plan
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self._callbacks = list(callbacks)
+        self._checkpoints = Checkpoints(plan.directory / "checkpoints", plan.keep)
+        self._asked_to_end = False
+        self.history: list[dict[str, float]] = []
+        self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
+        self.restarts = 0
+
+    # --- the run ---------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, from the beginning or from the last checkpoint; return the record.
+
+        Returns:
+            The record. Its status is "finished", "diverged" or "stalled". Of a run that is over
+            already it is the one on disk.
+
+        Raises:
+            CheckpointError: If there are checkpoints and none can be gone on from.
+            Preempted: If the process received SIGTERM; everything is saved.
+        """
+        path = self.plan.directory / "record.json"
+        with self._locked():
+            record = records.read(path)
+            if record is not None:
+                return record
+            self._build()
+            status, reason = "finished", None
+            try:
+                with self._watching_signals(), Progress(self.total_steps, self.step) as progress:
+                    self._train(progress)
+            except (NonFiniteError, StalledError) as error:
+                status = "diverged" if isinstance(error, NonFiniteError) else "stalled"
+                reason = str(error)
+            records.write(path, self._record(status, reason))
+            return records.read(path) or {}
+
+    @property
+    def total_steps(self) -> int:
+        """Data steps of the whole run."""
+        return self.plan.epochs * self.setting.steps_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Data steps done."""
+        return int(self._counters["step"])
+
+    def _build(self) -> None:
+        """Make model, optimizer and functions, and take on the state of the last checkpoint."""
+        keras.utils.set_random_seed(self.plan.seed)
+        with self.strategy.scope():
+            self.model = self.setting.model()
+            self.optimizer = self.setting.optimizer()
+            self.model.compile(optimizer=self.optimizer, jit_compile=False)
+            self.optimizer.build(self.model.trainable_variables)
+            self._counters = {
+                name: tf.Variable(
+                    start,
+                    dtype=tf.int64,
+                    trainable=False,
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                )
+                for name, start in _COUNTERS.items()
+            }
+            self._make_means()
+        self.model.train_step = self._train_step
+        self.model.make_train_function = self._make_train_function
+        self.variables = inventory(self.model, self.optimizer, self._means, self._counters)
+        self._list = keras.callbacks.CallbackList(
+            self._callbacks,
+            model=self.model,
+            epochs=self.plan.epochs,
+            steps=self.setting.steps_per_epoch,
+        )
+        self._resume()
+
+    def _train(self, progress: Progress) -> None:
+        if self.restarts:
+            progress.say(f"going on from step {self.step} of {self.total_steps}")
+        self.model.make_train_function()
+        self._list.on_train_begin()
+        batches = iter(self._distributed(self.setting.train(self.step)))
+        with self._writer().as_default():
+            while self.step < self.total_steps and not self.model.stop_training:
+                self._epoch(batches, progress)
+        self._list.on_train_end()
+
+    def _epoch(self, batches: Iterator[Any], progress: Progress) -> None:
+        """Train to the end of the present epoch, evaluate, log and save."""
+        epoch, begin = divmod(self.step, self.setting.steps_per_epoch)
+        if begin == 0:
+            for mean in self._means.values():
+                mean.reset_state()
+        self._list.on_epoch_begin(epoch)
+        while begin < self.setting.steps_per_epoch:
+            count = self._steps_of_call(begin)
+            self._list.on_train_batch_begin(begin)
+            logs = self._call(batches, count)
+            begin += count
+            self._list.on_train_batch_end(begin - 1, logs)
+            progress.update(self.step, {**logs, **self._live_values()})
+            self._stop_unless_sound()
+            if begin < self.setting.steps_per_epoch:
+                self._save_within_epoch(begin)
+        self._end_epoch(epoch, progress)
+        self._save()
+        if self._asked_to_end:
+            raise Preempted(143)
+
+    def _steps_of_call(self, begin: int) -> int:
+        """Return how many steps to the next end: of a call, of the epoch or at a checkpoint."""
+        ends = [self.plan.steps_per_call, self.setting.steps_per_epoch - begin]
+        if self.plan.steps_per_checkpoint:
+            ends.append(self.plan.steps_per_checkpoint - begin % self.plan.steps_per_checkpoint)
+        return min(ends)
+
+    def _call(self, batches: Iterator[Any], count: int) -> dict[str, float]:
+        began = time.monotonic()
+        logs = self.model.train_function(batches, tf.constant(count, tf.int64))
+        logs = {name: float(value) for name, value in logs.items()}
+        self.seconds["train"] += time.monotonic() - began
+        return logs
+
+    def _end_epoch(self, epoch: int, progress: Progress) -> None:
+        logs = {name: float(mean.result()) for name, mean in self._train_means().items()}
+        logs.update(self._evaluate())
+        values = self._live_values()
+        self._list.on_epoch_end(epoch, logs)
+        self.history.append({"epoch": epoch, "step": self.step, **logs, **values})
+        for name, value in {**logs, **values}.items():
+            tf.summary.scalar(name, value, step=self.step)
+        tf.summary.flush()
+        progress.epoch(epoch + 1, self.plan.epochs, self.step, {**logs, **values})
+
+    def _live_values(self) -> dict[str, float]:
+        live = hyperparameters.current(self.optimizer)
+        part = next(iter(hyperparameters.groups(self.optimizer).values()))
+        if "momentum" not in live and isinstance(getattr(part, "momentum", None), float):
+            live["momentum"] = part.momentum
+        return {name: float(value) for name, value in live.items()}
+
+    def _stop_unless_sound(self) -> None:
+        bad = int(self._counters["bad_step"])
+        if bad >= 0:
+            raise NonFiniteError(
+                f"The loss or a gradient is not finite at data step {bad}, with "
+                f"{self._live_values()}. The last checkpoint is kept."
+            )
+        if int(self._counters["most_skips"]) > _MOST_SKIPS:
+            raise StalledError(
+                f"Loss scaling skipped more than {_MOST_SKIPS} updates in a row, up to data step "
+                f"{self.step}: gradients overflow at any scale."
+            )
+
+    # --- the compiled functions ------------------------------------------------------------------
+
+    def _make_means(self) -> None:
+        """Make a running mean for every loss and measure, by asking the setting for their names."""
+        names: list[str] = ["loss"]
+
+        def look(batch: Any) -> tf.Tensor:
+            losses, measures = self.setting.forward(self.model, batch, True)
+            names.extend(name for name in [*losses, *measures] if name not in names)
+            return tf.zeros(())
+
+        # Traced, never run: asking must not move a random state.
+        tf.function(look).get_concrete_function(self.setting.evaluation().element_spec)
+        self._means = {
+            prefix + name: keras.metrics.Mean(name=prefix + name)
+            for prefix in ("", "val_")
+            for name in names
+        }
+
+    def _train_means(self) -> dict[str, keras.metrics.Metric]:
+        return {name: mean for name, mean in self._means.items() if not name.startswith("val_")}
+
+    def _forward(self, batch: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the sum and the number of the examples' losses, and note every mean."""
+        losses, measures = self.setting.forward(self.model, batch, training)
+        total = tf.add_n([tf.cast(loss, tf.float32) for loss in losses.values()])
+        prefix = "" if training else "val_"
+        for name, value in {**losses, **measures, "loss": total}.items():
+            self._means[prefix + name].update_state(value)
+        return tf.reduce_sum(total), total
+
+    def _train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Take one data step on one replica; return this batch's share of the true loss."""
+        model, optimizer = self.model, self.optimizer
+        with tf.GradientTape() as tape:
+            loss = self._forward(batch, training=True)[0] / self.setting.batch_size
+            objective = loss
+            if self.plan.l2 > 0.0:
+                squares = [tf.nn.l2_loss(v.value) for v in model.trainable_variables]
+                decay = self.plan.l2 * tf.add_n(squares)
+                objective += decay / self.strategy.num_replicas_in_sync
+            objective = optimizer.scale_loss(objective)
+        gradients = tape.gradient(objective, [v.value for v in model.trainable_variables])
+        before = self._updates()
+        optimizer.apply(gradients, model.trainable_variables)
+        self._count(loss, gradients, before)
+        return {"loss": loss}
+
+    def _count(self, loss: tf.Tensor, gradients: list[tf.Tensor], before: tf.Tensor) -> None:
+        """Move the counters: of steps, of skipped updates, of the first step that went wrong."""
+        count = self._counters
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        # Scaled gradients may overflow: that is what skipping is for.
+        sign = loss if scaled else loss + tf.linalg.global_norm(gradients)
+        sound = tf.math.is_finite(sign) | (count["bad_step"] >= 0)
+        count["bad_step"].assign(tf.where(sound, count["bad_step"], count["step"]))
+        if scaled:
+            skip = tf.cast(self._updates() == before, tf.int64)
+            count["skipped"].assign_add(skip)
+            count["skips_in_row"].assign((count["skips_in_row"] + 1) * skip)
+            count["most_skips"].assign(tf.maximum(count["most_skips"], count["skips_in_row"]))
+        count["step"].assign_add(1)
+
+    def _updates(self) -> tf.Tensor:
+        """Return how often the optimizer was applied."""
+        part = next(iter(hyperparameters.groups(self.optimizer).values()))
+        return tf.identity(keras.ops.convert_to_tensor(part._iterations))
+
+    def _make_train_function(self, force: bool = False) -> Callable[..., dict[str, tf.Tensor]]:
+        """Build the function of several data steps; see `keras.Model.make_train_function`."""
+        if self.model.train_function is not None and not force:
+            return self.model.train_function
+        # Looked up here, not in the trace: a callback may have wrapped it.
+        step = self.model.train_step
+
+        @tf.function  # Traced once for the two places that call it.
+        def one(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
+            parts = self.strategy.run(step, args=(next(batches),))
+            return {
+                name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
+                for name, value in parts.items()
+            }
+
+        @tf.function(reduce_retracing=True)
+        def several(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
+            logs = one(batches)
+            for _ in tf.range(count - 1):
+                logs = one(batches)
+            return logs
+
+        self.model.train_function = several
+        return several
+
+    def _evaluate(self) -> dict[str, float]:
+        began = time.monotonic()
+        if not hasattr(self, "_evaluation_function"):
+
+            @tf.function(reduce_retracing=True)
+            def evaluate(batch: Any) -> None:
+                self.strategy.run(lambda part: self._forward(part, training=False), args=(batch,))
+
+            self._evaluation_function = evaluate
+        means = {n: m for n, m in self._means.items() if n.startswith("val_")}
+        for mean in means.values():
+            mean.reset_state()
+        self._list.on_test_begin()
+        for batch in self._distributed(self.setting.evaluation()):
+            self._evaluation_function(batch)
+        logs = {name: float(mean.result()) for name, mean in means.items()}
+        self._list.on_test_end(logs)
+        self.seconds["evaluation"] += time.monotonic() - began
+        return logs
+
+    def _distributed(self, dataset: tf.data.Dataset) -> Any:
+        if self.strategy.num_replicas_in_sync == 1:
+            return dataset
+        return self.strategy.experimental_distribute_dataset(dataset)
+
+    # --- saving and going on ---------------------------------------------------------------------
+
+    def _save_within_epoch(self, begin: int) -> None:
+        every = self.plan.steps_per_checkpoint
+        if self._asked_to_end or (every and begin % every == 0):
+            self._save()
+        if self._asked_to_end:
+            raise Preempted(143)
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        state = {
+            "config": self.plan.config,
+            "history": self.history,
+            "seconds": self.seconds,
+            "restarts": self.restarts,
+            "callbacks": [
+                callback.get_state() if hasattr(callback, "get_state") else None
+                for callback in self._callbacks
+            ],
+            **records.environment(),
+        }
+        self._checkpoints.save(Checkpoint(self.step, snapshot(self.variables), state))
+        self.seconds["checkpoint"] += time.monotonic() - began
+
+    def _resume(self) -> None:
+        checkpoint = self._checkpoints.latest()
+        if checkpoint is None:
+            return
+        state = checkpoint.state
+        differing = sorted(
+            key
+            for key in {*state["config"], *self.plan.config}
+            if state["config"].get(key) != self.plan.config.get(key)
+        )
+        if differing:
+            raise CheckpointError(
+                f"The checkpoints in {self.plan.directory} are of another configuration. "
+                f"Differing: {', '.join(differing)}"
+            )
+        restore(self.variables, checkpoint.arrays)
+        self.history = list(state["history"])
+        self.seconds = dict(state["seconds"])
+        self.restarts = state["restarts"] + 1
+        for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
+            if saved is not None:
+                callback.set_state(saved)
+
+    def _record(self, status: str, reason: str | None) -> dict[str, Any]:
+        sign = 1.0 if self.setting.goal_mode == "max" else -1.0
+        known = [row for row in self.history if np.isfinite(row.get(self.setting.goal, np.nan))]
+        best = max(known, key=lambda row: sign * row[self.setting.goal], default=None)
+        return {
+            "name": self.plan.name,
+            "config": self.plan.config,
+            "seed": self.plan.seed,
+            "status": status,
+            "reason": reason,
+            "steps": self.step,
+            "updates": int(self._updates()),
+            "skipped_updates": int(self._counters["skipped"]),
+            "epochs": self.history,
+            "final": self.history[-1] if self.history else None,
+            "best": best,
+            "goal": self.setting.goal,
+            "seconds": self.seconds,
+            "restarts": self.restarts,
+            "parameters": self.model.count_params(),
+            **records.environment(),
+        }
+
+    # --- the surroundings ------------------------------------------------------------------------
+
+    def _writer(self) -> Any:
+        return tf.summary.create_file_writer(str(self.plan.directory / "tensorboard"))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time work in the run directory."""
+        self.plan.directory.mkdir(parents=True, exist_ok=True)
+        with open(self.plan.directory / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RuntimeError(
+                    f"Another process is training in {self.plan.directory}. Wait for it, or give "
+                    f"another `--logdir` or `--seed`."
+                ) from error
+            yield
+
+    @contextlib.contextmanager
+    def _watching_signals(self) -> Iterator[None]:
+        """Turn SIGTERM into a wish that the loop fulfils after the present call."""
+
+        def ask(*unused: object) -> None:
+            self._asked_to_end = True
+
+        try:
+            before = signal.signal(signal.SIGTERM, ask)
+        except ValueError:  # Only the main thread of a process may handle signals.
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+_COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}

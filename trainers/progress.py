@@ -1,0 +1,84 @@
+"""What a person sees of a training: a live line on a terminal, plain lines elsewhere, a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+import rich.console
+import rich.progress
+import rich.table
+
+__all__ = ["Progress"]
+
+_SHORT = {"learning_rate": "lr"}
+
+
+class Progress:
+    """Shows the data steps done, the latest values, and the time left.
+
+    Args:
+        total_steps: Data steps of the whole run.
+        done_steps: Data steps done before this start.
+        console: Where to write; standard output if None.
+    """
+
+    def __init__(
+        self, total_steps: int, done_steps: int = 0, console: rich.console.Console | None = None
+    ) -> None:
+        self._console = console or rich.console.Console()
+        self._began = time.monotonic()
+        self._before = done_steps
+        self._total = total_steps
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeRemainingColumn(),
+            rich.progress.TextColumn("{task.fields[values]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("train", total=total_steps, completed=done_steps, values="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._bar.stop()
+
+    def update(self, step: int, values: Mapping[str, float]) -> None:
+        """Show where training stands."""
+        self._bar.update(self._task, completed=step, values=_line(values))
+
+    def epoch(self, number: int, total: int, step: int, values: Mapping[str, float]) -> None:
+        """Write the line of an epoch that is over."""
+        spent = time.monotonic() - self._began
+        left = spent / max(step - self._before, 1) * (self._total - step)
+        self._console.print(
+            f"epoch {number}/{total}  {_line(values)}  {_clock(left)} left", highlight=False
+        )
+
+    def say(self, text: str) -> None:
+        """Write a line."""
+        self._console.print(text, highlight=False)
+
+    def table(self, title: str, rows: Mapping[str, Any]) -> None:
+        """Write the result."""
+        table = rich.table.Table(title=title, show_header=False, title_justify="left")
+        for name, value in rows.items():
+            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+        self._console.print(table)
+
+
+def _line(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{_SHORT.get(name, name)} {value:.4g}" for name, value in values.items())
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
