@@ -6,14 +6,13 @@ continues an interrupted run, and shows the record of one that is over.
 
 from __future__ import annotations
 
-from trainers import runtime  # noqa: F401, I001  # First: it sets what TensorFlow reads.
-
 import pathlib
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
+from trainers import runtime  # noqa: F401  # First: it sets what TensorFlow reads.
 from trainers.classification import Config, experiment
 from trainers.progress import Progress
 

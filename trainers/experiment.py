@@ -306,7 +306,8 @@ class Experiment:
 
         def look(batch: Any) -> tf.Tensor:
             losses, measures = self.setting.forward(self.model, batch, True)
-            names.extend(name for name in [*losses, *measures] if name not in names)
+            parts = losses if len(losses) > 1 else {}
+            names.extend(name for name in [*parts, *measures] if name not in names)
             return tf.zeros(())
 
         # Traced, never run: asking must not move a random state.
@@ -326,7 +327,8 @@ class Experiment:
         total = tf.add_n([tf.cast(loss, tf.float32) for loss in losses.values()])
         prefix = "" if training else "val_"
         for name, value in {**losses, **measures, "loss": total}.items():
-            self._means[prefix + name].update_state(value)
+            if prefix + name in self._means:
+                self._means[prefix + name].update_state(value)
         return tf.reduce_sum(total), total
 
     def _train_step(self, batch: Any) -> dict[str, tf.Tensor]:

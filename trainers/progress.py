@@ -59,12 +59,14 @@ class Progress:
         spent = time.monotonic() - self._began
         left = spent / max(step - self._before, 1) * (self._total - step)
         self._console.print(
-            f"epoch {number}/{total}  {_line(values)}  {_clock(left)} left", highlight=False
+            f"epoch {number}/{total}  {_line(values)}  {_clock(left)} left",
+            highlight=False,
+            soft_wrap=True,
         )
 
     def say(self, text: str) -> None:
         """Write a line."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def table(self, title: str, rows: Mapping[str, Any]) -> None:
         """Write the result."""

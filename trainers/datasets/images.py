@@ -76,7 +76,7 @@ class Images:
         def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             epoch, position = step // steps, step % steps
             index = position * batch_size + tf.range(batch_size, dtype=tf.int64)
-            key = tf.stack([tf.constant(seed, tf.int64), epoch, tf.constant(0, tf.int64)])
+            key = tf.stack([tf.constant(seed, tf.int64), epoch])
             order = tf.random.experimental.index_shuffle(index, key, tf.constant(last, tf.int64))
             chosen = self._augmented(tf.gather(images, order), seed, step)
             return normalise(chosen), tf.gather(labels, order)
