@@ -86,8 +86,8 @@ class Board:
             self._writer = None
 
     def _function(self, names: list[str]) -> Any:
-        # Summaries written one by one from Python cost as much as a small training step. In a loop of
-        # the runtime `tf.summary.scalar` would put the loop's name before the tag.
+        # Summaries written one by one from Python cost as much as a small training step. In a loop
+        # of the runtime `tf.summary.scalar` would put the loop's name before the tag.
         from tensorboard.plugins.scalar import metadata as scalars
 
         writer = self._writer

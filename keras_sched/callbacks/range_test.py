@@ -84,12 +84,10 @@ class RangeTestResult:
             TypeError: If a key is missing or unknown.
         """
         found = json.loads(Path(path).read_text())
-        return cls(
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in found.items()
-            }
-        )
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in found.items()
+        }
+        return cls(**fields)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the smoothed loss over the learning rate, with the suggestions if there are any."""
