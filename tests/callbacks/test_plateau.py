@@ -84,7 +84,9 @@ def test_multiplies_the_scheduler_in_any_order(order, steps_per_execution) -> No
 
 def test_multiplies_a_keras_schedule_under_mirrored_strategy() -> None:
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
-    with tf.distribute.MirroredStrategy(devices).scope():
+    # Without collectives: a second strategy in one process meets the keys of the first.
+    reduction = tf.distribute.ReductionToOneDevice()
+    with tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction).scope():
         model = build(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 100)))
     log = StepLogger()
     fit(

@@ -112,7 +112,11 @@ def test_capacity_below_one_call_is_refused() -> None:
 
 
 def mirrored() -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy([d.name for d in tf.config.list_logical_devices("CPU")])
+    # Without collectives: a second strategy in one process meets the keys of the first.
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in tf.config.list_logical_devices("CPU")],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside_scope"])
