@@ -10,7 +10,7 @@ Example:
 """
 
 from keras_sched import hyperparameters, optimizers, profiles
-from keras_sched.callbacks import Plateau, Scheduler
+from keras_sched.callbacks import LRRangeTest, Plateau, RangeTestResult, Scheduler, StepLogger
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
 from keras_sched.schedules import (
@@ -70,6 +70,7 @@ __all__ = [
     "ExponentialMomentum",
     "InverseSqrt",
     "InverseTime",
+    "LRRangeTest",
     "Linear",
     "LinearMomentum",
     "MultiStep",
@@ -81,6 +82,7 @@ __all__ = [
     "Plateau",
     "Polynomial",
     "Product",
+    "RangeTestResult",
     "Repeat",
     "Run",
     "Sampled",
@@ -89,6 +91,7 @@ __all__ = [
     "Sequence",
     "Shift",
     "Step",
+    "StepLogger",
     "Triangular",
     "Triangular2",
     "Warmup",

@@ -45,6 +45,8 @@ _FIXED = frozenset(
 )
 # Schedules are read at every step to verify their range; of longer ones, at this many.
 _MOST_READINGS = 1_000_000
+# Values of a schedule that are kept to be looked up: 4 MiB.
+_LONGEST_TABLE = 2**20
 
 
 # --- the public functions -------------------------------------------------------------------------
@@ -248,7 +250,11 @@ def driver_of(optimizer: keras.optimizers.Optimizer) -> _Driver:
 
 
 class _Source:
-    """A schedule with the clock it is read by."""
+    """A schedule with the clock it is read by.
+
+    Where it settles soon enough its values are looked up: one operation a step instead of dozens,
+    with the same bits, as they are the values that the schedule has in NumPy.
+    """
 
     def __init__(
         self,
@@ -263,6 +269,21 @@ class _Source:
         self.first_step = first_step
         self.owner = owner
         self.attachment = attachment
+        last = schedule.span
+        is_short = last is not None and last <= _LONGEST_TABLE
+        self._values = schedule(np.arange(last + 1)) if is_short else None
+        self._table: Any = None
+
+    def value(self, count: Any) -> Any:
+        """Return the float32 value at a count of the clock."""
+        step = count - self.first_step if self.first_step else count
+        if self._values is None:
+            return self.schedule(step)
+        if self._table is None:
+            # Outside of any graph, so that all of them share it and none has it inside.
+            with tf.init_scope():
+                self._table = tf.constant(self._values)
+        return tf.gather(self._table, tf.clip_by_value(step, 0, len(self._values) - 1))
 
 
 class _Driver:
@@ -335,13 +356,11 @@ class _Driver:
             self._cache[key] = compute()
         return self._cache[key]
 
-    def step(self, source: _Source) -> Any:
-        """Return the step at which a schedule is read now."""
+    def count(self, per: str) -> Any:
+        """Return how many updates, or how many calls, the optimizer has behind it."""
         optimizer = self._optimizer
-        count = keras.ops.convert_to_tensor(
-            optimizer.iterations if source.per == "update" else optimizer._iterations
-        )
-        return count - source.first_step if source.first_step else count
+        count = optimizer.iterations if per == "update" else optimizer._iterations
+        return keras.ops.convert_to_tensor(count)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -359,7 +378,8 @@ class _Driver:
     def _compute(self, name: str) -> Any:
         source = self._sources.get(name)
         if source is not None:
-            value = source.schedule(self.step(source))
+            per = source.per
+            value = source.value(self.once(per, lambda: self.count(per)))
         else:
             value = self._found[name]
             if name == _LEARNING_RATE and callable(value):

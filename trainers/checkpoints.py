@@ -74,7 +74,7 @@ class Checkpoints:
         temporary = self._directory / f".writing_{checkpoint.step:08d}_{os.getpid()}"
         temporary.mkdir()
         with open(temporary / "arrays.npz", "wb") as file:
-            np.savez(file, **checkpoint.arrays)
+            np.savez(file, allow_pickle=False, **dict(checkpoint.arrays))
             sync(file)
         _write_json(temporary / "state.json", checkpoint.state)
         files = {name: _fingerprint(temporary / name) for name in _FILES}

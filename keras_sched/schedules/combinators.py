@@ -523,7 +523,13 @@ class Sampled(Schedule):
 
     @property
     def span(self) -> int | None:
-        return self.schedule.span
+        rest = self.schedule.span
+        if rest is None:
+            return None
+        if self.every is None:
+            return max([rest, *(int(point.value) for point in self.at or ())])
+        every = int(self.every.value)
+        return -(-rest // every) * every
 
     def _resolve(self, run: Run, room: int) -> Schedule:
         own = Run(room, run.steps_per_epoch, run.batch_size, run.seconds_per_step)

@@ -52,8 +52,8 @@ class BatchNorm(keras.layers.BatchNormalization):
 class PaddedShortcut(keras.layers.Layer):
     """A ResNet's shortcut without parameters: every second pixel, and zeros for new channels.
 
-    He et al., "Deep Residual Learning" (arXiv 1512.03385), section 3.3, option A. As in the authors'
-    code, half of the new channels come before the old ones and half after.
+    He et al., "Deep Residual Learning" (arXiv 1512.03385), section 3.3, option A. Half of the
+    new channels come before the old ones and half after.
 
     Args:
         filters: Channels of the output.
