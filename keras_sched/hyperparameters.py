@@ -270,8 +270,9 @@ class _Source:
         self.owner = owner
         self.attachment = attachment
         last = schedule.span
-        is_short = last is not None and last <= _LONGEST_TABLE
-        self._values = schedule(np.arange(last + 1)) if is_short else None
+        self._values: np.ndarray | None = None
+        if last is not None and last <= _LONGEST_TABLE:
+            self._values = schedule(np.arange(last + 1))
         self._table: Any = None
 
     def value(self, count: Any) -> Any:

@@ -83,7 +83,7 @@ def plan(logdir, epochs, **changed):
 
 
 class Announce(keras.callbacks.Callback):
-    """Says where a process began, once its first call is over: from then on a kill is of interest."""
+    """Says where a process began, once its first call is over."""
 
     def __init__(self, run):
         super().__init__()
