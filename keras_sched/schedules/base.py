@@ -96,7 +96,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     @property
     def is_resolved(self) -> bool:
         """Whether every length is known in steps, so that the schedule has values."""
-        return not self.fills_room and all(
+        return all(
             item.unit == "steps" if isinstance(item, Duration) else item.is_resolved
             for item in _leaves(self._fields())
         )
@@ -326,6 +326,10 @@ class Timed(Schedule):
     @property
     def fills_room(self) -> bool:
         return self.length is None
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.length is not None and super().is_resolved
 
     @property
     def _n(self) -> int:

@@ -15,9 +15,9 @@ class _Momentum(Decay):
     """Values that are momenta."""
 
     def _check(self) -> None:
-        super()._check()
         self._set("start", _validate.momentum("start", self.start))
         self._set("end", _validate.momentum("end", self.end))
+        super()._check()
 
 
 @schedule
