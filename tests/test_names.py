@@ -20,9 +20,9 @@ NEEDED = {
     "one_cycle_momentum": {},
     "wsd": {"peak": 0.1},
     "constant": {"value": 0.1},
-    **dict.fromkeys(
-        ("triangular", "triangular2", "exp_range"), {"start": 0.01, "peak": 0.1, "half_period": 5}
-    ),
+    "triangular": {"start": 0.01, "peak": 0.1, "half_period": 5},
+    "triangular2": {"start": 0.01, "peak": 0.1, "half_period": 5},
+    "exp_range": {"start": 0.01, "peak": 0.1, "half_period": 5},
 }
 
 
