@@ -189,7 +189,10 @@ class Experiment:
     @property
     def step(self) -> int:
         """Data steps done."""
-        return int(self._counters["step"])
+        return self._counted("step")
+
+    def _counted(self, name: str) -> int:
+        return int(tf.identity(self._counters[name]))
 
     def _build(self) -> None:
         """Make model, optimizer and functions, and take on the state of the last checkpoint."""
@@ -286,13 +289,13 @@ class Experiment:
         return {name: float(value) for name, value in live.items()}
 
     def _stop_unless_sound(self) -> None:
-        bad = int(self._counters["bad_step"])
+        bad = self._counted("bad_step")
         if bad >= 0:
             raise NonFiniteError(
                 f"The loss or a gradient is not finite at data step {bad}, with "
                 f"{self._live_values()}. The last checkpoint is kept."
             )
-        if int(self._counters["most_skips"]) > _MOST_SKIPS:
+        if self._counted("most_skips") > _MOST_SKIPS:
             raise StalledError(
                 f"Loss scaling skipped more than {_MOST_SKIPS} updates in a row, up to data step "
                 f"{self.step}: gradients overflow at any scale."
@@ -478,7 +481,7 @@ class Experiment:
             "reason": reason,
             "steps": self.step,
             "updates": int(self._updates()),
-            "skipped_updates": int(self._counters["skipped"]),
+            "skipped_updates": self._counted("skipped"),
             "epochs": self.history,
             "final": self.history[-1] if self.history else None,
             "best": best,
