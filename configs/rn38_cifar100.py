@@ -3,7 +3,7 @@
 Source:    REX (arXiv 2107.04197), figures 3 and 4 (delayed linear; sensitivity to the rate).
 Published: only as figures, at 5, 25 and 100 % of the epochs.
 Command:   python -m trainers.cifar --config=configs/rn38_cifar100.py --data_dir=DIR --budget=0.05
-Cost:      @COST@
+Cost:      not measured in full; see benchmarks/throughput.py for images a second.
 Differs:   The papers tune the learning rate in multiples of 3 for each schedule and budget and do
            not print it, nor the weight decay; 0.1 and 1e-4 are He et al.'s (arXiv 1512.03385).
 """

@@ -8,7 +8,7 @@ Published: test error in % at these budgets, three trials each:
            Cosine 95.03+-.42  61.82+-.13  41.26+-.26  31.93+-.09  28.63+-.11  27.84+-.12
            Step   95.03+-.42  69.87+-.28  46.97+-.13  35.04+-.24  30.09+-.32  27.83+-.30
 Command:   python -m trainers.cifar --config=configs/vgg16_cifar100.py --data_dir=DIR --budget=0.05
-Cost:      @COST@
+Cost:      not measured in full; see benchmarks/throughput.py for images a second.
 Differs:   The papers tune the learning rate in multiples of 3 for each schedule and budget and do
            not print it, nor the weight decay; 0.1 and 1e-4 are He et al.'s (arXiv 1512.03385).
 """

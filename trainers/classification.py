@@ -84,6 +84,8 @@ class Config:
                 f"`seed`, `steps_per_checkpoint` and `l2` must be at least 0. Received: "
                 f"seed={self.seed}, steps_per_checkpoint={self.steps_per_checkpoint}, l2={self.l2}"
             )
+        if not 0.0 <= self.momentum < 1.0:
+            raise ValueError(f"`momentum` must be in [0, 1). Received: momentum={self.momentum}")
         if self.form not in ("keras", "pytorch"):
             raise ValueError(f"`form` must be 'keras' or 'pytorch'. Received: {self.form!r}")
         self.schedules(ks.Run(steps=1_000_000, steps_per_epoch=1000))
@@ -124,9 +126,14 @@ def experiment(
             batch_size=config.batch_size,
         )
     )
+
+    def optimizer() -> keras.optimizers.Optimizer:
+        return ks.optimizers.SGD(rate, momentum=momentum, form=config.form)
+
+    optimizer()  # It refuses schedules that leave their range: now, before a directory is made.
     setting = Setting(
         model=lambda: models.get(config.model, data.input_shape, data.classes),
-        optimizer=lambda: ks.optimizers.SGD(rate, momentum=momentum, form=config.form),
+        optimizer=optimizer,
         train=lambda step: data.train(config.batch_size, config.seed, step),
         evaluation=lambda: data.evaluate(4 * config.batch_size),
         forward=_forward,

@@ -1,0 +1,89 @@
+"""The program: its flags, what it says, and what it refuses before it makes a directory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from trainers.classification import Config
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py"))
+
+
+def program(*flags):
+    return subprocess.run(
+        [sys.executable, "-m", "trainers.cifar", *map(str, flags)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_is_whole_and_says_where_it_is_from(name):
+    module = load(name)
+    config = Config(**module.get_config().to_dict(), seed=0)
+    assert config.name == name
+    for part in ("Source:", "Command:", "Cost:", "Published:"):
+        assert part in module.__doc__
+    assert "@" not in module.__doc__
+
+
+def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):
+    flags = ("--budget=0.1", "--schedule=rex", "--momentum_schedule=demon", f"--logdir={tmp_path}")
+    done = program(*flags, "--config.batch_size=128")
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.splitlines()[0]
+    assert "embedded digits" in first
+    assert "--config=configs/rn20_cifar10.py" in first
+    (path,) = tmp_path.glob("digits-*/record.json")
+    record = json.loads(path.read_text())
+    assert record["config"]["momentum_schedule"] == "demon"
+    assert record["config"]["batch_size"] == 128
+    assert record["steps"] == 11
+    assert 0.0 <= record["final"]["momentum"] < 0.9
+    again = program(*flags, "--config.batch_size=128")
+    assert again.returncode == 0
+    assert "epoch 1/1" not in again.stdout
+    assert json.loads(path.read_text()) == record
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--schedule=rexx", "Did you mean 'rex'"),
+        ("--momentum_schedule=beta", "must be one of"),
+        ("--budget=-1", "`budget` must be a number above 0"),
+        ("--budget=nan", "`budget` must be a number above 0"),
+        ("--seed=-1", "seed"),
+        ("--config.batch_sise=64", "batch_sise"),
+        ("--config.batch_size=100000", "`batch_size` must be in"),
+        ("--config.learning_rate=-0.1", "`start` must be a finite number"),
+        ("--config.momentum=1.0", "momentum"),
+        ("--config.model=resnet9", "`model` must be one of"),
+        ("--config.warmup=3weeks", "must be a number with a unit"),
+        ("--config=configs/nothing.py", "nothing.py"),
+        ("--nonsense=1", "nonsense"),
+        ("surplus", "surplus"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_directory_is_made(flag, message, tmp_path):
+    done = program(flag, f"--logdir={tmp_path / 'runs'}")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr or "config" in flag
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,158 @@
+"""Data whose order is a function of the step, and the models that learn from them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainers import datasets, models
+from trainers.datasets import DATA_DIR, Images
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.get("digits")
+
+
+def numbered(count=50, flip=True):
+    """Images that can be told apart by their centre, whatever the augmentation."""
+    images = np.zeros((count, 16, 16, 1), np.uint8)
+    images[:] = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return Images("numbered", images, np.arange(count), images[:7], np.arange(7), count, flip)
+
+
+def take(dataset, count):
+    return list(dataset.take(count).as_numpy_iterator())
+
+
+def test_the_embedded_digits(digits):
+    assert digits.num_train == 1437
+    assert len(digits.test_images) == 360
+    assert digits.input_shape == (32, 32, 1)
+    assert set(np.unique(digits.train_labels)) == set(range(10))
+    images, labels = take(digits.train(64, seed=0), 1)[0]
+    assert images.shape == (64, 32, 32, 1)
+    assert images.dtype == np.float32
+    assert labels.dtype == np.int32
+    everything = np.concatenate([batch[0] for batch in digits.evaluate(100).as_numpy_iterator()])
+    assert len(everything) == 360
+    assert abs(everything.mean()) < 0.05
+    assert everything.std() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("start", [1, 3, 21, 22, 23, 50], ids=lambda s: f"from_{s}")
+def test_from_any_step_the_batches_are_those_of_a_run_left_alone(digits, start):
+    """Mid-epoch and across epochs, augmentation included: 22 steps are an epoch here."""
+    assert digits.steps_per_epoch(64) == 22
+    whole = take(digits.train(64, seed=3), start + 3)[start:]
+    for (one, label), (two, other) in zip(whole, take(digits.train(64, 3, start), 3), strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(label, other)
+
+
+def test_an_epoch_sees_every_image_once_and_each_in_another_order():
+    data = numbered()
+    epochs = [
+        np.concatenate([labels for _, labels in take(data.train(10, 0, 5 * epoch), 5)])
+        for epoch in range(4)
+    ]
+    for order in epochs:
+        assert sorted(order) == list(range(50))
+    assert len({tuple(order) for order in epochs}) == 4
+    assert sum(np.mean(order == np.arange(50)) for order in epochs) < 0.5
+
+
+def test_another_seed_is_another_order_and_the_same_one_the_same():
+    data = numbered()
+    first, again, other = (take(data.train(10, seed), 2) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first[1][0], again[1][0])
+    assert (first[0][1] != other[0][1]).any()
+
+
+def test_augmentation_shifts_by_up_to_four_pixels_and_mirrors_half():
+    ramp = np.tile(np.arange(100, 116, dtype=np.uint8)[None, None, :, None], (64, 16, 1, 1))
+    data = Images("ramp", ramp, np.zeros(64), ramp, np.zeros(64), 2, flip=True)
+    seen = np.concatenate(
+        [
+            np.asarray(data._augmented(tf.constant(ramp), 0, tf.constant(t, tf.int64)))
+            for t in range(8)
+        ]
+    )[:, 8, :, 0].astype(int)
+    slopes = np.array([np.median(np.diff(row[row > 0])) for row in seen])
+    assert set(slopes) == {-1, 1}
+    assert 0.4 < np.mean(slopes == -1) < 0.6
+    zeros = (seen == 0).sum(axis=1)
+    assert set(zeros) == {0, 1, 2, 3, 4}
+
+
+def test_digits_are_not_mirrored(digits):
+    assert not digits.flip
+    data = numbered(flip=False)
+    assert data.train(10, 0) is not None
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 51])
+def test_a_batch_that_cannot_be_is_refused(batch_size):
+    with pytest.raises(ValueError, match="`batch_size` must be in"):
+        numbered().steps_per_epoch(batch_size)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="`dataset` must be one of cifar10"):
+        datasets.get("cifar")
+    with pytest.raises(ValueError, match="`model` must be one of resnet20"):
+        models.get("resnet", (32, 32, 3), 10)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
+def test_data_sets_of_tensorflow_datasets(name):
+    place = os.environ.get(DATA_DIR)
+    if not place or not (pathlib.Path(place) / name).exists():
+        pytest.skip(f"{name} is not there: give the folder that has it in {DATA_DIR}")
+    data = datasets.get(name)
+    assert data.classes == 10
+    assert data.num_train in (50_000, 60_000)
+    images, _ = take(data.train(128, 0), 1)[0]
+    assert abs(images.mean()) < 0.7
+    assert 0.5 < images.std() < 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "classes", "parameters"),
+    [
+        ("resnet20", 3, 10, 269_722),
+        # 558,000 in convolutions, 2,720 in normalisation, 6,500 in the logits.
+        ("resnet38", 3, 100, 567_220),
+        ("resnet56", 3, 10, 853_018),
+        ("resnet8", 1, 10, 75_002),
+        # 14,710,464 in convolutions, 8,448 in normalisation, 51,300 in the logits.
+        ("vgg16", 3, 100, 14_770_212),
+    ],
+)
+def test_models_have_the_parameters_of_their_papers(name, channels, classes, parameters):
+    model = models.get(name, (32, 32, channels), classes)
+    trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert trainable == parameters
+    assert model.output_shape == (None, classes)
+
+
+def test_a_shortcut_without_parameters():
+    layer = models.layers.PaddedShortcut(6, strides=2)
+    x = np.arange(2 * 4 * 4 * 2, dtype="float32").reshape(2, 4, 4, 2)
+    got = np.asarray(layer(x))
+    np.testing.assert_array_equal(got[..., 2:4], x[:, ::2, ::2])
+    assert (got[..., :2] == 0).all()
+    assert (got[..., 4:] == 0).all()
+
+
+def test_a_model_survives_its_file(tmp_path):
+    model = models.get("resnet8", (32, 32, 1), 10)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(3, 32, 32, 1)).astype("float32")
+    np.testing.assert_array_equal(model(x), loaded(x))
