@@ -183,14 +183,16 @@ def main() -> None:
     for name, seconds in times.items():
         print(f"{name}: median {1e3 * np.median(seconds):.2f} ms a step")
     scheduled = np.array(times["scheduled"]) + share
+    results = []
     for other in ("constant", "host"):
         ratios = scheduled / np.array(times[other])
         # The standard error of a median, from the spread of the middle half.
         low, high = np.quantile(ratios, [0.25, 0.75])
         error = 1.2533 * (high - low) / 1.349 / np.sqrt(len(ratios))
         label = "constant" if other == "constant" else "host_callbacks"
-        print(f"n={len(ratios)} standard_error={error:.4f}")
-        print(f"scheduled_over_{label}: {np.median(ratios):.3f}")
+        print(f"{label}: n={len(ratios)}, standard error {error:.4f}")
+        results.append(f"scheduled_over_{label}: {np.median(ratios):.3f}")
+    print("\n".join(results))
 
 
 if __name__ == "__main__":
