@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import json
 import pathlib
 import signal
 import time
@@ -31,7 +32,7 @@ import tensorflow as tf
 
 from keras_sched import hyperparameters
 from trainers import records
-from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints, sync
 from trainers.progress import Progress
 from trainers.state import inventory, restore, snapshot
 
@@ -222,6 +223,7 @@ class Experiment:
             steps=self.setting.steps_per_epoch,
         )
         self._resume()
+        self._note_start()
 
     def _train(self, progress: Progress) -> None:
         if self.restarts:
@@ -436,7 +438,6 @@ class Experiment:
             "config": self.plan.config,
             "history": self.history,
             "seconds": self.seconds,
-            "restarts": self.restarts,
             "callbacks": [
                 callback.get_state() if hasattr(callback, "get_state") else None
                 for callback in self._callbacks
@@ -464,10 +465,17 @@ class Experiment:
         restore(self.variables, checkpoint.arrays)
         self.history = list(state["history"])
         self.seconds = dict(state["seconds"])
-        self.restarts = state["restarts"] + 1
         for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
             if saved is not None:
                 callback.set_state(saved)
+
+    def _note_start(self) -> None:
+        """Add this start to the run's list, so that one killed before it saves is counted too."""
+        path = self.plan.directory / "starts.jsonl"
+        self.restarts = len(path.read_text().splitlines()) if path.exists() else 0
+        with open(path, "a") as file:
+            file.write(json.dumps({"step": self.step, **records.environment()}) + "\n")
+            sync(file)
 
     def _record(self, status: str, reason: str | None) -> dict[str, Any]:
         sign = 1.0 if self.setting.goal_mode == "max" else -1.0

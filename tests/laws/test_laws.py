@@ -80,14 +80,21 @@ def test_a_wrong_schedule_breaks_every_law(law):
         law(dataclasses.replace(right, schedule=Wrong()))
 
 
-@every
+@pytest.mark.parametrize("name", [name for name, case in ALL_SCHEDULES.items() if case.scales])
 @pytest.mark.parametrize("factor", [2, 7])
-def test_the_curve_stretches_to_the_budget(case, factor):
-    """value(k t, k T) == value(t, T); a warm-up in steps of 1 is the exception, by a step."""
-    if not case.scales:
-        pytest.skip("its ramp is read one step ahead, which a longer run makes smaller")
+def test_the_curve_stretches_to_the_budget(name, factor):
+    """value(k t, k T) == value(t, T)."""
+    case = ALL_SCHEDULES[name]
     long = case.schedule.stretched(factor)
     np.testing.assert_allclose(long(STEPS * factor), case.schedule(STEPS), rtol=3e-7, atol=1e-9)
+
+
+def test_a_warm_up_stretches_but_for_the_step_that_it_is_read_ahead():
+    warm, factor = ks.REX(1.0, steps=900).warmup(100), 4
+    long = warm.stretched(factor)
+    difference = warm(STEPS).astype(np.float64) - long(STEPS * factor)
+    assert (difference[100:] == 0.0).all()
+    np.testing.assert_allclose(difference[:100], 1 / 100 - 1 / 400, atol=1e-6)
 
 
 @every
