@@ -47,9 +47,9 @@ def data():
 
 def trainer() -> Callable[[int], None]:
     """Return the trainers' own loop, by the call."""
-    from trainers import runtime  # noqa: F401, I001
     import tensorflow as tf
 
+    import trainers  # noqa: F401  # First: it sets what TensorFlow reads.
     from configs.rn20_cifar10 import get_config
     from trainers import classification
 
@@ -70,8 +70,9 @@ def trainer() -> Callable[[int], None]:
 
 def fit() -> Callable[[int], None]:
     """Return plain `keras.fit` of the same network with Keras' own batch normalisation."""
-    from trainers import runtime  # noqa: F401, I001
     import keras
+
+    import trainers  # noqa: F401  # First: it sets what TensorFlow reads.
 
     # By name: the package has a function of the same name.
     resnet = importlib.import_module("trainers.models.resnet")

@@ -8,27 +8,17 @@ Published: none. A reduced-scale setting: its numbers say nothing about CIFAR.
 
 from ml_collections import ConfigDict
 
+from configs.base import setting
+
 
 def get_config() -> ConfigDict:
     """Return the setting."""
-    return ConfigDict(
-        {
-            "name": "digits",
-            "dataset": "digits",
-            "model": "resnet8",
-            "batch_size": 64,
-            "epochs": 12,
-            "budget": 1.0,
-            "learning_rate": 0.05,
-            "schedule": "rex",
-            "schedule_options": ConfigDict(),
-            "warmup": "0ep",
-            "momentum": 0.9,
-            "momentum_schedule": "constant",
-            "momentum_options": ConfigDict(),
-            "form": "pytorch",
-            "l2": 1e-4,
-            "steps_per_call": 11,
-            "steps_per_checkpoint": 0,
-        }
+    return setting(
+        name="digits",
+        dataset="digits",
+        model="resnet8",
+        epochs=12,
+        batch_size=64,
+        learning_rate=0.05,
+        steps_per_call=11,
     )

@@ -11,27 +11,14 @@ Differs:   The papers tune the learning rate in multiples of 3 for each schedule
 
 from ml_collections import ConfigDict
 
+from configs.base import setting
+
 
 def get_config() -> ConfigDict:
     """Return the setting."""
-    return ConfigDict(
-        {
-            "name": "rn38_cifar10",
-            "dataset": "cifar10",
-            "model": "resnet38",
-            "batch_size": 128,
-            "epochs": 100,
-            "budget": 1.0,
-            "learning_rate": 0.1,
-            "schedule": "rex",
-            "schedule_options": ConfigDict(),
-            "warmup": "0ep",
-            "momentum": 0.9,
-            "momentum_schedule": "constant",
-            "momentum_options": ConfigDict(),
-            "form": "pytorch",
-            "l2": 1e-4,
-            "steps_per_call": 10,
-            "steps_per_checkpoint": 0,
-        }
+    return setting(
+        name="rn38_cifar10",
+        dataset="cifar10",
+        model="resnet38",
+        epochs=100,
     )

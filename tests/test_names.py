@@ -42,7 +42,15 @@ def test_every_public_name_is_there():
 def test_arrows_run_one_way():
     """profiles <- duration, schedules <- hyperparameters <- optimizers, callbacks; no trainers."""
     root = pathlib.Path(ks.__file__).parent
-    order = ["_arrays", "_validate", "profiles", "duration", "schedules", "hyperparameters"]
+    order = [
+        "_arrays",
+        "_validate",
+        "profiles",
+        "duration",
+        "schedules",
+        "_driver",
+        "hyperparameters",
+    ]
     for path in root.rglob("*.py"):
         text = path.read_text()
         assert "import trainers" not in text and "from trainers" not in text, path

@@ -12,7 +12,6 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from trainers import runtime  # noqa: F401  # First: it sets what TensorFlow reads.
 from trainers.classification import Config, experiment
 from trainers.progress import Progress
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 import keras_sched as ks
 from trainers import datasets, models
-from trainers.experiment import Experiment, Plan, Setting
+from trainers.experiment import Experiment
+from trainers.setting import Plan, Setting
 
 __all__ = ["Config", "experiment"]
 

@@ -4,8 +4,6 @@ from keras_sched.schedules.base import Report, Schedule
 from keras_sched.schedules.combinators import (
     Cooldown,
     Product,
-    Repeat,
-    Sampled,
     Sequence,
     Shift,
     Warmup,
@@ -31,6 +29,7 @@ from keras_sched.schedules.momentum import (
 )
 from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
 from keras_sched.schedules.registry import get, names
+from keras_sched.schedules.repeating import Repeat, Sampled
 from keras_sched.schedules.steps import (
     Constant,
     MultiStep,

@@ -20,7 +20,7 @@ from keras_sched._arrays import FLOAT, INT, is_tensor, namespace, ratio
 from keras_sched.duration import Duration, Run, Span
 
 if TYPE_CHECKING:
-    from keras_sched.schedules import combinators
+    from keras_sched.schedules import combinators, repeating
 
 __all__ = ["Report", "Schedule", "Shape", "Timed", "schedule"]
 
@@ -160,9 +160,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         stretch: float = 1.0,
         scale: float = 1.0,
         rounding: str = "floor",
-    ) -> combinators.Repeat:
+    ) -> repeating.Repeat:
         """Follow the schedule again and again; see `Repeat`."""
-        return _combinators().Repeat(
+        return _repeating().Repeat(
             self,
             times,
             triangular=triangular,
@@ -174,7 +174,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def sampled(self, every: Span | None = None, at: Sequence[Span] | None = None) -> Schedule:
         """Read the schedule rarely and hold its value in between; see `Sampled`."""
-        return _combinators().Sampled(self, every=every, at=at)
+        return _repeating().Sampled(self, every=every, at=at)
 
     def __mul__(self, other: Schedule | float) -> combinators.Product:
         return _combinators().product(self, other)
@@ -434,3 +434,9 @@ def _combinators() -> Any:
     from keras_sched.schedules import combinators
 
     return combinators
+
+
+def _repeating() -> Any:
+    from keras_sched.schedules import repeating
+
+    return repeating

@@ -1,4 +1,4 @@
-"""Schedules made of schedules: warm-up, cool-down, sequence, product, shift, repeat, sampling.
+"""Schedules made of schedules: warm-up, cool-down, sequence, product and shift.
 
 Each part sees its own clock, which starts at 0: a part is the same schedule wherever it stands.
 Steps are subtracted, divided and compared as integers, so that boundaries are exact at any length.
@@ -7,27 +7,22 @@ Steps are subtracted, divided and compared as integers, so that boundaries are e
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any, ClassVar
 
-import numpy as np
-
 from keras_sched import _validate
-from keras_sched._arrays import FLOAT, INT, between, ratio, reached
-from keras_sched.duration import Duration, Run, Span
+from keras_sched._arrays import FLOAT, between, ratio
+from keras_sched.duration import Duration, Run
 from keras_sched.profiles import PROFILES
-from keras_sched.schedules.base import Schedule, Shape, Timed, schedule
-from keras_sched.schedules.decay import positive
-from keras_sched.schedules.steps import Constant, counted, points
+from keras_sched.schedules.base import Schedule, Timed, schedule
+from keras_sched.schedules.steps import Constant
 
-__all__ = ["Cooldown", "Product", "Repeat", "Sampled", "Sequence", "Shift", "Warmup", "join"]
+__all__ = ["Cooldown", "Product", "Sequence", "Shift", "Warmup", "join", "part_of", "product"]
 
 _RAMPS = ("cosine", "linear", "sqrt", "square")
-# Cycles of growing length are kept in a table up to this step; no run is longer.
-_HORIZON = 2**53
 
 
-def _part(name: str, value: Any) -> Schedule:
+def part_of(name: str, value: Any) -> Schedule:
+    """Return `value`, which must be a schedule."""
     if not isinstance(value, Schedule):
         raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
     return value
@@ -66,7 +61,7 @@ class Warmup(Schedule):
     offset: int = 1
 
     def __post_init__(self) -> None:
-        _part("schedule", self.schedule)
+        part_of("schedule", self.schedule)
         self._set("length", Duration.parse(self.length))
         self._set("start", _validate.real("start", self.start, low=0.0))
         _validate.choice("shape", self.shape, _RAMPS)
@@ -146,7 +141,7 @@ class Cooldown(Timed):
     shape: str = "linear"
 
     def _check(self) -> None:
-        _part("schedule", self.schedule)
+        part_of("schedule", self.schedule)
         self._set("cooldown_length", Duration.parse(self.cooldown_length))
         self._set("end", _validate.real("end", self.end, low=0.0))
         _validate.choice("shape", self.shape, _RAMPS)
@@ -196,7 +191,7 @@ class Sequence(Schedule):
     schedules: tuple[Schedule, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(_part("schedules", part) for part in self.schedules)
+        parts = tuple(part_of("schedules", part) for part in self.schedules)
         if not parts:
             raise ValueError("`schedules` must have at least one part. Received: schedules=()")
         for part in parts[:-1]:
@@ -257,7 +252,7 @@ class Product(Schedule):
     schedules: tuple[Schedule, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(_part("schedules", part) for part in self.schedules)
+        parts = tuple(part_of("schedules", part) for part in self.schedules)
         if not parts:
             raise ValueError("`schedules` must have at least one factor. Received: schedules=()")
         self._set("schedules", parts)
@@ -308,7 +303,7 @@ class Shift(Schedule):
     by: Duration
 
     def __post_init__(self) -> None:
-        _part("schedule", self.schedule)
+        part_of("schedule", self.schedule)
         self._set("by", Duration.parse(self.by))
 
     @property
@@ -327,226 +322,3 @@ class Shift(Schedule):
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self.schedule._value(xp.maximum(t - int(self.by.value), 0), xp)
-
-
-@schedule
-class Repeat(Schedule):
-    """Follow a schedule again and again.
-
-    Cycle i has the length ``P_i = round(P stretch ** i)`` and the values
-    ``low + scale ** i (v - low)``, where v is the schedule's value and low the lower of its ends.
-    With `triangular` every second cycle runs backwards, and a pair of cycles counts as one i for
-    `scale`: mirrored in "time" it retraces the curve, ``v(P - u)``; mirrored in "value" it is
-    turned upside down, ``v(0) + v(P) - v(u)``.
-
-    Args:
-        schedule: The cycle; without a length its room is cut into `times` equal ones.
-        times: Number of cycles that a room is cut into; needed only then. What is left over of the
-            room begins another cycle, as in the authors' code.
-        triangular: Whether every second cycle runs backwards.
-        mirror: How it runs backwards: "time" or "value".
-        stretch: Length of a cycle over that of the one before; at least 1.
-        scale: Amplitude of a cycle over that of the one before; above 0.
-        rounding: Length of a cycle cut from T steps: "floor" is ``T // times``, "up" is
-            ``T // times + 1`` (the two rules of the authors' code).
-
-    Raises:
-        ValueError: If a number is out of its range, or the cycle has no end.
-
-    Example:
-        >>> import keras_sched as ks
-        >>> saw = ks.Linear(1.0, steps=2).repeat()
-        >>> [float(saw(t)) for t in range(5)]
-        [1.0, 0.5, 1.0, 0.5, 1.0]
-        >>> wave = ks.Linear(1.0, steps=2).repeat(triangular=True)
-        >>> [float(wave(t)) for t in range(5)]
-        [1.0, 0.5, 0.0, 0.5, 1.0]
-
-    References:
-        Wolfe and Kyrillidis, "Better Schedules for Low Precision Training of Deep Neural Networks"
-        (arXiv 2403.02243); Loshchilov and Hutter, "SGDR" (arXiv 1608.03983).
-    """
-
-    schedule: Schedule
-    times: int | None = None
-    triangular: bool = False
-    mirror: str = "time"
-    stretch: float = 1.0
-    scale: float = 1.0
-    rounding: str = "floor"
-
-    def __post_init__(self) -> None:
-        _part("schedule", self.schedule)
-        if self.times is not None:
-            self._set("times", _validate.integer("times", self.times, low=1))
-        _validate.choice("mirror", self.mirror, ("time", "value"))
-        _validate.choice("rounding", self.rounding, ("floor", "up"))
-        self._set("stretch", _validate.real("stretch", self.stretch, low=1.0))
-        self._set("scale", _validate.real("scale", self.scale, low=0.0, open_low=True))
-        if self.schedule.fills_room and (self.times is None or self.stretch != 1.0):
-            raise ValueError(
-                f"A cycle without a length needs `times`, and cycles of one length. Received: "
-                f"times={self.times}, stretch={self.stretch}, schedule={self.schedule!r}"
-            )
-        if self.schedule.is_resolved and self.schedule.span is None:
-            raise ValueError(
-                f"A cycle must have an end. Received: {self.schedule!r}. Give it a length."
-            )
-
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        """Triangular cycles of one size meet end to end when mirrored in time."""
-        return (
-            self.triangular
-            and self.mirror == "time"
-            and self.scale == 1.0
-            and self.schedule.continuous
-        )
-
-    @property
-    def fills_room(self) -> bool:
-        return self.schedule.fills_room
-
-    def _resolve(self, run: Run, room: int) -> Schedule:
-        cycle = self.schedule
-        if cycle.fills_room:
-            period = room // self.times + (self.rounding == "up")  # type: ignore[operator]
-            cycle = cycle.resolve(run, period)
-        else:
-            cycle = cycle.resolve(run, room)
-        return Repeat(
-            cycle,
-            self.times,
-            self.triangular,
-            self.mirror,
-            self.stretch,
-            self.scale,
-            self.rounding,
-        )
-
-    def _starts(self) -> np.ndarray:
-        """Return the first step of every cycle: an exact table, where logarithms would be late."""
-        period = self.schedule.span or 1
-        starts = [0]
-        while starts[-1] < _HORIZON:
-            length = math.floor(period * self.stretch ** (len(starts) - 1) + 0.5)
-            starts.append(starts[-1] + length)
-            if len(starts) > 100_000:
-                raise ValueError(
-                    f"`stretch` must be 1, or large enough that cycles grow. "
-                    f"Received: stretch={self.stretch}"
-                )
-        return np.array(starts, dtype=np.int64)
-
-    def _value(self, t: Any, xp: Any) -> Any:
-        period = self.schedule.span or 1
-        if self.stretch == 1.0:
-            cycle, u = xp.floor_divide(t, period), xp.mod(t, period)
-            backwards = self.schedule._value(period - u, xp) if self._back_in_time else None
-            forwards = self.schedule._value(u, xp)
-        else:
-            starts = self._starts()
-            cycle = xp.cast(reached(starts[1:], t, xp), INT)
-            u = t - xp.take(xp.cast(starts, INT), cycle)
-            lengths = xp.take(xp.cast(np.diff(starts, append=starts[-1] + 1), INT), cycle)
-            forwards = self._stretched_value(u, lengths, xp)
-            backwards = (
-                self._stretched_value(lengths - u, lengths, xp) if self._back_in_time else None
-            )
-        first, last = (self.schedule._value(0 * t + edge, xp) for edge in (0, period))
-        if self.triangular:
-            if backwards is None:
-                backwards = first + last - forwards
-            forwards = xp.where(xp.mod(cycle, 2) == 0, forwards, backwards)
-        if self.scale == 1.0:
-            return forwards
-        low = xp.minimum(first, last)
-        turns = xp.floor_divide(cycle, 2) if self.triangular else cycle
-        return low + xp.power(self.scale, xp.cast(turns, FLOAT)) * (forwards - low)
-
-    @property
-    def _back_in_time(self) -> bool:
-        return self.triangular and self.mirror == "time"
-
-    def _stretched_value(self, u: Any, length: Any, xp: Any) -> Any:
-        """Return the cycle's value at step u of `length`: exact for a shape, else interpolated."""
-        if isinstance(self.schedule, Shape):
-            return self.schedule._at(xp.cast(u, FLOAT) / xp.cast(length, FLOAT), xp)
-        period = self.schedule.span or 1
-        position = xp.cast(u, FLOAT) * float(period) / xp.cast(length, FLOAT)
-        before = xp.minimum(xp.cast(position, INT), period - 1)
-        share = position - xp.cast(before, FLOAT)
-        left = self.schedule._value(before, xp)
-        right = self.schedule._value(before + 1, xp)
-        return between(right, left, share)
-
-
-@schedule
-class Sampled(Schedule):
-    """Read a schedule rarely and hold its value in between: its sampling rate.
-
-    Args:
-        schedule: The schedule that is read.
-        every: Length between two readings, at 0, every, 2 every ...
-        at: The readings after the one at step 0, increasing, as lengths of the run.
-
-    Raises:
-        ValueError: If not exactly one of `every` and `at` is given, or it is zero or unordered.
-
-    Example:
-        >>> import keras_sched as ks
-        >>> rare = ks.Linear(1.0, steps=4).sampled(every=2)
-        >>> [float(rare(t)) for t in range(5)]
-        [1.0, 1.0, 0.5, 0.5, 0.0]
-
-    References:
-        REX (arXiv 2107.04197), section 3: profile and sampling rate; table 2 compares 50-75, 33-66,
-        25-50-75, every 10 %, 5 % and 1 %, and every iteration.
-    """
-
-    continuous: ClassVar[bool] = False
-    schedule: Schedule
-    every: Duration | None = None
-    at: tuple[Duration, ...] | None = None
-
-    def __post_init__(self) -> None:
-        _part("schedule", self.schedule)
-        if (self.every is None) == (self.at is None):
-            raise ValueError(
-                f"Exactly one of `every` and `at` must be given. "
-                f"Received: every={self.every!r}, at={self.at!r}"
-            )
-        if self.every is not None:
-            self._set("every", positive("every", self.every))
-        if self.at is not None:
-            self._set("at", points("at", self.at))
-
-    @property
-    def span(self) -> int | None:
-        rest = self.schedule.span
-        if rest is None:
-            return None
-        if self.every is None:
-            return max([rest, *(int(point.value) for point in self.at or ())])
-        every = int(self.every.value)
-        return -(-rest // every) * every
-
-    def _resolve(self, run: Run, room: int) -> Schedule:
-        own = Run(room, run.steps_per_epoch, run.batch_size, run.seconds_per_step)
-        return Sampled(
-            self.schedule.resolve(run, room),
-            every=None if self.every is None else _steps_of("every", self.every, own),
-            at=None if self.at is None else tuple(_steps_of("at", d, own) for d in self.at),
-        )
-
-    def _value(self, t: Any, xp: Any) -> Any:
-        if self.every is not None:
-            k = int(self.every.value)
-            return self.schedule._value(xp.floor_divide(t, k) * k, xp)
-        boundaries = counted("at", self.at or ())
-        readings = np.concatenate([[0], boundaries]).astype(np.int64)
-        return self.schedule._value(xp.take(xp.cast(readings, INT), reached(boundaries, t, xp)), xp)
-
-
-def _steps_of(name: str, length: Span, run: Run) -> Duration:
-    return positive(name, Duration(Duration.parse(length).steps(run), "steps"))

@@ -15,11 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sched as ks
-from trainers import (
-    experiment,
-    runtime,  # noqa: F401
-    state,
-)
+from trainers import experiment, state
+from trainers.setting import Plan, Setting
 
 STEPS_PER_EPOCH = 50
 BATCH = 8
@@ -63,7 +60,7 @@ def setting(epochs, optimizer=None, nan_at=None, **changed):
             ks.REX(0.05, steps=total).warmup(10), momentum=ks.Demon(0.9, steps=total)
         )
     )
-    return experiment.Setting(
+    return Setting(
         model=changed.get("model", model),
         optimizer=make,
         train=lambda step: batches(step, nan_at),
@@ -77,9 +74,7 @@ def setting(epochs, optimizer=None, nan_at=None, **changed):
 def plan(logdir, epochs, **changed):
     options = {"steps_per_call": 5, "steps_per_checkpoint": 7, "l2": 1e-3, **changed}
     config = {"epochs": epochs, "seed": options.get("seed", 0)}
-    return experiment.Plan(
-        name="toy", config=config, epochs=epochs, logdir=pathlib.Path(logdir), **options
-    )
+    return Plan(name="toy", config=config, epochs=epochs, logdir=pathlib.Path(logdir), **options)
 
 
 class Announce(keras.callbacks.Callback):

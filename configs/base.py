@@ -1,0 +1,33 @@
+"""What all settings share, and what a setting may say: the keys are those of every other file."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def setting(**changes: Any) -> ConfigDict:
+    """Return the CIFAR setting of the papers with `changes`; momentum SGD, batches of 128, REX."""
+    config = ConfigDict(
+        {
+            "name": "",
+            "dataset": "",
+            "model": "",
+            "batch_size": 128,
+            "epochs": 300,
+            "budget": 1.0,
+            "learning_rate": 0.1,
+            "schedule": "rex",
+            "schedule_options": ConfigDict(),
+            "warmup": "0ep",
+            "momentum": 0.9,
+            "momentum_schedule": "constant",
+            "momentum_options": ConfigDict(),
+            "form": "pytorch",
+            "l2": 1e-4,
+            "steps_per_call": 10,
+            "steps_per_checkpoint": 0,
+        }
+    )
+    config.lock()
+    config.update(changes)
+    return config
