@@ -11,6 +11,11 @@ another environment by --torch_python.
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 import argparse
 import importlib
 import importlib.util
@@ -49,7 +54,6 @@ def trainer() -> Callable[[int], None]:
     """Return the trainers' own loop, by the call."""
     import tensorflow as tf
 
-    import trainers  # noqa: F401  # First: it sets what TensorFlow reads.
     from configs.rn20_cifar10 import get_config
     from trainers import classification
 
@@ -71,8 +75,6 @@ def trainer() -> Callable[[int], None]:
 def fit() -> Callable[[int], None]:
     """Return plain `keras.fit` of the same network with Keras' own batch normalisation."""
     import keras
-
-    import trainers  # noqa: F401  # First: it sets what TensorFlow reads.
 
     # By name: the package has a function of the same name.
     resnet = importlib.import_module("trainers.models.resnet")

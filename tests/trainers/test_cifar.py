@@ -92,16 +92,17 @@ def test_what_is_wrong_is_said_before_a_directory_is_made(flag, message, tmp_pat
 
 def test_the_fast_kernels_are_on_before_tensorflow_is_imported():
     """In a process of its own: the setting is there when the first import of TensorFlow happens."""
-    code = (
-        "import os, sys, builtins\n"
-        "real = builtins.__import__\n"
-        "def look(name, *rest):\n"
-        "    if name == 'tensorflow' and 'tensorflow' not in sys.modules:\n"
-        "        print('at import:', os.environ.get('TF_ENABLE_ONEDNN_OPTS'))\n"
-        "    return real(name, *rest)\n"
-        "builtins.__import__ = look\n"
-        "import trainers.cifar\n"
-    )
+    code = """
+import os, sys
+
+class Look:
+    def find_spec(self, name, path=None, target=None):
+        if name == "tensorflow":
+            print("at import:", os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+
+sys.meta_path.insert(0, Look())
+import trainers.cifar
+"""
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
