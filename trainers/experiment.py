@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from keras_sched import hyperparameters
 from trainers import records
@@ -75,7 +77,7 @@ class Experiment:
         self.strategy = strategy or tf.distribute.get_strategy()
         self._callbacks = list(callbacks)
         self._checkpoints = Checkpoints(plan.directory / "checkpoints", plan.keep)
-        self._asked_to_end = False
+        self._asked_to_end: int | None = None
         self.history: list[dict[str, float]] = []
         self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
         self.restarts = 0
@@ -91,7 +93,8 @@ class Experiment:
 
         Raises:
             CheckpointError: If there are checkpoints and none can be gone on from.
-            Preempted: If the process received SIGTERM; everything is saved.
+            Preempted: If the process received SIGTERM or Ctrl-C; everything is saved. Its code is
+                128 and the number of the signal.
         """
         path = self.plan.directory / "record.json"
         with self._locked():
@@ -182,8 +185,7 @@ class Experiment:
                 self._save_within_epoch(begin)
         self._end_epoch(epoch, progress)
         self._save()
-        if self._asked_to_end:
-            raise Preempted(143)
+        self._end_if_asked()
 
     def _steps_of_call(self, begin: int) -> int:
         """Return how many steps to the next end: of a call, of the epoch or at a checkpoint."""
@@ -356,8 +358,12 @@ class Experiment:
         every = self.plan.steps_per_checkpoint
         if self._asked_to_end or (every and begin % every == 0):
             self._save()
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
         if self._asked_to_end:
-            raise Preempted(143)
+            logging.warning("Saved at step %d; the same command goes on.", self.step)
+            raise Preempted(128 + self._asked_to_end)
 
     def _save(self) -> None:
         began = time.monotonic()
@@ -448,20 +454,25 @@ class Experiment:
 
     @contextlib.contextmanager
     def _watching_signals(self) -> Iterator[None]:
-        """Turn SIGTERM into a wish that the loop fulfils after the present call."""
-
-        def ask(*unused: object) -> None:
-            self._asked_to_end = True
-
-        try:
-            before = signal.signal(signal.SIGTERM, ask)
-        except ValueError:  # Only the main thread of a process may handle signals.
-            yield
+        """Turn SIGTERM and Ctrl-C into a wish that the loop fulfils after the present call."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Only the main thread of a process may handle signals.
             return
+        before: dict[int, Any] = {}
+
+        def restore_handlers() -> None:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+        def ask(number: int, frame: object) -> None:
+            self._asked_to_end = number
+            restore_handlers()  # Asked again, the process ends at once.
+
+        before.update({n: signal.signal(n, ask) for n in (signal.SIGTERM, signal.SIGINT)})
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            restore_handlers()
 
 
 _COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}

@@ -104,7 +104,7 @@ class Killed(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("order", ["plateau_first", "backup_first_on_begin"])
-def test_backup_and_restore_continues(order, tmp_path) -> None:
+def test_t14_backup_and_restore_continues(order, tmp_path) -> None:
     def plateau():
         return Plateau("metric", factor=0.5, patience=2, cooldown=1, mode="min")
 

@@ -52,7 +52,7 @@ def assert_same_bits(before: list[np.ndarray], after: list[np.ndarray]) -> None:
 
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
-def test_learning_rates_and_losses_by_hand(steps_per_execution, jit) -> None:
+def test_t21_learning_rates_and_losses_by_hand(steps_per_execution, jit) -> None:
     model = keras.Sequential(
         [keras.Input([3]), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
     )
@@ -74,7 +74,7 @@ def test_learning_rates_and_losses_by_hand(steps_per_execution, jit) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "schedule", "driven", "loss_scale", "multi"])
-def test_leaves_no_trace(optimizer) -> None:
+def test_t22_leaves_no_trace(optimizer) -> None:
     chosen = {
         "schedule": lambda: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 99)),
         "driven": lambda: ks.optimizers.SGD(
@@ -155,7 +155,7 @@ def test_restored_when_training_raises() -> None:
     assert "train_step" not in vars(model)
 
 
-def test_stops_at_divergence_by_the_loss_of_the_batch() -> None:
+def test_t20_stops_at_divergence_by_the_loss_of_the_batch() -> None:
     result = LRRangeTest(1e-3, 1e4, steps=60).run(build(), X, Y, batch_size=8)
     assert result.diverged
     assert len(result.losses) < 60

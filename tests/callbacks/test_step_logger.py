@@ -85,7 +85,7 @@ def test_eager(monkeypatch) -> None:
     assert_as_expected(log.history)
 
 
-def test_loss_is_not_the_running_mean_that_keras_shows() -> None:
+def test_t20_loss_is_not_the_running_mean_that_keras_shows() -> None:
     """The control: the loss of `on_train_batch_end` fails the test above."""
 
     class Shown(keras.callbacks.Callback):

@@ -106,7 +106,7 @@ def test_after_its_span_nothing_changes(case):
 
 
 @every
-def test_the_same_bits_in_numpy_eager_graph_and_xla(case):
+def test_t31_the_same_bits_in_numpy_eager_graph_and_xla(case):
     schedule = case.schedule
     steps = np.concatenate([STEPS, FAR])
     traces = []
@@ -201,7 +201,7 @@ def test_every_schedule_is_in_the_list():
     assert exported - covered == {"Schedule"}
 
 
-def test_schedules_travel_in_a_keras_file(tmp_path):
+def test_t17_schedules_travel_in_a_keras_file(tmp_path):
     """All of them, nested in one product of sequences, as an optimizer's learning rate."""
     finite = [case.schedule for case in ALL_SCHEDULES.values() if case.schedule.span]
     whole = ks.join(*[part * ks.Constant(0.5) for part in finite], ks.InverseSqrt(0.1, 10))

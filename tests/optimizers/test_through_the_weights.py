@@ -132,8 +132,8 @@ def test_without_the_schedule_the_weights_are_others(case):
             assert np.abs(got[1] - expected[1]).max() > 5e-5, changed
 
 
-def test_exact_bias_correction_leaves_a_constant_gradient_as_it_is():
-    """The mean of a constant gradient is that gradient, whatever beta_1 did meanwhile (T24)."""
+def test_t24_exact_bias_correction_leaves_a_constant_gradient_as_it_is():
+    """The mean of a constant gradient is that gradient, whatever beta_1 did meanwhile."""
     beta_1 = ks.PiecewiseConstant([0.95, 0.85], boundaries=[5])
 
     def mean_at_6(exact):

@@ -88,8 +88,8 @@ def test_every_way_equals_the_reference(way, compiled):
     close(fit(network(optimizer, **compiled), callbacks), reference())
 
 
-def test_host_callbacks_are_late_under_steps_per_execution():
-    """The negative control (T10): values set by the host between calls are not the reference."""
+def test_t10_host_callbacks_are_late_under_steps_per_execution():
+    """The negative control: values set by the host between calls are not the reference."""
 
     class Host(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -42,16 +42,16 @@ def finish(logdir, *flags):
     return began
 
 
-def kill_and_finish(logdir, seed, *flags, kills=KILLS, with_signal=signal.SIGKILL):
+def kill_and_finish(logdir, seed, *flags, signals=(signal.SIGKILL,) * KILLS):
     """Return the steps at which each start began, the last of which ran to the end."""
     moments = random.Random(seed)
     began = []
-    while len(began) < kills:
+    for number in signals:
         process, step = start(logdir, *flags)
         time.sleep(moments.uniform(0.1, 0.8))
-        process.send_signal(with_signal)
+        process.send_signal(number)
         process.communicate(timeout=60)
-        expected = 143 if with_signal == signal.SIGTERM else -with_signal
+        expected = -number if number == signal.SIGKILL else 128 + number
         assert process.returncode == expected, "it was over before it was killed: make it longer"
         began.append(step)
     return [*began, finish(logdir, *flags)]
@@ -101,7 +101,7 @@ def test_killed_five_times_in_three_runs_it_ends_with_the_same_bits(undisturbed,
 
 def test_without_the_seed_states_it_does_not(undisturbed, tmp_path):
     """The negative control: dropout goes on with other masks when its seeds are not saved."""
-    began = kill_and_finish(tmp_path, 0, "--forget-seeds", kills=1)
+    began = kill_and_finish(tmp_path, 0, "--forget-seeds", signals=[signal.SIGKILL])
     assert began[1] > 0
     arrays, record = result(tmp_path)
     kept = {name: undisturbed[0][name] for name in arrays}
@@ -110,6 +110,6 @@ def test_without_the_seed_states_it_does_not(undisturbed, tmp_path):
 
 
 def test_asked_to_end_it_saves_and_goes_on_to_the_same_bits(undisturbed, tmp_path):
-    began = kill_and_finish(tmp_path, 3, kills=2, with_signal=signal.SIGTERM)
+    began = kill_and_finish(tmp_path, 3, signals=[signal.SIGTERM, signal.SIGINT])
     assert began[0] == 0 < began[1] < began[2]
     assert same(result(tmp_path), undisturbed)
