@@ -179,11 +179,11 @@ def main() -> None:
             program = [__file__] if rival == "torch" else ["-m", "benchmarks.throughput"]
             done = subprocess.run(
                 [python, *program, *flags],
-                check=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                capture_output=True,
                 text=True,
             )
+            if done.returncode:
+                raise SystemExit(f"{rival} failed:\n{done.stderr}")
             speeds[rival].append(json.loads(done.stdout.splitlines()[-1]))
     for rival, values in speeds.items():
         shown = ", ".join(f"{value:.0f}" for value in values)

