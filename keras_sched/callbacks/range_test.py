@@ -38,9 +38,9 @@ class RangeTestResult:
         diverged: Whether the loss exploded before the last step.
     """
 
-    learning_rates: tuple[float, ...]
-    losses: tuple[float, ...]
-    smoothed: tuple[float, ...]
+    learning_rates: tuple[float, ...] = dataclasses.field(repr=False)
+    losses: tuple[float, ...] = dataclasses.field(repr=False)
+    smoothed: tuple[float, ...] = dataclasses.field(repr=False)
     diverged: bool
 
     @property
