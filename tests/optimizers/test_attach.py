@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_sched as ks
 from keras_sched.hyperparameters import attach, current, schedulable
@@ -100,6 +101,23 @@ def test_t15_weights_of_ours_load_into_stock_optimizers(tmp_path):
     other.load_weights(tmp_path / "ours.weights.h5")
     for one, two in zip(ours.variables, stock.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def test_t15_checkpoints_of_tensorflow_load_both_ways(tmp_path):
+    stock = keras.optimizers.SGD(0.1, momentum=0.9)
+    model = network(stock)
+    model.fit(X, Y, batch_size=4, verbose=0)
+    ours = ks.optimizers.SGD(ks.Linear(0.1, steps=8), momentum=ks.Demon(0.9, steps=8))
+    other = network(ours)
+    ours.build(other.trainable_variables)
+    whole = tf.train.Checkpoint(model=model, optimizer=stock)
+    ours_whole = tf.train.Checkpoint(model=other, optimizer=ours)
+    for step, (source, target) in enumerate(((whole, ours_whole), (ours_whole, whole))):
+        target.restore(source.save(tmp_path / str(step))).assert_existing_objects_matched()
+        for one, two in zip(stock.variables, ours.variables, strict=True):
+            np.testing.assert_array_equal(one.numpy(), two.numpy())
+        other.fit(X, Y, batch_size=4, verbose=0)
+    assert int(ours.iterations) == 12
 
 
 def test_t15_weights_of_another_optimizer_are_refused(tmp_path):
