@@ -1,0 +1,196 @@
+"""What low precision saves: operations on bits, counted as if the hardware had them.
+
+With M forward MACs, and q_w, q_a and q_g bits of weights, activations and gradients, a layer costs
+
+- forward ``M q_w q_a``,
+- for the gradient of its inputs ``M q_w q_g``,
+- for the gradient of its weights ``M q_a q_g``
+
+bit operations (BitOPs) a step. What is not quantized counts with the bits of its dtype. This is a
+count of what hardware with such numbers would do: on other hardware a quantized step is slower.
+
+Source: Fu et al., FracTrain (arXiv 2012.13113), released code; CPT (arXiv 2101.09868), where both
+q_w and q_a are q: ``M (q^2 + 2 q q_g)``. As there, the first layer's unneeded gradient is counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import rich.table
+
+from keras_sched.precision.bits import verify_schedule, whole_bits
+from keras_sched.schedules import Constant, Schedule
+
+__all__ = ["EMULATED", "Cost", "LayerCost", "predicted_cost"]
+
+EMULATED = "Emulated: counted as if the hardware computed with these bits; no time is saved here."
+_FULL = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """The cost of one layer.
+
+    Attributes:
+        path: The layer.
+        quantized: Whether any quantizer is on it.
+        macs: Its forward MACs over all examples.
+        forward: BitOPs of its outputs.
+        input_gradient: BitOPs of the gradient of its inputs.
+        weight_gradient: BitOPs of the gradient of its weights.
+    """
+
+    path: str
+    quantized: bool
+    macs: float
+    forward: float
+    input_gradient: float
+    weight_gradient: float
+
+    @property
+    def train(self) -> float:
+        """BitOPs of training: all three products."""
+        return self.forward + self.input_gradient + self.weight_gradient
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """The cost of a training so far, by layer.
+
+    Example:
+        >>> layer = LayerCost("dense", True, 100.0, 6400.0, 6400.0, 6400.0)
+        >>> cost = Cost((layer,))
+        >>> cost.bitops_train, cost.relative_to_fp32, cost.effective_bits
+        (19200.0, 0.0625, 8.0)
+        >>> cost.relative_to_static(8)
+        1.0
+    """
+
+    layers: tuple[LayerCost, ...]
+
+    @property
+    def macs(self) -> float:
+        """Forward MACs."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def bitops_forward(self) -> float:
+        """BitOPs of the forward passes."""
+        return sum(layer.forward for layer in self.layers)
+
+    @property
+    def bitops_train(self) -> float:
+        """BitOPs of forward and backward passes."""
+        return sum(layer.train for layer in self.layers)
+
+    @property
+    def relative_to_fp32(self) -> float:
+        """BitOPs of training over those in float32; NaN before the first step."""
+        return self.relative_to_static(_FULL)
+
+    def relative_to_static(self, bits: int) -> float:
+        """Return the BitOPs of training over those at one width for everything quantized.
+
+        Layers that are not quantized cost what they cost.
+        """
+        rest = sum(layer.train for layer in self.layers if not layer.quantized)
+        static = sum(3 * layer.macs * bits**2 for layer in self.layers if layer.quantized)
+        if bits == _FULL:
+            rest, static = 0.0, 3 * self.macs * bits**2
+        return self.bitops_train / (rest + static) if rest + static else math.nan
+
+    @property
+    def effective_bits(self) -> float:
+        """The one width that would cost the same: ``32 sqrt(relative_to_fp32)``."""
+        return _FULL * math.sqrt(self.relative_to_fp32)
+
+    def quantized_only(self) -> Cost:
+        """Return the cost of the quantized layers, which is what the papers print."""
+        return Cost(tuple(layer for layer in self.layers if layer.quantized))
+
+    def table(self) -> rich.table.Table:
+        """Return the cost by layer, to print with rich."""
+        table = rich.table.Table(
+            title="Cost of training", caption=EMULATED, title_justify="left", caption_justify="left"
+        )
+        table.add_column("layer")
+        for name in ("MACs", "BitOPs forward", "BitOPs training", "of float32"):
+            table.add_column(name, justify="right")
+        for layer in self.layers:
+            table.add_row(layer.path, *_numbers(Cost((layer,))))
+        table.add_section()
+        table.add_row("quantized layers", *_numbers(self.quantized_only()))
+        table.add_row("all", *_numbers(self))
+        return table
+
+
+def cost_of(paths: Iterable[tuple[str, bool]], work: np.ndarray) -> Cost:
+    """Return the cost whose sums are in `work`, of shape (layers, 4): MACs and three products."""
+    return Cost(
+        tuple(
+            LayerCost(path, quantized, *map(float, row))
+            for (path, quantized), row in zip(paths, work, strict=True)
+        )
+    )
+
+
+def predicted_cost(
+    forward: Schedule | int, gradients: Schedule | int | None, steps: int
+) -> dict[str, float]:
+    """Return what a bit-width schedule will cost, before any training.
+
+    The mean over steps of ``(q^2 + 2 q q_g) / (3 32^2)``, with the same bits q for weights and
+    activations, over every layer that is quantized.
+
+    Args:
+        forward: Bits of weights and activations; a schedule, or one number.
+        gradients: Bits of gradients; None for full precision.
+        steps: Steps of the run, at least 1; a schedule without a length takes them.
+
+    Returns:
+        "relative_to_fp32"; "relative_to_static", over the highest bits of `forward` and the
+        highest of `gradients` at every step; and "effective_bits".
+
+    Raises:
+        TypeError: If an argument is neither schedule nor number.
+        ValueError: If a number of bits is not whole or out of [2, 16].
+
+    Example:
+        >>> import keras_sched as ks
+        >>> cost = predicted_cost(ks.precision.cr(3, 8), 8, steps=64_000)
+        >>> round(100 * (1 - cost["relative_to_static"]), 1)
+        36.7
+
+    References:
+        CPT (arXiv 2101.09868), figures: 36.67 % for 3-8 bits.
+    """
+    at = np.arange(steps)
+    q = _bits_at("forward", forward, at)
+    g = np.full(steps, float(_FULL)) if gradients is None else _bits_at("gradients", gradients, at)
+    spent = float(np.mean(q * q + 2.0 * q * g))
+    most, static_g = q.max(), g.max()
+    relative = spent / (3 * _FULL**2)
+    return {
+        "relative_to_fp32": relative,
+        "relative_to_static": spent / float(most * most + 2.0 * most * static_g),
+        "effective_bits": _FULL * math.sqrt(relative),
+    }
+
+
+def _bits_at(name: str, bits: Schedule | int, at: np.ndarray) -> np.ndarray:
+    schedule = bits if isinstance(bits, Schedule) else Constant(whole_bits(name, bits))
+    schedule = schedule.resolve(len(at))
+    verify_schedule(name, schedule)
+    return schedule(at).astype(np.float64)
+
+
+def _numbers(cost: Cost) -> list[str]:
+    relative = cost.relative_to_fp32
+    share = "" if math.isnan(relative) else f"{100 * relative:.1f} %"
+    values: list[Any] = [cost.macs, cost.bitops_forward, cost.bitops_train]
+    return [*(f"{value:.3g}" for value in values), share]

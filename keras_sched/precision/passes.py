@@ -1,0 +1,281 @@
+"""One forward pass of a quantized model: what its layers do, and what they share meanwhile.
+
+`QuantizedLayer` stands in the place of a layer's `call`: it quantizes the inputs, lets the layer
+see quantized weights, and quantizes the gradient of its outputs. The layer keeps its class, its
+variables and its configuration, so a saved file is that of the plain model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+from keras import tree
+
+# Keras' own word on training, autocasting and symbolic calls has no public name.
+from keras.src.backend.common import global_state
+from keras.src.backend.common.variables import AutocastScope
+
+from keras_sched.precision import quantizers
+from keras_sched.precision._replaced import Replaced
+from keras_sched.precision.bits import BitWidth
+from keras_sched.precision.macs import attention_macs, layer_macs
+from keras_sched.precision.rules import channel_axes, own_weights
+
+if TYPE_CHECKING:
+    from keras_sched.precision.attach import Quantized
+
+__all__ = ["CountedAttention", "ModelCall", "Pass", "QuantizedLayer", "is_training", "opened"]
+
+
+class Pass:
+    """What the layers share in one forward pass, so that it is computed once.
+
+    Values of a loop's or a branch's own graph cannot be used outside of it; they are kept by graph.
+    """
+
+    def __init__(self, training: bool, values: Callable[[BitWidth], Any]) -> None:
+        self.training = training
+        self.graph = _graph()
+        self._values = values
+        self._kept: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self.bounds: dict[int, tuple[Any, Any]] = {}
+        self.work: list[tuple[int, Any, tuple[Any, ...]]] = []
+        self.unknown: set[int] = set()
+        self.calls = 0
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the pass is in the graph that it began in, so that what it notes can be used."""
+        return _graph() == self.graph
+
+    def once(self, key: tuple[Any, ...], about: Any, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` returns, computed once for a key; `about` is kept alive with it."""
+        key = (_graph(), *key)
+        if key not in self._kept:
+            self._kept[key] = (compute(), about)
+        return self._kept[key][0]
+
+    def bits(self, width: BitWidth | int | None) -> Any:
+        """Return a number of bits as a float32 scalar tensor, or None."""
+        if width is None:
+            return None
+        if isinstance(width, int):
+            return self.once(("bits", width), None, lambda: tf.constant(float(width)))
+        return self.once(("bits", id(width)), width, lambda: self._values(width))
+
+
+class QuantizedLayer(Replaced):
+    """A layer with quantized weights, inputs and gradients.
+
+    Args:
+        layer: A layer with weight matrices.
+        index: Its number among the targets of the model.
+        owner: The handle, which opens passes and keeps ranges.
+        weights: Bits of its weights, or None for full precision.
+        activations: Bits of its inputs, or None.
+        gradients: Bits of the gradient of its outputs, or None.
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer,
+        index: int,
+        owner: Quantized,
+        weights: BitWidth | int | None,
+        activations: BitWidth | int | None,
+        gradients: BitWidth | int | None,
+    ) -> None:
+        super().__init__(layer)
+        self._index = index
+        self._owner = owner
+        self.weights, self.activations, self.gradients = weights, activations, gradients
+        self._targets = [(weight, channel_axes(layer, weight)) for weight in own_weights(layer)]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer with quantized parts."""
+        if is_symbolic():
+            return self.inner(*args, **kwargs)
+        with self._owner.within_pass() as current:
+            first, call = self.split(args, kwargs)
+            first = tree.map_structure(lambda x: self._quantized_input(x, current), first)
+            outputs = self._with_quantized_weights(lambda: call(first), current)
+            outputs = tree.map_structure(lambda x: self._marked_output(x, current), outputs)
+            self._note_work(first, outputs, current)
+            return outputs
+
+    # --- the three quantizers -------------------------------------------------------------------
+
+    def _quantized_input(self, x: Any, current: Pass) -> Any:
+        bits = current.bits(self.activations)
+        if bits is None or not _is_float(x):
+            return x
+        symmetric = self._owner.symmetric
+        if current.training:
+
+            def quantize() -> tuple[Any, Any]:
+                exact = tf.stop_gradient(tf.cast(x, tf.float32))
+                bounds = tf.reduce_min(exact), tf.reduce_max(exact)
+                rounded = quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
+                return rounded, bounds
+
+            # Query, key and value of an attention are one tensor.
+            key = ("input", id(x), _id(self.activations))
+            rounded, bounds = current.once(key, x, quantize)
+            if current.is_within:
+                known = current.bounds.get(self._index)
+                current.bounds[self._index] = bounds if known is None else _joined(known, bounds)
+            return rounded
+        bounds = self._owner.running_bounds(self._index, x)
+        return quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
+
+    def _with_quantized_weights(self, call: Callable[[], Any], current: Pass) -> Any:
+        bits = current.bits(self.weights)
+        if bits is None:
+            return call()
+
+        def quantize(weight: keras.Variable, axes: list[int] | None) -> Any:
+            with AutocastScope(None):  # The float32 weight, whatever the layer computes in.
+                value = tf.convert_to_tensor(weight.value)
+            return quantizers.fake_quantize(value, bits, axes=axes, symmetric=self._owner.symmetric)
+
+        mapping = []
+        for weight, axes in self._targets:
+            key = ("weight", id(weight), _id(self.weights))
+            value = current.once(key, weight, functools.partial(quantize, weight, axes))
+            mapping.append((weight, value))
+        scope = _Swapped(state_mapping=mapping, collect_losses=True)
+        with scope:
+            outputs = call()
+        # What the layer has written inside the scope (a seed, a count) would be lost.
+        swapped = {id(weight) for weight, _ in mapping}
+        for variable in self.layer.variables:
+            written = scope.get_current_value(variable)
+            if id(variable) not in swapped and written is not None:
+                variable.assign(written)
+        for loss in scope.losses:
+            self.layer.add_loss(loss)
+        return outputs
+
+    def _marked_output(self, x: Any, current: Pass) -> Any:
+        bits = current.bits(self.gradients)
+        if bits is None or not current.training or not _is_float(x):
+            return x
+        current.calls += 1
+        key = self._owner.noise_key(current.calls)
+        return quantizers.quantize_gradient(x, bits, key, symmetric=self._owner.symmetric)
+
+    # --- cost -----------------------------------------------------------------------------------
+
+    def _note_work(self, inputs: Any, outputs: Any, current: Pass) -> None:
+        if not current.training:
+            return
+        count = layer_macs(self.layer, inputs, outputs)
+        if count is None or not current.is_within:
+            current.unknown.add(self._index)
+            return
+        full = _bits_of(self.layer)
+        parts = (self.weights, self.activations, self.gradients)
+        bits = tuple(full if part is None else current.bits(part) for part in parts)
+        current.work.append((self._index, count, bits))
+
+
+class _Swapped(keras.StatelessScope):
+    """The scope in which a layer sees its quantized weights."""
+
+
+class CountedAttention(Replaced):
+    """An attention whose products of activations, which no quantizer reaches, are counted."""
+
+    def __init__(self, layer: keras.layers.Layer, index: int, owner: Quantized) -> None:
+        super().__init__(layer)
+        self._index = index
+        self._owner = owner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer."""
+        if is_symbolic():
+            return self.inner(*args, **kwargs)
+        with self._owner.within_pass() as current:
+            outputs = self.inner(*args, **kwargs)
+            if current.training and current.is_within:
+                count = attention_macs(self.layer, [*args, *kwargs.values()])
+                full = _bits_of(self.layer)
+                current.work.append((self._index, count, (full, full, full)))
+            return outputs
+
+
+class ModelCall(Replaced):
+    """The call of the whole model: it opens a pass that its layers share."""
+
+    def __init__(self, model: keras.Model, owner: Quantized) -> None:
+        super().__init__(model)
+        self._owner = owner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model."""
+        if is_symbolic():
+            return self.inner(*args, **kwargs)
+        with self._owner.within_pass():
+            return self.inner(*args, **kwargs)
+
+
+def is_training() -> bool:
+    """Whether Keras is in a call with ``training=True``."""
+    context = global_state.get_global_attribute("current_call_ctx")
+    training = None if context is None else context.get_value("training")
+    if tf.is_tensor(training):
+        raise ValueError(
+            f"A quantized model must know while it is traced whether it trains. Received: "
+            f"training={training}. Expected True or False."
+        )
+    return bool(training)
+
+
+def is_symbolic() -> bool:
+    """Whether Keras only asks for shapes, or lends its variables: there nothing can be noted."""
+    scope = global_state.get_global_attribute("stateless_scope")
+    if scope is not None and not isinstance(scope, _Swapped):
+        return True
+    return global_state.get_global_attribute("symbolic_scope") is not None
+
+
+@contextlib.contextmanager
+def opened(
+    stack: list[Pass], make: Callable[[], Pass], finish: Callable[[Pass], None]
+) -> Iterator[Pass]:
+    """Give the pass that is open, or open one and finish it at the end."""
+    if stack:
+        yield stack[-1]
+        return
+    stack.append(make())
+    try:
+        yield stack[-1]
+        finish(stack[-1])
+    finally:
+        stack.pop()
+
+
+def _joined(known: tuple[Any, Any], more: tuple[Any, Any]) -> tuple[Any, Any]:
+    return tf.minimum(known[0], more[0]), tf.maximum(known[1], more[1])
+
+
+def _id(width: BitWidth | int | None) -> int | None:
+    return id(width) if isinstance(width, BitWidth) else width
+
+
+def _graph() -> int:
+    return 0 if tf.executing_eagerly() else id(tf.compat.v1.get_default_graph())
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, tf.Tensor) and x.dtype.is_floating
+
+
+def _bits_of(layer: keras.layers.Layer) -> float:
+    """Return the bits of the dtype that a layer computes in."""
+    return 8.0 * tf.as_dtype(layer.compute_dtype).size
