@@ -1,0 +1,175 @@
+"""Which layers a dtype policy by schedule governs, and the policies it found them with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+
+from keras_sched.precision.phases import POLICIES
+
+__all__ = ["GovernedLayers", "patterns"]
+
+# With more bits than this, levels of a quantized model coincide in the policy's compute dtype.
+_MOST_BITS = {"mixed_bfloat16": 8, "mixed_float16": 10}
+
+
+class GovernedLayers:
+    """The layers of a model that follow the phases, those held in float32, and their policies."""
+
+    def __init__(self, model: keras.Model, exclude: Sequence[re.Pattern[str]] | None) -> None:
+        self.model = model
+        # Keras' own walk over all sub-layers, which has no public name: it alone reaches cells and
+        # the layers within an attention.
+        every = model._flatten_layers()
+        excluded = _output_layers(model)[0] if exclude is None else _matching(every, exclude)
+        left = {id(part) for layer in excluded for part in layer._flatten_layers()}
+        self._governed = [layer for layer in every if id(layer) not in left and _computes(layer)]
+        _require_one_policy(self._governed)
+        # A model is no layer that computes: it governs what is written in its `call` at most.
+        if not any(not isinstance(layer, keras.Model) for layer in self._governed):
+            raise ValueError(
+                f"No layer is left to change the policy of in {model.name!r}. Received: all of "
+                f"them excluded, or none that computes. Expected, to have the output layers in it: "
+                f"`exclude=[]`"
+            )
+        self._held = [
+            layer
+            for layer in every
+            if exclude is None and id(layer) in left and _is_plain(layer.dtype_policy)
+        ]
+        self._found = [(layer, layer.dtype_policy) for layer in (*self._governed, *self._held)]
+
+    def assign(self, policy: str) -> None:
+        # A new object for each: Keras gives many layers the same one.
+        for layer in self._governed:
+            layer.dtype_policy = keras.DTypePolicy(policy)
+        for layer in self._held:
+            layer.dtype_policy = keras.DTypePolicy("float32")
+
+    def restore(self) -> None:
+        for layer, policy in self._found:
+            layer.dtype_policy = policy
+
+    def require_bits(self, names: set[str]) -> None:
+        """Refuse policies in which the levels of a quantized model coincide."""
+        from keras_sched.precision.attach import find
+
+        handle = find(self.model)
+        if handle is None:
+            return
+        governed = {id(layer) for layer in self._governed}
+        for layer, bits in zip(handle._layers, handle._chosen, strict=True):
+            for width in handle._resolved(bits):
+                most: Any = getattr(width, "most", width)
+                for name in sorted(names & set(_MOST_BITS)):
+                    if id(layer) in governed and most is not None and most > _MOST_BITS[name]:
+                        raise ValueError(
+                            f"{layer.path!r} is quantized to up to {most} bits, and "
+                            f"{name!r} holds levels of at most {_MOST_BITS[name]}. Received: "
+                            f"policy={name!r}. Quantize to fewer bits, or train in 'float32'."
+                        )
+
+
+def _computes(layer: keras.layers.Layer) -> bool:
+    """Whether a policy matters to a layer: not to inputs, nor to those for integers or texts."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return False
+    return _is_plain(layer.dtype_policy) or "float" in (layer.compute_dtype or "float")
+
+
+def _is_plain(policy: Any) -> bool:
+    is_stock = type(policy) in (keras.DTypePolicy, keras.FloatDTypePolicy)
+    return is_stock and policy.name in POLICIES
+
+
+def _require_one_policy(layers: Sequence[keras.layers.Layer]) -> None:
+    kinds: dict[str, list[str]] = {}
+    for layer in layers:
+        is_plain = _is_plain(layer.dtype_policy)
+        # A model that was loaded has the global policy, whatever its layers have.
+        if not (is_plain and isinstance(layer, keras.Model)):
+            name = layer.dtype_policy.name if is_plain else repr(layer.dtype_policy)
+            kinds.setdefault(name, []).append(layer.path or layer.name)
+    if len(kinds) <= 1 and set(kinds) <= set(POLICIES):
+        return
+    shown = "; ".join(
+        f"{name}: {', '.join(paths[:5])}{' ...' if len(paths) > 5 else ''}"
+        for name, paths in kinds.items()
+    )
+    raise ValueError(
+        f"All layers must begin with the same policy, one of {', '.join(POLICIES)}. "
+        f"Received: {shown}. Name those to leave as they are, and the output layer: "
+        f"`PrecisionPolicy(..., exclude=[...])`"
+    )
+
+
+def patterns(exclude: Any) -> list[re.Pattern[str]]:
+    if isinstance(exclude, str) or not isinstance(exclude, Iterable):
+        raise TypeError(
+            f"`exclude` must be a list of regular expressions. Received: exclude={exclude!r}"
+        )
+    try:
+        return [re.compile(pattern) for pattern in exclude]
+    except (re.error, TypeError) as error:
+        raise ValueError(
+            f"`exclude` must be a list of regular expressions. Received: exclude={exclude!r} "
+            f"({error})"
+        ) from error
+
+
+def _matching(
+    layers: Sequence[keras.layers.Layer], patterns: Sequence[re.Pattern[str]]
+) -> list[keras.layers.Layer]:
+    found = []
+    for pattern in patterns:
+        matches = [
+            layer
+            for layer in layers
+            if pattern.fullmatch(layer.name) or pattern.fullmatch(layer.path or layer.name)
+        ]
+        if not matches:
+            raise ValueError(
+                f"`exclude` names no layer. Received: {pattern.pattern!r}. Expected a regular "
+                f"expression for one of: {', '.join(layer.path or layer.name for layer in layers)}"
+            )
+        found += matches
+    return found
+
+
+def _output_layers(model: keras.Model) -> tuple[list[keras.layers.Layer], bool]:
+    """Return the layers from the outputs back to the last weight matrix, and whether it has any."""
+    found: list[keras.layers.Layer] = []
+    ends_all = False
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        for layer in reversed(model.layers):
+            part, ends = _last_of(layer)
+            found += part
+            if ends:
+                return found, True
+        return found, False
+    pending = keras.tree.flatten(outputs)
+    seen: set[tuple[int, int]] = set()
+    while pending:
+        operation, index, _ = pending.pop()._keras_history
+        inputs = operation._inbound_nodes[index].input_tensors
+        if (id(operation), index) in seen or not inputs:
+            continue
+        seen.add((id(operation), index))
+        part, ends = _last_of(operation)
+        found += part
+        ends_all |= ends
+        if not ends:
+            pending += inputs
+    return found, ends_all
+
+
+def _last_of(operation: Any) -> tuple[list[keras.layers.Layer], bool]:
+    if isinstance(operation, keras.Model):
+        return _output_layers(operation)
+    if not isinstance(operation, keras.layers.Layer):
+        return [], False
+    return [operation], any(len(weight.shape) >= 2 for weight in operation.weights)
