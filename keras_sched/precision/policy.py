@@ -134,11 +134,10 @@ class PrecisionPolicy(keras.callbacks.Callback):
         if _SCALED in names:
             _require_loss_scaling(model)
         layers = GovernedLayers(model, self._exclude)
-        if isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):
-            # Its scale is a constant of a step that is traced before it has variables.
+        if not model.optimizer.built:
+            # Its loss scale would be a constant of a step that is traced before it has variables.
             with model.distribute_strategy.scope():
-                if not model.optimizer.built:
-                    model.optimizer.build(model.trainable_variables)
+                model.optimizer.build(model.trainable_variables)
         self.phases, self._layers, self._functions = phases, layers, _Functions(model)
         attributes: Any = vars(model)
         attributes[_KEY] = self, self.params  # past Keras' tracking: nothing new is saved
