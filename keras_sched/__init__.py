@@ -9,8 +9,15 @@ Example:
     [0.1, 0.0667, 0.0]
 """
 
-from keras_sched import hyperparameters, optimizers, profiles
-from keras_sched.callbacks import LRRangeTest, Plateau, RangeTestResult, Scheduler, StepLogger
+from keras_sched import hyperparameters, optimizers, precision, profiles
+from keras_sched.callbacks import (
+    CostLogger,
+    LRRangeTest,
+    Plateau,
+    RangeTestResult,
+    Scheduler,
+    StepLogger,
+)
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
 from keras_sched.schedules import (
@@ -62,6 +69,7 @@ __all__ = [
     "Cosine",
     "CosineMomentum",
     "CosineRestarts",
+    "CostLogger",
     "DelayedLinear",
     "Demon",
     "Duration",
@@ -101,6 +109,7 @@ __all__ = [
     "names",
     "optimizers",
     "plot",
+    "precision",
     "profiles",
     "simulate",
 ]

@@ -1,8 +1,9 @@
 """Callbacks for `fit`, and for any loop that calls Keras callbacks."""
 
+from keras_sched.callbacks.cost_logger import CostLogger
 from keras_sched.callbacks.plateau import Plateau
 from keras_sched.callbacks.range_test import LRRangeTest, RangeTestResult
 from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.callbacks.step_logger import StepLogger
 
-__all__ = ["LRRangeTest", "Plateau", "RangeTestResult", "Scheduler", "StepLogger"]
+__all__ = ["CostLogger", "LRRangeTest", "Plateau", "RangeTestResult", "Scheduler", "StepLogger"]

@@ -1,6 +1,6 @@
 """The callback that schedules an already compiled model, with the length of the run read off `fit`.
 
-It only attaches and detaches: the values are computed inside the compiled step (see
+Learning rate, momentum and the bits of a quantized model share its one clock. It only attaches and detaches: the values are computed inside the compiled step (see
 `keras_sched.hyperparameters`), so they are exact under any `steps_per_execution`.
 """
 
@@ -14,6 +14,7 @@ import keras
 from keras_sched import _validate
 from keras_sched.duration import Run
 from keras_sched.hyperparameters import Attachment, attach, groups
+from keras_sched.precision.attach import BITS, Quantized, find
 from keras_sched.schedules import Schedule
 
 __all__ = ["Scheduler"]
@@ -34,13 +35,16 @@ class Scheduler(keras.callbacks.Callback):
         seconds_per_step: Measured seconds of a step, for lengths in seconds.
         groups: For a `MultiOptimizer`: a mapping of its optimizers' names to mappings of
             hyperparameters to schedules.
+        bits: Schedule of the bits of weights and activations of a model that
+            `ks.precision.quantize` has quantized; one of them alone is `weight_bits`,
+            `activation_bits` or `gradient_bits`.
         **schedules: Schedules of other hyperparameters, as `momentum`, `beta_1`, `weight_decay`.
 
     Raises:
         TypeError: If a value is no schedule.
         ValueError: If nothing is scheduled or an option is out of its range; when training begins,
-            if the optimizer has no such hyperparameter, cannot schedule it, or `fit` does not know
-            its number of steps.
+            if the optimizer has no such hyperparameter, cannot schedule it, the model whose bits
+            are scheduled is not quantized, or `fit` does not know its number of steps.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks
@@ -64,11 +68,14 @@ class Scheduler(keras.callbacks.Callback):
         batch_size: int | None = None,
         seconds_per_step: float | None = None,
         groups: Mapping[str, Mapping[str, Schedule]] | None = None,
+        bits: Schedule | None = None,
         **schedules: Schedule,
     ) -> None:
         super().__init__()
         if learning_rate is not None:
             schedules["learning_rate"] = learning_rate
+        if bits is not None:
+            schedules["bits"] = bits
         for group, members in (groups or {}).items():
             schedules.update({f"{group}/{name}": item for name, item in members.items()})
         if not schedules:
@@ -82,20 +89,30 @@ class Scheduler(keras.callbacks.Callback):
         self._first_step = _validate.integer("first_step", first_step)
         self._facts = Run(steps=1, batch_size=batch_size, seconds_per_step=seconds_per_step)
         self._attachment: Attachment | None = None
+        self._quantized: Quantized | None = None
+        self._following: object | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attach the schedules and have the training step traced with them."""
         self.run = self._count(self.model.optimizer)
         resolved = {name: item.resolve(self.run) for name, item in self.schedules.items()}
-        self._attachment = attach(
-            self.model.optimizer,
-            resolved,
-            per=self._per,
-            first_step=self._first_step,
+        bits = {name: resolved.pop(name) for name in ("bits", *BITS) if name in resolved}
+        options: dict[str, Any] = {
+            "per": self._per,
+            "first_step": self._first_step,
             # Keras gives all callbacks of one `fit` the same object here: another one's attachment
             # is left over from a training that was interrupted.
-            owner=self.params,
-        )
+            "owner": self.params,
+        }
+        quantized = self._find_quantized(bits) if bits else None
+        self._attachment = attach(self.model.optimizer, resolved, **options)
+        if quantized is not None:
+            try:
+                self._following = quantized.follow(bits, optimizer=self.model.optimizer, **options)
+            except (TypeError, ValueError):
+                self._attachment.detach()
+                raise
+            self._quantized = quantized
         self.model.make_train_function(force=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -103,8 +120,20 @@ class Scheduler(keras.callbacks.Callback):
         if self._attachment is not None:
             self._attachment.detach()
             self._attachment = None
+            if self._quantized is not None:
+                self._quantized.unfollow(self._following)
+                self._quantized = self._following = None
             # The compiled step has the schedules in it: the next `fit` must trace its own.
             self.model.train_function = None
+
+    def _find_quantized(self, names: Any) -> Quantized:
+        found = find(self.model)
+        if found is None:
+            raise ValueError(
+                f"Bits can be scheduled of a quantized model only. Received: {', '.join(names)} for "
+                f"{self.model.name!r}. Quantize it first: `ks.precision.quantize(model)`."
+            )
+        return found
 
     def _count(self, optimizer: Any) -> Run:
         """Return the facts of this run, in steps of the schedules' clock."""

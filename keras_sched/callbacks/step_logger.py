@@ -21,12 +21,13 @@ import tensorflow as tf
 from keras_sched import _validate
 from keras_sched.callbacks import _sinks
 from keras_sched.hyperparameters import current
+from keras_sched.precision.attach import find
 
 __all__ = ["StepLogger"]
 
 
 class StepLogger(keras.callbacks.Callback):
-    """Log the learning rate, everything scheduled, and the loss of the batch, step by step.
+    """Log the learning rate, all that is scheduled (bits too), and the loss of the batch, by step.
 
     A row holds the values that its step used. Steps count batches from 0 over the whole training:
     a further `fit` goes on where the optimizer's count of calls stands, and `set_state` tells the
@@ -180,7 +181,7 @@ class StepLogger(keras.callbacks.Callback):
         """Make the buffer, now that every callback has attached what it schedules."""
         if self._buffers is not None or self._step is None:
             return
-        names = list(current(self.model.optimizer))
+        names = list(_scheduled(self.model))
         if self._first is None:
             self._first = _calls(self.model.optimizer)
         strategy = getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
@@ -228,7 +229,7 @@ class _RecordedStep:
         if self._record is None:
             return self._inner(data)
         # Before the step: it advances the count at which schedules are read.
-        values = current(self._model.optimizer)
+        values = _scheduled(self._model)
         self._local.seen = []
         try:
             logs = self._inner(data)
@@ -334,6 +335,13 @@ class _Buffers:
         sums = np.where(weights > 0, losses.astype(np.float64) * weights, 0.0).sum(0)
         columns["loss"] = (sums / weights.sum(0, dtype=np.float64)).astype(np.float32)
         return columns
+
+
+def _scheduled(model: Any) -> dict[str, Any]:
+    """Return the live hyperparameters of a model's optimizer, and its bits if it is quantized."""
+    quantized = find(model)
+    bits = {} if quantized is None else quantized.current()
+    return {**current(model.optimizer), **bits}
 
 
 def _calls(optimizer: Any) -> int:

@@ -23,7 +23,6 @@ from keras_sched._driver import Source
 from keras_sched.precision import quantizers, rules
 from keras_sched.precision._replaced import Replaced
 from keras_sched.precision.bits import (
-    LOWEST,
     BitWidth,
     count_of,
     highest_of,
@@ -187,7 +186,7 @@ class Quantized:
         self._widths = {
             name: None
             if bits is None
-            else BitWidth(name, LOWEST if isinstance(bits, Schedule) else bits)
+            else BitWidth(name, highest_of(bits) if isinstance(bits, Schedule) else bits)
             for name, bits in plan.items()
         }
         self.weights, self.activations, self.gradients = self._widths.values()
@@ -498,6 +497,7 @@ def _variable(name: str, value: Any, aggregation: str) -> keras.Variable:
         dtype=str(np.asarray(value).dtype),
         trainable=False,
         name=name,
+        autocast=False,  # a layer that computes in 16 bits reads the numbers as they are
         aggregation=aggregation,
         synchronization="auto" if aggregation == "only_first_replica" else "on_read",
     )

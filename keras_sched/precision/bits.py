@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_sched import _validate
 from keras_sched._driver import Source, driver_of
@@ -66,6 +67,7 @@ class BitWidth:
             trainable=False,
             name=name,
             aggregation="only_first_replica",
+            autocast=False,  # a layer that computes in 16 bits reads the number as it is
         )
 
     def assign(self, bits: int) -> None:
@@ -103,14 +105,14 @@ class BitWidth:
     def value(self) -> Any:
         """Return the number of bits at the present step, a float32 scalar tensor."""
         if self.source is None:
-            return keras.ops.convert_to_tensor(self.variable)
+            return tf.convert_to_tensor(self.variable.value)
         return self.source.value(count_of(self._clock(), self.source.per))
 
     def highest(self) -> Any:
         """Return the highest number of bits as a float32 scalar: the one to evaluate at."""
         if self._most is not None:
-            return keras.ops.convert_to_tensor(float(self._most), dtype="float32")
-        return keras.ops.convert_to_tensor(self.variable)
+            return tf.constant(float(self._most))
+        return tf.convert_to_tensor(self.variable.value)
 
 
 def count_of(optimizer: keras.optimizers.Optimizer, per: str) -> Any:
