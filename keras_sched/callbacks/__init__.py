@@ -2,8 +2,17 @@
 
 from keras_sched.callbacks.cost_logger import CostLogger
 from keras_sched.callbacks.plateau import Plateau
+from keras_sched.callbacks.progressive import ProgressivePrecision
 from keras_sched.callbacks.range_test import LRRangeTest, RangeTestResult
 from keras_sched.callbacks.scheduler import Scheduler
 from keras_sched.callbacks.step_logger import StepLogger
 
-__all__ = ["CostLogger", "LRRangeTest", "Plateau", "RangeTestResult", "Scheduler", "StepLogger"]
+__all__ = [
+    "CostLogger",
+    "LRRangeTest",
+    "Plateau",
+    "ProgressivePrecision",
+    "RangeTestResult",
+    "Scheduler",
+    "StepLogger",
+]

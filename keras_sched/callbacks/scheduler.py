@@ -1,7 +1,8 @@
 """The callback that schedules an already compiled model, with the length of the run read off `fit`.
 
-Learning rate, momentum and the bits of a quantized model share its one clock. It only attaches and detaches: the values are computed inside the compiled step (see
-`keras_sched.hyperparameters`), so they are exact under any `steps_per_execution`.
+Learning rate, momentum and the bits of a quantized model share its one clock. It only attaches and
+detaches: the values are computed inside the compiled step (see `keras_sched.hyperparameters` and
+`keras_sched.precision`), so they are exact under any `steps_per_execution`.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Scheduler(keras.callbacks.Callback):
         found = find(self.model)
         if found is None:
             raise ValueError(
-                f"Bits can be scheduled of a quantized model only. Received: {', '.join(names)} for "
+                f"Only a quantized model has bits to schedule. Received: {', '.join(names)} for "
                 f"{self.model.name!r}. Quantize it first: `ks.precision.quantize(model)`."
             )
         return found

@@ -91,18 +91,20 @@ class Cost:
     @property
     def relative_to_fp32(self) -> float:
         """BitOPs of training over those in float32; NaN before the first step."""
-        return self.relative_to_static(_FULL)
+        full = _products(_FULL, _FULL) * self.macs
+        return self.bitops_train / full if full else math.nan
 
-    def relative_to_static(self, bits: int) -> float:
-        """Return the BitOPs of training over those at one width for everything quantized.
+    def relative_to_static(self, bits: int, gradient_bits: int | None = None) -> float:
+        """Return the BitOPs of training over those of static widths in the quantized layers.
 
-        Layers that are not quantized cost what they cost.
+        Args:
+            bits: Bits of weights and activations.
+            gradient_bits: Bits of gradients; as many as `bits` if None.
         """
-        rest = sum(layer.train for layer in self.layers if not layer.quantized)
-        static = sum(3 * layer.macs * bits**2 for layer in self.layers if layer.quantized)
-        if bits == _FULL:
-            rest, static = 0.0, 3 * self.macs * bits**2
-        return self.bitops_train / (rest + static) if rest + static else math.nan
+        each = _products(bits, bits if gradient_bits is None else gradient_bits)
+        quantized = self.quantized_only()
+        static = self.bitops_train - quantized.bitops_train + each * quantized.macs
+        return self.bitops_train / static if static else math.nan
 
     @property
     def effective_bits(self) -> float:
@@ -127,6 +129,11 @@ class Cost:
         table.add_row("quantized layers", *_numbers(self.quantized_only()))
         table.add_row("all", *_numbers(self))
         return table
+
+
+def _products(q: Any, g: Any) -> Any:
+    """Return the BitOPs of one MAC, forward and backward, at q bits forward and g backward."""
+    return q * q + 2 * q * g
 
 
 def cost_of(paths: Iterable[tuple[str, bool]], work: np.ndarray) -> Cost:
@@ -172,12 +179,11 @@ def predicted_cost(
     at = np.arange(steps)
     q = _bits_at("forward", forward, at)
     g = np.full(steps, float(_FULL)) if gradients is None else _bits_at("gradients", gradients, at)
-    spent = float(np.mean(q * q + 2.0 * q * g))
-    most, static_g = q.max(), g.max()
-    relative = spent / (3 * _FULL**2)
+    spent = float(np.mean(_products(q, g)))
+    relative = spent / _products(_FULL, _FULL)
     return {
         "relative_to_fp32": relative,
-        "relative_to_static": spent / float(most * most + 2.0 * most * static_g),
+        "relative_to_static": spent / float(_products(q.max(), g.max())),
         "effective_bits": _FULL * math.sqrt(relative),
     }
 
