@@ -10,161 +10,34 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
-from keras_sched.precision.attach import quantize
-from keras_sched.precision.phases import Ladder, Lengths
 from keras_sched.precision.policy import PrecisionPolicy
+from tests.precision.networks import (
+    FULL,
+    HALF,
+    RNG,
+    SCALED,
+    SEEN,
+    Each,
+    Interrupt,
+    Spy,
+    X,
+    Y,
+    assert_same,
+    compiled,
+    counting,
+    fit,
+    many_layers,
+    network,
+    numbers,
+    scaled,
+)
 from tests.trainers import toy
 from trainers import experiment
-
-HALF, FULL, SCALED = "mixed_bfloat16", "float32", "mixed_float16"
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(96, 4)).astype("float32")
-Y = X.sum(axis=1, keepdims=True)
-SEEN: list[str] = []
-
-
-@keras.saving.register_keras_serializable("test_policy")
-class Spy(keras.layers.Layer):
-    """Notes the dtype of what it is given each time the graph runs, not only when it is traced."""
-
-    def call(self, x):
-        tf.numpy_function(lambda: SEEN.append(x.dtype.name), [], [], stateful=True)
-        return x
-
-
-class Each(keras.callbacks.Callback):
-    """Calls a function after every call of the compiled step."""
-
-    def __init__(self, call):
-        super().__init__()
-        self.call = call
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.call(self.model, batch)
-
-
-class Interrupt(keras.callbacks.Callback):
-    def __init__(self, at):
-        super().__init__()
-        self.left = at
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
 def _forget():
     SEEN.clear()
-
-
-def network(dtype=None, spy=True):
-    layers = [keras.layers.Dense(6, activation="tanh", name="hidden", dtype=dtype)]
-    layers += [Spy(name="spy", dtype=dtype)] if spy else []
-    return keras.Sequential(
-        [keras.layers.Input((4,)), *layers, keras.layers.Dense(1, name="out", dtype="float32")]
-    )
-
-
-def compiled(optimizer=None, model=None, **options):
-    model = model or network()
-    model.compile(optimizer or keras.optimizers.SGD(0.05, momentum=0.9), "mse", **options)
-    return model
-
-
-def scaled(**options):
-    return keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), **options)
-
-
-def fit(model, *callbacks, epochs=2, x=X, **options):
-    """Twelve steps an epoch."""
-    return model.fit(
-        x, Y, batch_size=8, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **options
-    )
-
-
-def counting(model):
-    """Count the traces of the training step; what it returns has one entry for each."""
-    traces, own = [], model.train_step
-
-    def step(data):
-        traces.append(model.get_layer("hidden").compute_dtype)
-        return own(data)
-
-    model.train_step = step
-    return traces
-
-
-def numbers(variables):
-    return [keras.ops.convert_to_numpy(v).copy() for v in variables]
-
-
-def assert_same(one, other):
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-# --- when --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("phases", "expected"),
-    [
-        ([(HALF, 0.9), (FULL, 0.1)], [(0, HALF), (90, FULL)]),
-        ([(HALF, 0.35), (FULL, 0.3), (HALF, 0.35)], [(0, HALF), (35, FULL), (65, HALF)]),
-        ([(HALF, "3ep"), (FULL, "15st"), (HALF, None)], [(0, HALF), (30, FULL), (45, HALF)]),
-        ([(HALF, "0.25ep"), (FULL, "0.25ep"), (HALF, None)], [(0, HALF), (3, FULL), (5, HALF)]),
-        ([(HALF, 0.2), (HALF, 0.3), (FULL, "0.5dur")], [(0, HALF), (50, FULL)]),
-        ([(SCALED, "160sp"), (FULL, None)], [(0, SCALED), (20, FULL)]),
-        ([(FULL, 1)], [(0, FULL)]),
-        ([(HALF, 1 / 3), (FULL, 1 / 3), (HALF, 1 / 3)], [(0, HALF), (33, FULL), (67, HALF)]),
-    ],
-)
-def test_lengths_are_counted_in_data_steps(phases, expected):
-    run = ks.Run(steps=100, steps_per_epoch=10, batch_size=8)
-    assert [tuple(phase) for phase in Lengths(phases).phases(run)] == expected
-
-
-def test_a_schedule_takes_the_nearest_rung_and_the_higher_one_in_the_middle():
-    ladder = Ladder(ks.Linear(16.0, end=32.0), {32: FULL, 16: HALF})
-    assert ladder.phases(ks.Run(steps=16)) == ((0, HALF), (8, FULL))
-    three = Ladder(ks.Linear(2.0, end=0.0), {0: FULL, 1: SCALED, 2: HALF})
-    assert three.phases(ks.Run(steps=8)) == ((0, HALF), (3, SCALED), (7, FULL))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({}, ValueError, "either `phases`"),
-        ({"phases": []}, ValueError, "at least one phase"),
-        ({"phases": "float32"}, TypeError, "pairs"),
-        ({"phases": [FULL]}, TypeError, "pairs"),
-        ({"phases": [("bfloat16", 1.0)]}, ValueError, "must be one of"),
-        ({"phases": [("mixed_bfloat61", 1.0)]}, ValueError, "must be one of"),
-        ({"phases": [(HALF, 0.9), (FULL, 0.2)]}, ValueError, "sum to 1"),
-        ({"phases": [(HALF, "90%"), (FULL, 0.05)]}, ValueError, "sum to 1"),
-        ({"phases": [(HALF, 1.0), (FULL, None)]}, ValueError, "less than 1"),
-        ({"phases": [(HALF, None), (FULL, 0.1)]}, ValueError, "Only the last"),
-        ({"phases": [(HALF, 500), (FULL, None)]}, ValueError, "'500st'"),
-        ({"phases": [(HALF, "0ep"), (FULL, None)]}, ValueError, "above 0"),
-        ({"phases": [(HALF, "3 moons"), (FULL, None)]}, ValueError, "number with a unit"),
-        ({"phases": [(FULL, 1.0)], "ladder": {16: HALF}}, ValueError, "for a schedule"),
-        ({"phases": [(FULL, 1.0)], "exclude": "out"}, TypeError, "list of regular"),
-        ({"phases": [(FULL, 1.0)], "exclude": ["("]}, ValueError, "regular expressions"),
-        ({"schedule": 16}, TypeError, "must be a keras_sched schedule"),
-        ({"schedule": lambda step: 16}, TypeError, "must be a keras_sched schedule"),
-        ({"schedule": ks.Constant(16.0), "ladder": [HALF]}, TypeError, "must map"),
-        ({"schedule": ks.Constant(16.0), "ladder": {}}, ValueError, "at least one rung"),
-        ({"schedule": ks.Constant(16.0), "ladder": {16: "int8"}}, ValueError, "one of"),
-    ],
-)
-def test_what_cannot_be_is_refused_at_once(arguments, error, message):
-    with pytest.raises(error, match=message):
-        PrecisionPolicy(**arguments)
-
-
-# --- what it does ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
@@ -210,20 +83,6 @@ def test_a_phase_computes_what_a_model_built_in_its_policy_computes():
     fit(second, epochs=1)
     assert_same(numbers(model.variables), numbers(second.variables))
     assert_same(numbers(model.optimizer.variables), numbers(second.optimizer.variables))
-
-
-def many_layers():
-    """Convolution, batch normalisation, attention, recurrence, embedding; two kinds of input."""
-    image, words = keras.Input((8, 8, 3)), keras.Input((5,), dtype="int32")
-    x = keras.layers.Conv2D(4, 3, padding="same", name="convolution")(image)
-    x = keras.layers.BatchNormalization(name="normalisation")(x)
-    x = keras.layers.Reshape((16, 16))(keras.layers.Activation("relu")(x))
-    w = keras.layers.Embedding(9, 16, name="embedding")(words)
-    x = keras.layers.MultiHeadAttention(2, 4, dropout=0.1, name="attention")(x, w)
-    x = keras.layers.LayerNormalization()(x)
-    x = keras.layers.LSTM(6, name="recurrence", recurrent_dropout=0.1)(x)
-    logits = keras.layers.Dense(3, name="logits")(x)
-    return keras.Model([image, words], keras.layers.Softmax(name="softmax")(logits))
 
 
 def test_every_kind_of_layer_follows_and_every_variable_stays_float32():
@@ -482,172 +341,6 @@ def test_a_training_that_raised_is_tidied_up():
     SEEN.clear()
     fit(model, epochs=1)
     assert set(SEEN) == {"float32"}
-
-
-# --- which layers ------------------------------------------------------------------------------
-
-
-def policies_of(model, **options):
-    """Name of the layer -> the policy it has in a phase in bfloat16."""
-    found = {}
-    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
-    fit(
-        model,
-        PrecisionPolicy([(HALF, 1.0)], **options),
-        Each(lambda model, batch: found.update({x.name: x.dtype_policy.name for x in walk(model)})),
-        epochs=1,
-    )
-    return found
-
-
-def walk(model):
-    return [x for x in model._flatten_layers() if not isinstance(x, keras.layers.InputLayer)]
-
-
-def test_every_output_is_held_in_float32_back_to_its_weights():
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(4, name="trunk")(inputs)
-    head = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(4, name="a0"), keras.layers.Dense(1, name="a1")],
-        name="head",
-    )
-    a = keras.layers.Activation("sigmoid", name="a2")(head(x) * 2.0)
-    b = keras.layers.BatchNormalization(name="b1")(keras.layers.Dense(1, name="b0")(x))
-    found = policies_of(keras.Model(inputs, keras.layers.Add(name="sum")([a, b])))
-    full = {name for name, policy in found.items() if policy == FULL}
-    assert {"a1", "a2", "b0", "b1", "sum"} <= full
-    assert not {"trunk", "a0", "head"} & full
-
-
-class Subclassed(keras.Model):
-    def __init__(self, **options):
-        super().__init__(**options)
-        self.one = keras.layers.Dense(3, name="one")
-        self.two = keras.layers.Dense(1, name="two")
-        self.three = keras.layers.Activation("tanh", name="three")
-
-    def call(self, x):
-        return self.three(self.two(self.one(x)))
-
-
-def test_of_a_subclassed_model_the_last_layers_are_held():
-    model = Subclassed(name="own")
-    model(X[:1])
-    expected = {"own": HALF, "one": HALF, "two": FULL, "three": FULL}
-    assert policies_of(model) == expected
-
-
-def test_exclude_leaves_layers_as_they_are_with_all_within_them():
-    found = policies_of(network(), exclude=["h.*"])
-    assert (found["hidden"], found["spy"], found["out"]) == (FULL, HALF, HALF)
-    assert policies_of(network(), exclude=[])["out"] == HALF
-    model = network(HALF)
-    assert policies_of(model, exclude=["out"])["out"] == FULL
-    model = many_layers()
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    seen = []
-    x = [np.zeros((2, 8, 8, 3), "float32"), np.zeros((2, 5), "int32")]
-    note = Each(
-        lambda m, b: seen.append(
-            {x.dtype_policy.name for x in m.get_layer("attention")._flatten_layers()}
-        )
-    )
-    policy = PrecisionPolicy([(HALF, 1.0)], exclude=["attention", "logits", "softmax"])
-    model.fit(x, np.zeros(2), verbose=0, callbacks=[policy, note])
-    assert seen == [{FULL}]
-
-
-def test_a_mixed_model_whose_last_layers_are_mixed_ends_in_float32():
-    """The guide's pattern: everything mixed but the last activation."""
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(4, name="hidden", dtype=HALF)(inputs)
-    x = keras.layers.Dense(1, name="logits", dtype=HALF)(x)
-    model = compiled(
-        model=keras.Model(inputs, keras.layers.Activation("tanh", dtype=FULL)(x)), jit_compile=False
-    )
-    found = []
-    look = Each(lambda m, batch: found.append({x.dtype_policy.name for x in walk(m)}))
-    fit(model, PrecisionPolicy([(FULL, 1.0)]), look)
-    assert found[0] == {FULL}
-    assert model.get_layer("logits").dtype_policy.name == HALF
-
-
-def mapped():
-    model = network()
-    model.get_layer("hidden").dtype_policy = keras.dtype_policies.DTypePolicyMap()
-    return model
-
-
-def by_keras():
-    model = network()
-    model.get_layer("hidden").quantize("int8")
-    return model
-
-
-def mixed():
-    inputs = keras.Input((4,))
-    x = keras.layers.Dense(4, name="low", dtype=HALF)(inputs)
-    x = keras.layers.BatchNormalization(name="high", dtype=FULL)(x)
-    return keras.Model(inputs, keras.layers.Dense(1, name="out")(x))
-
-
-@pytest.mark.parametrize(
-    ("model", "options", "message"),
-    [
-        (mapped, {}, "same policy.*DTypePolicyMap.*hidden"),
-        (by_keras, {}, "same policy.*int8.*hidden"),
-        (mixed, {}, "mixed_bfloat16: low; float32: high"),
-        (lambda: network("float64"), {}, "same policy.*float64"),
-        (network, {"exclude": ["hiden"]}, "'hiden'.*one of: .*hidden"),
-        (network, {"exclude": [".*"]}, "No layer is left"),
-        (network, {"phases": [(HALF, "1ep"), (FULL, "2ep")]}, "end.*24|sum to the run's"),
-        (network, {"phases": [(HALF, "1ep"), (FULL, None)]}, None),
-        (network, {"phases": [(HALF, "24st"), (FULL, None)]}, "at least one data step"),
-        (network, {"phases": [(HALF, "8sp"), (FULL, None)]}, "needs `batch_size`"),
-        (network, {"phases": None, "schedule": ks.Linear(0.1)}, r"in \[16, 32\]"),
-        (lambda: keras.Sequential([keras.layers.Dense(1)]), {}, "compiled and built"),
-    ],
-)
-def test_what_cannot_be_trained_so_is_refused_and_left_alone(model, options, message):
-    model = model()
-    model.compile(keras.optimizers.SGD(0.01), "mse")
-    before = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
-    policy = PrecisionPolicy(**{"phases": [(HALF, 0.5), (FULL, 0.5)], **options})
-    if message is None:
-        fit(model, policy)
-    else:
-        with pytest.raises(ValueError, match=message):
-            fit(model, policy)
-    assert all(layer.dtype_policy is policy for layer, policy in before)
-
-
-def test_a_run_of_unknown_length_is_refused():
-    data = tf.data.Dataset.from_generator(
-        lambda: iter([(X[:8], Y[:8])]),
-        output_signature=(tf.TensorSpec((8, 4)), tf.TensorSpec((8, 1))),
-    )
-    with pytest.raises(ValueError, match="steps_per_epoch"):
-        compiled().fit(data, verbose=0, shuffle=False, callbacks=[PrecisionPolicy([(HALF, 1.0)])])
-
-
-def test_two_policies_in_one_training_are_refused():
-    policies = [PrecisionPolicy([(HALF, 1.0)]) for _ in range(2)]
-    with pytest.raises(ValueError, match="one place"):
-        fit(compiled(), *policies)
-
-
-@pytest.mark.parametrize(("bits", "policy"), [(8, HALF), (9, HALF), (10, SCALED), (11, SCALED)])
-def test_a_quantized_model_keeps_its_levels(bits, policy):
-    model = compiled(scaled(initial_scale=2.0**8))
-    callback = PrecisionPolicy([(policy, 1.0)])
-    with quantize(model, weights=4, activations=bits):
-        if bits in (8, 10):
-            fit(model, callback)
-            assert set(SEEN) == {policy.removeprefix("mixed_")}
-        else:
-            with pytest.raises(ValueError, match=f"up to {bits} bits"):
-                fit(model, callback)
-            assert SEEN == []
 
 
 # --- the trainers' loop ------------------------------------------------------------------------
