@@ -21,6 +21,7 @@ from keras_sched.callbacks import (
 )
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
+from keras_sched.precision import PrecisionPolicy
 from keras_sched.schedules import (
     REX,
     WSD,
@@ -38,6 +39,7 @@ from keras_sched.schedules import (
     InverseTime,
     Linear,
     LinearMomentum,
+    Mirrored,
     MultiStep,
     Noam,
     OneCycle,
@@ -47,6 +49,7 @@ from keras_sched.schedules import (
     Polynomial,
     Product,
     Repeat,
+    Rounded,
     Sampled,
     Schedule,
     Sequence,
@@ -82,6 +85,7 @@ __all__ = [
     "LRRangeTest",
     "Linear",
     "LinearMomentum",
+    "Mirrored",
     "MultiStep",
     "Noam",
     "OneCycle",
@@ -90,10 +94,12 @@ __all__ = [
     "PiecewiseLinear",
     "Plateau",
     "Polynomial",
+    "PrecisionPolicy",
     "Product",
     "ProgressivePrecision",
     "RangeTestResult",
     "Repeat",
+    "Rounded",
     "Run",
     "Sampled",
     "Schedule",

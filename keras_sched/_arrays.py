@@ -28,6 +28,7 @@ class _Host:
     power = staticmethod(np.power)
     sin = staticmethod(np.sin)
     sqrt = staticmethod(np.sqrt)
+    round = staticmethod(np.round)
     minimum = staticmethod(np.minimum)
     maximum = staticmethod(np.maximum)
     where = staticmethod(np.where)

@@ -23,8 +23,7 @@ class CostLogger(keras.callbacks.Callback):
         quantized_only: Whether layers left in full precision are left out, as in the papers.
 
     Raises:
-        ValueError: When training begins, if the model is not quantized; at the end of an epoch, if
-            a layer's operations cannot be counted.
+        ValueError: When training begins, if the model is not quantized.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks

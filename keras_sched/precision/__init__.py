@@ -8,17 +8,54 @@ policy by schedule, precision that grows when the loss stalls, the range test) a
 
 from keras_sched.precision.attach import Quantized, find, quantize
 from keras_sched.precision.bits import BitWidth
-from keras_sched.precision.cost import Cost, LayerCost, predicted_cost
+from keras_sched.precision.cost import EMULATED, Cost, LayerCost, predicted_cost
 from keras_sched.precision.macs import LayerMacs, macs
+from keras_sched.precision.policy import PrecisionPolicy
+from keras_sched.precision.schedules import (
+    cpt,
+    cr,
+    ct,
+    deficit,
+    er,
+    eth,
+    etv,
+    get,
+    lr,
+    lt,
+    names,
+    rr,
+    rth,
+    rtv,
+    rungs,
+    static,
+)
 
 __all__ = [
+    "EMULATED",
     "BitWidth",
     "Cost",
     "LayerCost",
     "LayerMacs",
+    "PrecisionPolicy",
     "Quantized",
+    "cpt",
+    "cr",
+    "ct",
+    "deficit",
+    "er",
+    "eth",
+    "etv",
     "find",
+    "get",
+    "lr",
+    "lt",
     "macs",
+    "names",
     "predicted_cost",
     "quantize",
+    "rr",
+    "rth",
+    "rtv",
+    "rungs",
+    "static",
 ]

@@ -29,7 +29,7 @@ from keras_sched.precision.bits import (
     verify_schedule,
     whole_bits,
 )
-from keras_sched.precision.cost import Cost, cost_of
+from keras_sched.precision.cost import Cost, LayerCost
 from keras_sched.precision.macs import attention_layers
 from keras_sched.precision.passes import (
     CountedAttention,
@@ -333,15 +333,17 @@ class Quantized:
         return {name: width.value() for name, width in self._widths.items() if width is not None}
 
     def cost(self) -> Cost:
-        """Return the cost of all training passes so far.
-
-        Raises:
-            ValueError: If the operations of a layer cannot be counted.
-        """
-        if self._unknown:
-            paths = ", ".join(self._paths()[index][0] for index in sorted(self._unknown))
-            raise ValueError(f"The operations of these layers cannot be counted: {paths}")
-        return cost_of(self._paths(), keras.ops.convert_to_numpy(self._work))
+        """Return the cost of all training passes so far."""
+        work = keras.ops.convert_to_numpy(self._work)
+        paths = self._paths()
+        return Cost(
+            tuple(
+                LayerCost(path, quantized, *map(float, row))
+                for index, ((path, quantized), row) in enumerate(zip(paths, work, strict=True))
+                if index not in self._unknown
+            ),
+            tuple(paths[index][0] for index in sorted(self._unknown)),
+        )
 
     @property
     def variables(self) -> list[keras.Variable]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -62,6 +61,11 @@ class LayerCost:
 class Cost:
     """The cost of a training so far, by layer.
 
+    Attributes:
+        layers: The layers that were counted.
+        uncounted: Paths of layers whose operations cannot be told, as of a kind unknown or within a
+            loop; they are in no sum.
+
     Example:
         >>> layer = LayerCost("dense", True, 100.0, 6400.0, 6400.0, 6400.0)
         >>> cost = Cost((layer,))
@@ -72,6 +76,7 @@ class Cost:
     """
 
     layers: tuple[LayerCost, ...]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def macs(self) -> float:
@@ -113,7 +118,16 @@ class Cost:
 
     def quantized_only(self) -> Cost:
         """Return the cost of the quantized layers, which is what the papers print."""
-        return Cost(tuple(layer for layer in self.layers if layer.quantized))
+        return Cost(tuple(layer for layer in self.layers if layer.quantized), self.uncounted)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the sums as JSON-able values, over all layers and over the quantized ones."""
+        return {
+            "note": EMULATED,
+            "all_layers": _sums(self),
+            "quantized_layers": _sums(self.quantized_only()),
+            "uncounted": list(self.uncounted),
+        }
 
     def table(self) -> rich.table.Table:
         """Return the cost by layer, to print with rich."""
@@ -128,22 +142,14 @@ class Cost:
         table.add_section()
         table.add_row("quantized layers", *_numbers(self.quantized_only()))
         table.add_row("all", *_numbers(self))
+        for path in self.uncounted:
+            table.add_row(path, "not counted", "", "", "")
         return table
 
 
 def _products(q: Any, g: Any) -> Any:
     """Return the BitOPs of one MAC, forward and backward, at q bits forward and g backward."""
     return q * q + 2 * q * g
-
-
-def cost_of(paths: Iterable[tuple[str, bool]], work: np.ndarray) -> Cost:
-    """Return the cost whose sums are in `work`, of shape (layers, 4): MACs and three products."""
-    return Cost(
-        tuple(
-            LayerCost(path, quantized, *map(float, row))
-            for (path, quantized), row in zip(paths, work, strict=True)
-        )
-    )
 
 
 def predicted_cost(
@@ -193,6 +199,13 @@ def _bits_at(name: str, bits: Schedule | int, at: np.ndarray) -> np.ndarray:
     schedule = schedule.resolve(len(at))
     verify_schedule(name, schedule)
     return schedule(at).astype(np.float64)
+
+
+def _sums(cost: Cost) -> dict[str, float]:
+    return {
+        name: getattr(cost, name)
+        for name in ("macs", "bitops_forward", "bitops_train", "relative_to_fp32", "effective_bits")
+    }
 
 
 def _numbers(cost: Cost) -> list[str]:

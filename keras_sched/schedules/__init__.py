@@ -4,6 +4,7 @@ from keras_sched.schedules.base import Report, Schedule
 from keras_sched.schedules.combinators import (
     Cooldown,
     Product,
+    Rounded,
     Sequence,
     Shift,
     Warmup,
@@ -29,7 +30,7 @@ from keras_sched.schedules.momentum import (
 )
 from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
 from keras_sched.schedules.registry import get, names
-from keras_sched.schedules.repeating import Repeat, Sampled
+from keras_sched.schedules.repeating import Mirrored, Repeat, Sampled
 from keras_sched.schedules.steps import (
     Constant,
     MultiStep,
@@ -55,6 +56,7 @@ __all__ = [
     "InverseTime",
     "Linear",
     "LinearMomentum",
+    "Mirrored",
     "MultiStep",
     "Noam",
     "OneCycle",
@@ -65,6 +67,7 @@ __all__ = [
     "Product",
     "Repeat",
     "Report",
+    "Rounded",
     "Sampled",
     "Schedule",
     "Sequence",

@@ -172,6 +172,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             rounding=rounding,
         )
 
+    def mirrored(self) -> repeating.Mirrored:
+        """Follow the schedule backwards in time; see `Mirrored`."""
+        return _repeating().Mirrored(self)
+
+    def rounded(self) -> combinators.Rounded:
+        """Round the schedule to whole numbers; see `Rounded`."""
+        return _combinators().Rounded(self)
+
     def sampled(self, every: Span | None = None, at: Sequence[Span] | None = None) -> Schedule:
         """Read the schedule rarely and hold its value in between; see `Sampled`."""
         return _repeating().Sampled(self, every=every, at=at)

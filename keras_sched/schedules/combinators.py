@@ -16,8 +16,20 @@ from keras_sched.profiles import PROFILES
 from keras_sched.schedules.base import Schedule, Timed, schedule
 from keras_sched.schedules.steps import Constant
 
-__all__ = ["Cooldown", "Product", "Sequence", "Shift", "Warmup", "join", "part_of", "product"]
+__all__ = [
+    "Cooldown",
+    "Product",
+    "Rounded",
+    "Sequence",
+    "Shift",
+    "Warmup",
+    "join",
+    "part_of",
+    "product",
+]
 
+# A power of 2, so that multiplying and dividing by it is exact.
+_FINE = 2.0**20
 _RAMPS = ("cosine", "linear", "sqrt", "square")
 
 
@@ -322,3 +334,34 @@ class Shift(Schedule):
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self.schedule._value(xp.maximum(t - int(self.by.value), 0), xp)
+
+
+@schedule
+class Rounded(Schedule):
+    """Round a schedule to whole numbers, halves to even: bits, for one, are whole.
+
+    Args:
+        schedule: What is rounded.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> stairs = ks.Linear(3.0, 8.0, steps=10).rounded()
+        >>> [int(stairs(t)) for t in range(11)]
+        [3, 4, 4, 4, 5, 6, 6, 6, 7, 8, 8]
+    """
+
+    continuous: ClassVar[bool] = False
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        part_of("schedule", self.schedule)
+
+    @property
+    def span(self) -> int | None:
+        return self.schedule.span
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        # Where the curve passes through a half, arithmetics that differ in the last place would
+        # round to different sides: first to the half itself, then to the whole number.
+        value = xp.round(self.schedule._value(t, xp) * _FINE) / _FINE
+        return xp.round(value)

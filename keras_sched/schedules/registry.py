@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_sched.schedules.base import Schedule
@@ -35,7 +35,7 @@ from keras_sched.schedules.steps import (
     Step,
 )
 
-__all__ = ["get", "names"]
+__all__ = ["get", "look_up", "names"]
 
 _BY_NAME: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
@@ -88,13 +88,20 @@ def get(name: str, *args: Any, **options: Any) -> Schedule:
         >>> get("rex", 0.1, d=0.9, steps=100)
         REX(length=Duration(value=100, unit='steps'), start=0.1, end=0.0, d=0.9)
     """
-    if not isinstance(name, str) or name not in _BY_NAME:
-        close = difflib.get_close_matches(str(name), _BY_NAME, n=1)
+    return look_up(_BY_NAME, name, *args, **options)
+
+
+def look_up(
+    table: Mapping[str, Callable[..., Schedule]], name: str, *args: Any, **options: Any
+) -> Schedule:
+    """Return the schedule that a table has under a name, as `get` does."""
+    if not isinstance(name, str) or name not in table:
+        close = difflib.get_close_matches(str(name), table, n=1)
         meant = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"`name` must be one of {', '.join(names())}. Received: name={name!r}.{meant}"
+            f"`name` must be one of {', '.join(sorted(table))}. Received: name={name!r}.{meant}"
         )
-    make = _BY_NAME[name]
+    make = table[name]
     known = _options(make)
     unknown = sorted(set(options) - set(known))
     if unknown:

@@ -12,10 +12,10 @@ from keras_sched._arrays import FLOAT, INT, between, reached
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.schedules.base import Schedule, Shape, schedule
 from keras_sched.schedules.combinators import part_of
-from keras_sched.schedules.decay import positive
+from keras_sched.schedules.decay import Decay, positive
 from keras_sched.schedules.steps import counted, points
 
-__all__ = ["Repeat", "Sampled"]
+__all__ = ["Mirrored", "Repeat", "Sampled"]
 
 # Cycles of growing length are kept in a table up to this step; no run is longer.
 _HORIZON = 2**53
@@ -29,7 +29,7 @@ class Repeat(Schedule):
     ``low + scale ** i (v - low)``, where v is the schedule's value and low the lower of its ends.
     With `triangular` every second cycle runs backwards, and a pair of cycles counts as one i for
     `scale`: mirrored in "time" it retraces the curve, ``v(P - u)``; mirrored in "value" it is
-    turned upside down, ``v(0) + v(P) - v(u)``.
+    turned upside down, ``start + end - v(u)`` with the ends it has, or heads for (`Exponential`).
 
     Args:
         schedule: The cycle; without a length its room is cut into `times` equal ones.
@@ -148,13 +148,18 @@ class Repeat(Schedule):
         first, last = (self.schedule._value(0 * t + edge, xp) for edge in (0, period))
         if self.triangular:
             if backwards is None:
-                backwards = first + last - forwards
+                backwards = sum(self._ends(first, last)) - forwards
             forwards = xp.where(xp.mod(cycle, 2) == 0, forwards, backwards)
         if self.scale == 1.0:
             return forwards
         low = xp.minimum(first, last)
         turns = xp.floor_divide(cycle, 2) if self.triangular else cycle
         return low + xp.power(self.scale, xp.cast(turns, FLOAT)) * (forwards - low)
+
+    def _ends(self, first: Any, last: Any) -> tuple[Any, Any]:
+        """Return the ends that "value" mirrors about: those of the formula, if it has any."""
+        cycle = self.schedule
+        return (cycle.start, cycle.end) if isinstance(cycle, Decay) else (first, last)
 
     @property
     def _back_in_time(self) -> bool:
@@ -171,6 +176,46 @@ class Repeat(Schedule):
         left = self.schedule._value(before, xp)
         right = self.schedule._value(before + 1, xp)
         return between(right, left, share)
+
+
+@schedule
+class Mirrored(Schedule):
+    """Read a schedule of T steps backwards in time: ``v(T - t)``, and ``v(0)`` ever after.
+
+    Args:
+        schedule: What is read; without a length it takes the room.
+
+    Raises:
+        ValueError: If it has no end to begin at.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> back = ks.Linear(1.0, steps=4).mirrored()
+        >>> [float(back(t)) for t in range(6)]
+        [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+
+    schedule: Schedule
+
+    def __post_init__(self) -> None:
+        part_of("schedule", self.schedule)
+        if self.schedule.is_resolved and self.schedule.span is None:
+            raise ValueError(
+                f"What is read backwards must have an end. Received: {self.schedule!r}. Give it a "
+                f"length."
+            )
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """As continuous as what is read."""
+        return self.schedule.continuous
+
+    @property
+    def span(self) -> int | None:
+        return self.schedule.span
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        return self.schedule._value(xp.maximum((self.schedule.span or 0) - t, 0), xp)
 
 
 @schedule

@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import keras_sched as ks
 
@@ -275,6 +276,22 @@ ALL_SCHEDULES: dict[str, Case] = {
         0.0,
         1.0,
         (250, 500),
+    ),
+    "mirrored": Case(ks.REX(1.0, steps=T).mirrored(), lambda t: rex(max(T - t, 0)), 0.0, 1.0, (T,)),
+    "rounded": Case(
+        ks.Linear(3.0, 8.0, steps=T).rounded(),
+        lambda t: float(round(3 + Fraction(5 * min(t, T), T))),
+        3.0,
+        8.0,
+        (100, 300, 500, 700, 900, T),
+    ),
+    "cyclic_precision": Case(
+        ks.precision.cr(3, 8, cycles=8, steps=T),
+        lambda t: float(round(cosine(t % 126, 3.0, 8.0, 126))),
+        3.0,
+        8.0,
+        (126, 252),
+        scales=False,
     ),
     "sampled_every": Case(
         ks.Linear(1.0, steps=T).sampled(every=100),
