@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_sched import hyperparameters
+from keras_sched import hyperparameters, precision
 from trainers import records
 from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints, sync
 from trainers.progress import Progress
@@ -217,6 +217,9 @@ class Experiment:
         part = next(iter(hyperparameters.groups(self.optimizer).values()))
         if "momentum" not in live and isinstance(getattr(part, "momentum", None), float):
             live["momentum"] = part.momentum
+        quantized = precision.find(self.model)
+        if quantized is not None:
+            live.update(quantized.current())
         return {name: float(value) for name, value in live.items()}
 
     def _stop_unless_sound(self) -> None:
@@ -329,19 +332,19 @@ class Experiment:
 
     def _evaluate(self) -> dict[str, float]:
         began = time.monotonic()
-        if not hasattr(self, "_evaluation_function"):
+        if self.model.test_function is None:  # A callback takes it away to have it traced anew.
 
             @tf.function(reduce_retracing=True)
             def evaluate(batch: Any) -> None:
                 self.strategy.run(lambda part: self._forward(part, training=False), args=(batch,))
 
-            self._evaluation_function = evaluate
+            self.model.test_function = evaluate
         means = {n: m for n, m in self._means.items() if n.startswith("val_")}
         for mean in means.values():
             mean.reset_state()
         self._list.on_test_begin()
         for batch in self._distributed(self.setting.evaluation()):
-            self._evaluation_function(batch)
+            self.model.test_function(batch)
         logs = {name: float(mean.result()) for name, mean in means.items()}
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
@@ -414,6 +417,7 @@ class Experiment:
         sign = 1.0 if self.setting.goal_mode == "max" else -1.0
         known = [row for row in self.history if np.isfinite(row.get(self.setting.goal, np.nan))]
         best = max(known, key=lambda row: sign * row[self.setting.goal], default=None)
+        quantized = precision.find(self.model)
         return {
             "name": self.plan.name,
             "config": self.plan.config,
@@ -430,6 +434,7 @@ class Experiment:
             "seconds": self.seconds,
             "restarts": self.restarts,
             "parameters": self.model.count_params(),
+            "cost": None if quantized is None else quantized.cost().summary(),
             **records.environment(),
         }
 

@@ -2,7 +2,8 @@
 
 The variables of the model, among them the states of its random seed generators and what its batch
 normalisation has seen; those of the optimizer, of a wrapper that scales the loss, and of the parts
-of a `MultiOptimizer`; those of the running means of the epoch; and the counters of the loop. Layers
+of a `MultiOptimizer`; what quantizers of the model have seen and counted; those of the running
+means of the epoch; and the counters of the loop. Layers
 must draw from seed generators of their own (Keras' do): a generator of the whole process is not in
 any variable. Schedules have no state. The order of the data is a function of seed and step.
 """
@@ -15,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_sched import precision
 from trainers.checkpoints import CheckpointError
 
 __all__ = ["inventory", "restore", "snapshot"]
@@ -37,6 +39,9 @@ def inventory(
     found: dict[str, Any] = {}
     found.update(_numbered("model", model.variables))
     found.update(_numbered("optimizer", optimizer.variables))
+    quantized = precision.find(model)
+    if quantized is not None:
+        found.update(_numbered("precision", quantized.variables))
     for name, metric in means.items():
         found.update(_numbered(f"means/{name}", metric.variables))
     found.update({f"loop/{name}": variable for name, variable in counters.items()})
