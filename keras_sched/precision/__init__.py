@@ -1,9 +1,9 @@
 """Numeric precision as a scheduled hyperparameter: bit widths, quantized training, and its cost.
 
 `quantize` lets a model that exists compute with few bits, as many as a schedule says; the schedules
-are those of cyclic precision training and its relatives. Callbacks that change precision (a dtype
-policy by schedule, precision that grows when the loss stalls, the range test) are in
-`keras_sched.callbacks`.
+are those of cyclic precision training and its relatives. `PrecisionPolicy` lets the dtype itself
+follow a schedule. Callbacks that quantize by what they see (precision that climbs when the loss
+stalls, the range test) are in `keras_sched.callbacks`.
 """
 
 from keras_sched.precision.attach import Quantized, find, quantize

@@ -23,6 +23,7 @@ from keras_sched._driver import Source
 from keras_sched.precision import quantizers, rules
 from keras_sched.precision._replaced import Replaced
 from keras_sched.precision.bits import (
+    MOST_BITS,
     BitWidth,
     count_of,
     highest_of,
@@ -47,8 +48,6 @@ _KEY = "_keras_sched_quantized"
 BITS = ("weight_bits", "activation_bits", "gradient_bits")
 # Weight of the past in the running range of activations, as in the papers' code.
 _MOMENTUM = 0.9
-# A number of more bits than its significand has levels that coincide.
-_MOST_BITS = {"bfloat16": 8, "float16": 11}
 _CURRENT, _MAXIMUM = 0.0, -1.0
 
 
@@ -345,6 +344,15 @@ class Quantized:
             tuple(paths[index][0] for index in sorted(self._unknown)),
         )
 
+    def most_bits(self) -> list[tuple[keras.layers.Layer, int]]:
+        """Return each quantized layer with the most bits that anything of it may have."""
+        found = []
+        for layer, chosen in zip(self._layers, self._chosen, strict=True):
+            widths = [width for width in self._resolved(chosen) if width is not None]
+            if widths:
+                found.append((layer, max(w if isinstance(w, int) else w.most for w in widths)))
+        return found
+
     @property
     def variables(self) -> list[keras.Variable]:
         """The state of the handle, to save and restore beside the model's."""
@@ -473,16 +481,16 @@ def _verify_layers(
     plan: Mapping[str, Schedule | int | None],
 ) -> None:
     for layer, bits in zip(layers, chosen, strict=True):
-        if layer.compute_dtype not in _MOST_BITS:
+        if layer.compute_dtype not in MOST_BITS:
             continue
         for of, name in zip(bits, BITS, strict=True):
             value = plan[name] if of == "follow" else of
             if isinstance(value, Schedule):
                 value = highest_of(value)
-            if isinstance(value, int) and value > _MOST_BITS[layer.compute_dtype]:
+            if isinstance(value, int) and value > MOST_BITS[layer.compute_dtype]:
                 raise ValueError(
                     f"{layer.path!r} computes in {layer.compute_dtype}, which holds levels of at "
-                    f"most {_MOST_BITS[layer.compute_dtype]} bits. Received: {name}={value}"
+                    f"most {MOST_BITS[layer.compute_dtype]} bits. Received: {name}={value}"
                 )
 
 

@@ -20,6 +20,7 @@ from keras_sched.schedules import Schedule
 __all__ = [
     "HIGHEST",
     "LOWEST",
+    "MOST_BITS",
     "BitWidth",
     "count_of",
     "highest_of",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 LOWEST, HIGHEST = 2, 16
+# More bits than the significand of a dtype can tell apart: levels would coincide.
+MOST_BITS = {"bfloat16": 8, "float16": 10}
 # A schedule is read at every step to verify its range; a longer one, at this many.
 _MOST_READINGS = 1_000_000
 

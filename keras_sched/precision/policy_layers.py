@@ -8,12 +8,12 @@ from typing import Any
 
 import keras
 
+from keras_sched.precision.attach import find
+from keras_sched.precision.bits import MOST_BITS
 from keras_sched.precision.phases import POLICIES
+from keras_sched.precision.rules import walk
 
 __all__ = ["GovernedLayers", "patterns"]
-
-# With more bits than this, levels of a quantized model coincide in the policy's compute dtype.
-_MOST_BITS = {"mixed_bfloat16": 8, "mixed_float16": 10}
 
 
 class GovernedLayers:
@@ -21,11 +21,9 @@ class GovernedLayers:
 
     def __init__(self, model: keras.Model, exclude: Sequence[re.Pattern[str]] | None) -> None:
         self.model = model
-        # Keras' own walk over all sub-layers, which has no public name: it alone reaches cells and
-        # the layers within an attention.
-        every = model._flatten_layers()
+        every = list(walk(model))
         excluded = _output_layers(model)[0] if exclude is None else _matching(every, exclude)
-        left = {id(part) for layer in excluded for part in layer._flatten_layers()}
+        left = {id(part) for layer in excluded for part in walk(layer)}
         self._governed = [layer for layer in every if id(layer) not in left and _computes(layer)]
         _require_one_policy(self._governed)
         # A model is no layer that computes: it governs what is written in its `call` at most.
@@ -55,22 +53,19 @@ class GovernedLayers:
 
     def require_bits(self, names: set[str]) -> None:
         """Refuse policies in which the levels of a quantized model coincide."""
-        from keras_sched.precision.attach import find
-
         handle = find(self.model)
         if handle is None:
             return
         governed = {id(layer) for layer in self._governed}
-        for layer, bits in zip(handle._layers, handle._chosen, strict=True):
-            for width in handle._resolved(bits):
-                most: Any = getattr(width, "most", width)
-                for name in sorted(names & set(_MOST_BITS)):
-                    if id(layer) in governed and most is not None and most > _MOST_BITS[name]:
-                        raise ValueError(
-                            f"{layer.path!r} is quantized to up to {most} bits, and "
-                            f"{name!r} holds levels of at most {_MOST_BITS[name]}. Received: "
-                            f"policy={name!r}. Quantize to fewer bits, or train in 'float32'."
-                        )
+        for name in sorted(names):
+            dtype = keras.DTypePolicy(name).compute_dtype
+            for layer, bits in handle.most_bits():
+                if id(layer) in governed and bits > MOST_BITS.get(dtype, bits):
+                    raise ValueError(
+                        f"{layer.path!r} is quantized to up to {bits} bits, and {name!r} holds "
+                        f"levels of at most {MOST_BITS[dtype]}. Received: policy={name!r}. "
+                        f"Quantize to fewer bits, or train in 'float32'."
+                    )
 
 
 def _computes(layer: keras.layers.Layer) -> bool:
