@@ -21,9 +21,21 @@ _CONFIG = config_flags.DEFINE_config_file(
     "The setting; its values can be changed, as --config.batch_size=64.",
     lock_config=True,
 )
-_SCHEDULE = flags.DEFINE_string("schedule", None, "Schedule of the learning rate, as rex.")
-_MOMENTUM = flags.DEFINE_string("momentum_schedule", None, "Schedule of the momentum, as demon.")
-_BUDGET = flags.DEFINE_float("budget", None, "Share of the setting's epochs to train.")
+# Flags for what is changed most often; they go before the configuration.
+_GIVEN = {
+    flag.name: flag
+    for flag in (
+        flags.DEFINE_string("schedule", None, "Schedule of the learning rate, as rex."),
+        flags.DEFINE_string("momentum_schedule", None, "Schedule of the momentum, as demon."),
+        flags.DEFINE_string("precision_schedule", None, "Schedule of the bits, as cr."),
+        flags.DEFINE_integer("bits_min", None, "Fewest bits of that schedule, 2 to 16."),
+        flags.DEFINE_integer("bits_max", None, "Most bits of that schedule, 2 to 16."),
+        flags.DEFINE_integer("gradient_bits", None, "Bits of gradients; 0 for full precision."),
+        flags.DEFINE_integer("cycles", None, "Cycles of that schedule."),
+        flags.DEFINE_string("policy", None, "As mixed_bfloat16:0.9,float32:0.1."),
+        flags.DEFINE_float("budget", None, "Share of the setting's epochs to train."),
+    )
+}
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", lower_bound=0)
 _LOGDIR = flags.DEFINE_string("logdir", "runs", "Where run directories are made.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets finds its data.")
@@ -37,8 +49,7 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"Unknown arguments: {' '.join(arguments[1:])}")
     try:
         values = _CONFIG.value.to_dict()
-        given = {"schedule": _SCHEDULE, "momentum_schedule": _MOMENTUM, "budget": _BUDGET}
-        values |= {name: flag.value for name, flag in given.items() if flag.value is not None}
+        values |= {name: flag.value for name, flag in _GIVEN.items() if flag.value is not None}
         config = Config(**values, seed=_SEED.value)
         run = experiment(config, _LOGDIR.value, _DATA_DIR.value)
     except (ValueError, TypeError, FileNotFoundError) as error:
@@ -62,6 +73,12 @@ def main(arguments: list[str]) -> None:
             "record": run.plan.directory / "record.json",
         },
     )
+    if record["cost"]:
+        quantized = record["cost"]["quantized_layers"]
+        progress.say(
+            f"Bit operations of the quantized layers: {100 * quantized['relative_to_fp32']:.1f} % "
+            f"of float32, as at {quantized['effective_bits']:.2f} bits. {record['cost']['note']}"
+        )
     if record["reason"]:
         progress.say(record["reason"])
     sys.exit(_EXIT[record["status"]])

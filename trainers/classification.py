@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 import keras_sched as ks
-from trainers import datasets, models
+from trainers import datasets, models, precision
 from trainers.experiment import Experiment
 from trainers.setting import Plan, Setting
 
@@ -35,10 +35,21 @@ class Config:
         learning_rate: Peak of the learning rate.
         schedule: Name of its schedule.
         schedule_options: Options of that schedule.
+        schedule_delay: How long its first value is held before it begins, as "10ep".
         warmup: Length of a warm-up before it, as "1ep".
         momentum: Start of the momentum, in [0, 1).
         momentum_schedule: Name of its schedule.
         momentum_options: Options of that schedule.
+        precision_schedule: Name of the schedule of bits, as "cr"; "none" for full precision.
+        precision_options: Further options of that schedule.
+        bits_min: Fewest bits of weights and activations, in [2, 16].
+        bits_max: Most bits; those of the schedule "static".
+        gradient_bits: Bits of gradients; 0 for full precision.
+        cycles: Cycles of the schedule of bits.
+        quantized_layers: "all", "cpt_cifar" or "cpt_imagenet"; see `ks.precision.quantize`.
+        evaluation_bits: Bits of evaluation: "max", "current" or a number.
+        policy: Dtype policies with their shares of the run, as "mixed_bfloat16:0.9,float32:0.1";
+            empty for float32.
         form: Form of momentum, "keras" or "pytorch".
         l2: Coupled weight decay; at least 0.
         steps_per_call: Data steps of a call of the compiled function.
@@ -55,10 +66,20 @@ class Config:
     learning_rate: float
     schedule: str
     schedule_options: Mapping[str, Any]
+    schedule_delay: str
     warmup: str
     momentum: float
     momentum_schedule: str
     momentum_options: Mapping[str, Any]
+    precision_schedule: str
+    precision_options: Mapping[str, Any]
+    bits_min: int
+    bits_max: int
+    gradient_bits: int
+    cycles: int
+    quantized_layers: str
+    evaluation_bits: str
+    policy: str
     form: str
     l2: float
     steps_per_call: int
@@ -90,6 +111,7 @@ class Config:
         if self.form not in ("keras", "pytorch"):
             raise ValueError(f"`form` must be 'keras' or 'pytorch'. Received: {self.form!r}")
         self.schedules(ks.Run(steps=1_000_000, steps_per_epoch=1000))
+        precision.verify(self)
 
     @property
     def trained_epochs(self) -> int:
@@ -100,6 +122,8 @@ class Config:
         """Return the schedules of learning rate and momentum for a run."""
         rate = ks.get(self.schedule, self.learning_rate, **self.schedule_options)
         momentum = ks.get(self.momentum_schedule, self.momentum, **self.momentum_options)
+        if ks.Duration.parse(self.schedule_delay).value:
+            rate = rate.shift(self.schedule_delay)
         return rate.warmup(self.warmup).resolve(run), momentum.resolve(run)
 
 
@@ -120,20 +144,24 @@ def experiment(
     """
     data = datasets.get(config.dataset, data_dir)
     per_epoch = data.steps_per_epoch(config.batch_size)
-    rate, momentum = config.schedules(
-        ks.Run(
-            steps=config.trained_epochs * per_epoch,
-            steps_per_epoch=per_epoch,
-            batch_size=config.batch_size,
-        )
+    run = ks.Run(
+        steps=config.trained_epochs * per_epoch,
+        steps_per_epoch=per_epoch,
+        batch_size=config.batch_size,
     )
+    rate, momentum = config.schedules(run)
 
     def optimizer() -> keras.optimizers.Optimizer:
-        return ks.optimizers.SGD(rate, momentum=momentum, form=config.form)
+        sgd = ks.optimizers.SGD(rate, momentum=momentum, form=config.form)
+        return precision.scaled(sgd, config)
+
+    def model() -> keras.Model:
+        plain = models.get(config.model, data.input_shape, data.classes)
+        return precision.quantized(plain, config, run)
 
     optimizer()  # It refuses schedules that leave their range: now, before a directory is made.
     setting = Setting(
-        model=lambda: models.get(config.model, data.input_shape, data.classes),
+        model=model,
         optimizer=optimizer,
         train=lambda step: data.train(config.batch_size, config.seed, step),
         evaluation=lambda: data.evaluate(4 * config.batch_size),
@@ -153,7 +181,7 @@ def experiment(
         steps_per_call=config.steps_per_call,
         steps_per_checkpoint=config.steps_per_checkpoint or None,
     )
-    return Experiment(setting, plan, callbacks)
+    return Experiment(setting, plan, (*precision.callbacks(config), *callbacks))
 
 
 def _forward(

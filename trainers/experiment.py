@@ -205,7 +205,8 @@ class Experiment:
         logs = {name: float(mean.result()) for name, mean in self._train_means().items()}
         logs.update(self._evaluate())
         values = self._live_values()
-        self._list.on_epoch_end(epoch, logs)
+        for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
+            callback.on_epoch_end(epoch, logs)
         self.history.append({"epoch": epoch, "step": self.step, **logs, **values})
         for name, value in {**logs, **values}.items():
             tf.summary.scalar(name, value, step=self.step)

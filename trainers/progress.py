@@ -12,7 +12,15 @@ import rich.table
 
 __all__ = ["Progress"]
 
-_SHORT = {"learning_rate": "lr"}
+_SHORT = {
+    "learning_rate": "lr",
+    "weight_bits": "w",
+    "activation_bits": "a",
+    "gradient_bits": "g",
+    "relative_to_fp32": "cost",
+}
+# Logged, not shown.
+_HIDDEN = frozenset({"bitops", "effective_bits"})
 
 
 class Progress:
@@ -77,7 +85,11 @@ class Progress:
 
 
 def _line(values: Mapping[str, float]) -> str:
-    return "  ".join(f"{_SHORT.get(name, name)} {value:.4g}" for name, value in values.items())
+    return "  ".join(
+        f"{_SHORT.get(name, name)} {value:.4g}"
+        for name, value in values.items()
+        if name not in _HIDDEN
+    )
 
 
 def _clock(seconds: float) -> str:

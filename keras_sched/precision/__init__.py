@@ -11,7 +11,9 @@ from keras_sched.precision.bits import BitWidth
 from keras_sched.precision.cost import EMULATED, Cost, LayerCost, predicted_cost
 from keras_sched.precision.macs import LayerMacs, macs
 from keras_sched.precision.policy import PrecisionPolicy
+from keras_sched.precision.rules import PRESETS
 from keras_sched.precision.schedules import (
+    CYCLIC,
     cpt,
     cr,
     ct,
@@ -31,7 +33,9 @@ from keras_sched.precision.schedules import (
 )
 
 __all__ = [
+    "CYCLIC",
     "EMULATED",
+    "PRESETS",
     "BitWidth",
     "Cost",
     "LayerCost",

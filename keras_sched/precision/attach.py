@@ -193,7 +193,7 @@ class Quantized:
             "evaluation", np.asarray(evaluation, np.float32), "only_first_replica"
         )
         # No range yet: its low end lies above its high one.
-        unseen = np.tile(np.array([np.inf, -np.inf], np.float32), (len(self._layers), 1))
+        unseen = np.tile(np.array([1.0, -1.0], np.float32), (len(self._layers), 1))
         self._bounds = _variable("activation_bounds", unseen, "mean")
         rows = len(self._layers) + len(self._attentions)
         self._work = _variable("bit_operations", np.zeros((rows, 4)), "sum")
