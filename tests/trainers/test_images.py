@@ -105,7 +105,7 @@ def test_a_batch_that_cannot_be_is_refused(batch_size):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="`dataset` must be one of cifar10"):
         datasets.get("cifar")
-    with pytest.raises(ValueError, match="`model` must be one of resnet20"):
+    with pytest.raises(ValueError, match="`model` must be one of mobilenet_v2"):
         models.get("resnet", (32, 32, 3), 10)
 
 
@@ -122,6 +122,31 @@ def test_data_sets_of_tensorflow_datasets(name):
     assert 0.5 < images.std() < 1.5
 
 
+def mobilenet_parameters(classes):
+    """The parameters of MobileNetV2 for CIFAR, block by block: 2,296,922 for ten classes."""
+    total, channels = 3 * 32 * 9 + 2 * 32, 32
+    for expansion, filters, blocks, strides in [
+        (1, 16, 1, 1),
+        (6, 24, 2, 1),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]:
+        for block in range(blocks):
+            wide = expansion * channels
+            total += channels * wide + 9 * wide + wide * filters + 2 * (2 * wide + filters)
+            if (block or strides == 1) and channels != filters:
+                total += channels * filters + 2 * filters
+            channels = filters
+    return total + 320 * 1280 + 2 * 1280 + 1280 * classes + classes
+
+
+def test_the_count_of_mobilenet_by_hand():
+    assert mobilenet_parameters(10) == 2_296_922
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "classes", "parameters"),
     [
@@ -132,6 +157,11 @@ def test_data_sets_of_tensorflow_datasets(name):
         ("resnet8", 1, 10, 75_002),
         # 14,710,464 in convolutions, 8,448 in normalisation, 51,300 in the logits.
         ("vgg16", 3, 100, 14_770_212),
+        # 1,138,608 in convolutions, 2,560 in shortcuts, 5,600 in normalisation, 650 in the logits.
+        ("resnet74_projected", 3, 10, 1_147_418),
+        # 2,396,592 in convolutions, 2,560 in shortcuts, 11,424 in normalisation, 6,500 in logits.
+        ("resnet152_projected", 3, 100, 2_417_076),
+        ("mobilenet_v2", 3, 10, mobilenet_parameters(10)),
     ],
 )
 def test_models_have_the_parameters_of_their_papers(name, channels, classes, parameters):
@@ -156,3 +186,34 @@ def test_a_model_survives_its_file(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(0).normal(size=(3, 32, 32, 1)).astype("float32")
     np.testing.assert_array_equal(model(x), loaded(x))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_fused_normalisation_is_that_of_keras_in_every_policy(policy):
+    """Outputs, moving statistics and their dtypes, training and not."""
+    x = np.random.default_rng(0).normal(2.0, 3.0, [16, 5, 5, 4]).astype("float32")
+    ours = models.layers.BatchNorm(dtype=policy)
+    stock = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, dtype=policy)
+    tolerance = 1e-5 if policy == "float32" else 2e-2
+    for training in (True, True, False):
+        allowed = tolerance if training else max(tolerance, 2e-3)  # see the variance below
+        one, two = ours(x, training=training), stock(x, training=training)
+        assert one.dtype == two.dtype == keras.DTypePolicy(policy).compute_dtype
+        np.testing.assert_allclose(
+            np.asarray(tf.cast(one, "float32")),
+            np.asarray(tf.cast(two, "float32")),
+            rtol=allowed,
+            atol=allowed,
+        )
+    assert {v.dtype for v in ours.variables} == {"float32"}
+    np.testing.assert_allclose(ours.moving_mean, stock.moving_mean, rtol=1e-3)
+    # The fused kernel divides by n - 1, as PyTorch does, Keras by n.
+    np.testing.assert_allclose(ours.moving_variance, stock.moving_variance, rtol=1e-2)
+
+
+def test_a_saved_model_comes_back(tmp_path):
+    model = models.get("resnet20_projected", (32, 32, 1), 10)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).random([2, 32, 32, 1])
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))

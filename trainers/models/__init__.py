@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import keras
 
+from trainers.models.mobilenet import mobilenet_v2
 from trainers.models.resnet import resnet
 from trainers.models.vgg import vgg16
 
@@ -17,6 +18,11 @@ _BY_NAME: dict[str, Callable[[tuple[int, int, int], int], keras.Model]] = {
     "resnet20": functools.partial(resnet, 20),
     "resnet38": functools.partial(resnet, 38),
     "resnet56": functools.partial(resnet, 56),
+    **{
+        f"resnet{depth}_projected": functools.partial(resnet, depth, shortcut="projected")
+        for depth in (20, 38, 74, 110, 152)
+    },
+    "mobilenet_v2": mobilenet_v2,
     "vgg16": vgg16,
 }
 
