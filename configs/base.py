@@ -38,6 +38,7 @@ def setting(**changes: Any) -> ConfigDict:
             "steps_per_checkpoint": 0,
         }
     )
-    config.lock()
-    config.update(changes)
+    config.lock()  # from here on an unknown key is an error
+    for name, value in changes.items():
+        config[name] = ConfigDict(value) if isinstance(value, dict) else value
     return config
