@@ -54,10 +54,27 @@ class Source:
         if last is not None and last <= _LONGEST_TABLE:
             self._values = schedule(np.arange(last + 1))
         self._table: Any = None
+        self._held: tf.Variable | None = None
+
+    def replace(self, schedule: Schedule, steps: int) -> None:
+        """Let another schedule give the values from now on, for `steps` steps.
+
+        They are held in a variable, so that what was traced after the first time follows.
+        """
+        values = schedule(np.arange(steps + 1))
+        if self._held is None:
+            with tf.init_scope():
+                self._held = tf.Variable(values, shape=[None], trainable=False)
+        else:
+            self._held.assign(values)
+        self.schedule = schedule
 
     def value(self, count: Any) -> Any:
         """Return the float32 value at a count of the clock."""
         step = count - self.first_step if self.first_step else count
+        if self._held is not None:
+            last = tf.raw_ops.VariableShape(input=self._held.handle, out_type=step.dtype)[0] - 1
+            return tf.gather(self._held, tf.clip_by_value(step, 0, last))
         if self._values is None:
             return self.schedule(step)
         if self._table is None:

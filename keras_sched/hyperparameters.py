@@ -21,9 +21,19 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched._driver import LEARNING_RATE, Driver, Source, driver_of
+from keras_sched._reading import read
 from keras_sched.schedules import Schedule
 
-__all__ = ["Attachment", "attach", "current", "driver_of", "groups", "schedulable"]
+__all__ = [
+    "Attachment",
+    "attach",
+    "current",
+    "driver_of",
+    "groups",
+    "replace",
+    "schedulable",
+    "schedules",
+]
 
 # At 1 these averages never forget what they have seen.
 _AVERAGES = frozenset(
@@ -40,8 +50,6 @@ _FIXED = frozenset(
         "warmup_steps",
     }
 )
-# Schedules are read at every step to verify their range; of longer ones, at this many.
-_MOST_READINGS = 1_000_000
 
 
 class Attachment:
@@ -129,6 +137,59 @@ def current(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     return found
 
 
+def schedules(optimizer: keras.optimizers.Optimizer) -> dict[str, Schedule]:
+    """Return the schedules that are attached to an optimizer, by the names that `attach` takes."""
+    return {path: source.schedule for path, source in _attached(optimizer).items()}
+
+
+def replace(
+    optimizer: keras.optimizers.Optimizer, schedules: Mapping[str, Schedule], steps: int
+) -> None:
+    """Let other schedules drive what is scheduled already, in steps that stay as they are traced.
+
+    A training step that was traced after the first call follows every later one. So trainings that
+    differ in their schedules alone share one trace.
+
+    Args:
+        optimizer: An optimizer with schedules attached.
+        schedules: A schedule for each of `schedules(optimizer)`, with its length in steps.
+        steps: Steps of the training, at least 1: a schedule is read at these, and stays at the last
+            one's value.
+
+    Raises:
+        TypeError: If a value is no schedule.
+        ValueError: If the names are not those that are attached, a schedule has an open length or
+            leaves the range of its hyperparameter, `steps` is out of range, or the learning rate
+            follows a schedule that is not attached, which is a constant of the trace.
+
+    Example:
+        >>> import keras, keras_sched as ks
+        >>> optimizer = ks.optimizers.SGD(ks.REX(0.1, steps=10))
+        >>> replace(optimizer, {"learning_rate": ks.Linear(0.4, steps=20)}, steps=20)
+        >>> _ = optimizer.iterations.assign(10)
+        >>> round(float(current(optimizer)["learning_rate"]), 4)
+        0.2
+    """
+    steps = _validate.integer("steps", steps, low=1)
+    attached = _attached(optimizer)
+    if set(schedules) != set(attached):
+        raise ValueError(
+            f"`schedules` must replace all that are attached. Received: {sorted(schedules)}. "
+            f"Expected: {sorted(attached)}"
+        )
+    for group, part in groups(optimizer).items():
+        rate = vars(part)["_learning_rate"]
+        if callable(rate) and driver_of(part).source(LEARNING_RATE) is None:
+            raise ValueError(
+                f"The learning rate of {type(part).__name__} {group!r} must not follow a schedule "
+                f"that is not attached. Received: {rate!r}. Use `ks.optimizers`, or `attach`."
+            )
+    for path, schedule in schedules.items():
+        _verify_schedule(path.rpartition("/")[2], schedule)
+    for path, schedule in schedules.items():
+        attached[path].replace(schedule, steps)
+
+
 def groups(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.optimizers.Optimizer]:
     """Return the optimizers that update weights: one under "", or those of a `MultiOptimizer`.
 
@@ -172,6 +233,16 @@ def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
     )
 
 
+def _attached(optimizer: keras.optimizers.Optimizer) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for group, part in groups(optimizer).items():
+        for name in sorted(driver_of(part).scheduled):
+            source = driver_of(part).source(name)
+            if source is not None:
+                found[f"{group}/{name}" if group else name] = source
+    return found
+
+
 def _find(
     optimizer: keras.optimizers.Optimizer, path: str
 ) -> tuple[keras.optimizers.Optimizer, str]:
@@ -191,18 +262,11 @@ def _verify(
     owner: object | None,
 ) -> None:
     kind = type(optimizer).__name__
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
     allowed = schedulable(optimizer)
     if name not in allowed:
         raise ValueError(
             f"{kind} has no hyperparameter to schedule of this name. Received: {name!r}. "
             f"Expected one of: {', '.join(allowed)}"
-        )
-    if not schedule.is_resolved:
-        raise ValueError(
-            f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. "
-            f"Give one, as `steps=1000`, or use `ks.Scheduler`, which reads the run's from `fit`."
         )
     if driver.is_taken(name, owner):
         raise ValueError(
@@ -214,14 +278,23 @@ def _verify(
             f"{kind} was built with momentum 0, so it has no velocities to schedule. "
             f"Build it with a momentum above 0: `{kind}(..., momentum=0.9)`."
         )
+    _verify_schedule(name, schedule)
+
+
+def _verify_schedule(name: str, schedule: Any) -> None:
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
+    if not schedule.is_resolved:
+        raise ValueError(
+            f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. "
+            f"Give one, as `steps=1000`, or use `ks.Scheduler`, which reads the run's from `fit`."
+        )
     _verify_range(name, schedule)
 
 
 def _verify_range(name: str, schedule: Schedule) -> None:
     """Read the schedule over its whole length: a momentum of 1 must not wait until step 90,000."""
-    last = schedule.span or _MOST_READINGS
-    steps = np.unique(np.linspace(0, last, min(last + 1, _MOST_READINGS)).astype(np.int64))
-    values = schedule(steps)
+    steps, values = read(schedule)
     high = 1.0 if name in _AVERAGES else np.inf
     inside = (values >= 0.0) & (values < high)
     if not inside.all():

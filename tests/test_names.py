@@ -48,6 +48,7 @@ def test_arrows_run_one_way():
         "profiles",
         "duration",
         "schedules",
+        "_reading",
         "_driver",
         "hyperparameters",
     ]

@@ -2,6 +2,8 @@
 
 from keras_sched.callbacks.cost_logger import CostLogger
 from keras_sched.callbacks.plateau import Plateau
+from keras_sched.callbacks.precision_range_result import PrecisionRangeResult
+from keras_sched.callbacks.precision_range_test import PrecisionRangeTest
 from keras_sched.callbacks.progressive import ProgressivePrecision
 from keras_sched.callbacks.range_test import LRRangeTest, RangeTestResult
 from keras_sched.callbacks.scheduler import Scheduler
@@ -11,6 +13,8 @@ __all__ = [
     "CostLogger",
     "LRRangeTest",
     "Plateau",
+    "PrecisionRangeResult",
+    "PrecisionRangeTest",
     "ProgressivePrecision",
     "RangeTestResult",
     "Scheduler",

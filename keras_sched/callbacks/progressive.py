@@ -9,7 +9,7 @@ import keras
 
 from keras_sched import _validate
 from keras_sched.precision.attach import Quantized, find
-from keras_sched.precision.bits import whole_bits
+from keras_sched.precision.bits import rising_bits
 
 __all__ = ["ProgressivePrecision"]
 
@@ -35,7 +35,8 @@ class ProgressivePrecision(keras.callbacks.Callback):
     Raises:
         TypeError: If a number is none.
         ValueError: If a number is out of range, or the rungs do not climb; when training begins, if
-            the model is not quantized or what is to climb is in full precision or scheduled.
+            the model is not quantized, what is to climb is in full precision or scheduled, or the
+            last rung has more bits than the dtype that a layer computes in.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks
@@ -62,9 +63,9 @@ class ProgressivePrecision(keras.callbacks.Callback):
         window: int = 5,
     ) -> None:
         super().__init__()
-        self.bits = _rungs("bits", bits)
+        self.bits = rising_bits("bits", bits)
         self.gradient_bits = (
-            None if gradient_bits is None else _rungs("gradient_bits", gradient_bits)
+            None if gradient_bits is None else rising_bits("gradient_bits", gradient_bits)
         )
         if self.gradient_bits is not None and len(self.gradient_bits) != len(self.bits):
             raise ValueError(
@@ -140,19 +141,16 @@ class ProgressivePrecision(keras.callbacks.Callback):
             if rungs is not None
         ]
         for name, width, rungs in climbing:
-            if width is None or width.source is not None:
+            if width is None:
                 raise ValueError(
-                    f"`{name}` cannot climb, as they are in full precision or scheduled. Expected "
+                    f"`{name}` cannot climb, as they are in full precision. Expected "
                     f"`quantize(..., {name}={rungs[0]})`."
                 )
+            if width.source is not None:
+                raise ValueError(
+                    f"`{name}` cannot climb, as they follow {width.source.schedule!r}. Release "
+                    f"them first: `ks.precision.find(model).unfollow()`."
+                )
+            width.verify(rungs[-1])  # Now, not when it gets there.
         for _, width, rungs in climbing:
             width.assign(rungs[self._rung])
-
-
-def _rungs(name: str, bits: Sequence[int]) -> tuple[int, ...]:
-    if isinstance(bits, str | bytes) or not isinstance(bits, Sequence) or not bits:
-        raise TypeError(f"`{name}` must be numbers of bits. Received: {name}={bits!r}")
-    rungs = tuple(whole_bits(name, rung) for rung in bits)
-    if list(rungs) != sorted(rungs):
-        raise ValueError(f"`{name}` must not fall from rung to rung. Received: {name}={rungs}")
-    return rungs

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
-import os
-import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state  # Keras' global seeds have no public name
 
 from keras_sched import _validate
-from keras_sched.callbacks import _sinks, _suggest
+from keras_sched.callbacks import _results, _suggest, _undone
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, groups
 
@@ -28,7 +23,7 @@ __all__ = ["LRRangeTest", "RangeTestResult"]
 
 
 @dataclasses.dataclass(frozen=True)
-class RangeTestResult:
+class RangeTestResult(_results.Result):
     """What a range test saw, step by step, up to the last finite loss.
 
     Attributes:
@@ -62,39 +57,9 @@ class RangeTestResult:
             np.array(self.learning_rates[first:last]), np.array(self.smoothed[first:last])
         )
 
-    def to_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the result.
-
-        Raises:
-            FileExistsError: If `path` exists: a result is never overwritten.
-        """
-        target = Path(path)
-        if target.exists():
-            raise FileExistsError(f"`path` must not exist yet. Received: path='{target}'")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sinks.replace_file(
-            target, json.dumps(dataclasses.asdict(self), allow_nan=False, indent=1) + "\n"
-        )
-
-    @classmethod
-    def from_json(cls, path: str | os.PathLike[str]) -> RangeTestResult:
-        """Read what `to_json` wrote.
-
-        Raises:
-            TypeError: If a key is missing or unknown.
-        """
-        found = json.loads(Path(path).read_text())
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in found.items()
-        }
-        return cls(**fields)
-
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the smoothed loss over the learning rate, with the suggestions if there are any."""
-        if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(figsize=(8, 4.5), layout="constrained").add_subplot()
+        ax = _results.axes_or_new(ax)
         ax.plot(self.learning_rates, self.losses, alpha=0.3, linewidth=1, label="loss of the batch")
         ax.plot(self.learning_rates, self.smoothed, label="smoothed")
         with contextlib.suppress(ValueError):
@@ -115,9 +80,9 @@ class LRRangeTest:
     several steps per execution it looks once per execution.
 
     Afterwards the model, the optimizer with its slots and counts, metrics, seed generators and the
-    random states of Python, NumPy and Keras have the very bits they had, also if training raises. A
-    model or an optimizer that was not built yet is built, and as new. What a `tf.data` pipeline has
-    drawn cannot be put back.
+    random states of Python, NumPy and Keras have the very bits they had, also if training raises.
+    An optimizer that was not built yet is built, and as new. What a `tf.data` pipeline has drawn
+    cannot be put back.
 
     Args:
         start: First learning rate, above 0.
@@ -170,7 +135,7 @@ class LRRangeTest:
         """Run the test.
 
         Args:
-            model: A compiled model.
+            model: A compiled model that is built.
             x: Data as `fit` takes them; gone through again if they are too short.
             y: Targets, if `x` does not hold them.
             batch_size: Samples of a batch, for arrays.
@@ -181,20 +146,15 @@ class LRRangeTest:
             The learning rates and losses, with suggestions.
 
         Raises:
-            ValueError: If the model is not compiled, there are no data, or the first loss is not
-                finite.
+            ValueError: If the model is not compiled and built, there are no data, or the first loss
+                is not finite.
         """
-        if getattr(model, "optimizer", None) is None:
-            raise ValueError(
-                "`model` must be compiled. Call `model.compile(optimizer, loss)` first."
-            )
-        if (x is None) == (train is None):
-            raise ValueError(
-                "Give either data, `run(model, x, y)`, or a loop, `run(model, train=...)`."
-            )
+        _undone.verify_trainable(model, x, train)
         logger = StepLogger(capacity=max(getattr(model, "steps_per_execution", 1), self.steps))
-        watch = _Watch(self, logger)
-        with _restored_random_state(), _restored_training(model, logger, watch):
+        with _undone.undone(model) as before, contextlib.ExitStack() as stack:
+            watch = _Watch(self, logger, before)
+            stack.callback(watch.put_back)
+            stack.callback(logger.remove)
             callbacks = [watch, logger]
             if train is not None:
                 train(callbacks)
@@ -209,23 +169,17 @@ class LRRangeTest:
 class _Watch(keras.callbacks.Callback):
     """Takes the snapshot when model and optimizer are built, and ends the test in time."""
 
-    def __init__(self, test: LRRangeTest, logger: StepLogger) -> None:
+    def __init__(self, test: LRRangeTest, logger: StepLogger, before: _undone.Before) -> None:
         super().__init__()
         self._test = test
         self._logger = logger
-        self._found: list[tuple[Any, np.ndarray]] = []
+        self._before = before
         self._rates: list[tuple[dict[str, Any], Any]] = []
         self._name = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
         model, test = self.model, self._test
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        variables = [*model.variables, *model.metrics_variables, *model.optimizer.variables]
-        self._found = [
-            (item, np.copy(keras.ops.convert_to_numpy(item)))
-            for item in {id(item): item for item in variables}.values()
-        ]
+        self._before.take()
         self._name = next(iter(current(model.optimizer)))
         for part in groups(model.optimizer).values():
             # Past Keras' setter, which would drop the variable, and past any schedule.
@@ -243,11 +197,9 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def put_back(self) -> None:
-        """Leave the model as it was when training began."""
+        """Leave the learning rates as they were when training began."""
         for attributes, value in self._rates:
             attributes["_learning_rate"] = value
-        for variable, value in self._found:
-            variable.assign(value)
 
     def result(self) -> RangeTestResult:
         """Return what was seen."""
@@ -298,42 +250,6 @@ def _smooth(losses: np.ndarray, beta: float, divergence: float) -> tuple[list[fl
         if best > 0 and value > divergence * best:
             return smoothed, i
     return smoothed, len(losses)
-
-
-@contextlib.contextmanager
-def _restored_training(model: Any, logger: StepLogger, watch: _Watch) -> Iterator[None]:
-    attributes = vars(model)
-    kept = {name: getattr(model, name, None) for name in ("stop_training", "train_function")}
-    had_history = "history" in attributes
-    history = attributes.get("history")
-    try:
-        yield
-    finally:
-        logger.remove()
-        watch.put_back()
-        for name, value in kept.items():
-            # The step traced before is still right: everything in it is what it was.
-            setattr(model, name, value)
-        if had_history:
-            attributes["history"] = history
-        else:
-            attributes.pop("history", None)
-
-
-@contextlib.contextmanager
-def _restored_random_state() -> Iterator[None]:
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  # whoever uses it
-    generator = global_state.get_global_attribute("global_seed_generator")
-    seed = None if generator is None else np.copy(keras.ops.convert_to_numpy(generator.state))
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        if generator is None:
-            global_state.set_global_attribute("global_seed_generator", None)
-        else:
-            generator.state.assign(seed)
 
 
 def _limits(smoothed: tuple[float, ...]) -> tuple[float, float]:

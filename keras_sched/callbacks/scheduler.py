@@ -25,7 +25,9 @@ class Scheduler(keras.callbacks.Callback):
     """Schedule hyperparameters of a compiled model's optimizer while it is fitted.
 
     The run's length is ``epochs * steps`` of `fit`; a schedule without a length takes it. When
-    training ends the optimizer is left as it was found.
+    training ends the optimizer is left as it was found. Keras tells no callback of a training that
+    raised, as by Ctrl-C: until the next `fit` with a `Scheduler` the schedules stay, and `restore`
+    takes them off before one without.
 
     Args:
         learning_rate: Schedule of the learning rate, or None.
@@ -105,7 +107,7 @@ class Scheduler(keras.callbacks.Callback):
             # is left over from a training that was interrupted.
             "owner": self.params,
         }
-        quantized = self._find_quantized(bits) if bits else None
+        quantized = self._find_quantized(bits) if bits else find(self.model)
         self._attachment = attach(self.model.optimizer, resolved, **options)
         if quantized is not None:
             try:
@@ -114,10 +116,14 @@ class Scheduler(keras.callbacks.Callback):
                 self._attachment.detach()
                 raise
             self._quantized = quantized
+        self._forget_evaluation()
         self.model.make_train_function(force=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Leave the optimizer as it was found."""
+        self.restore()
+
+    def restore(self) -> None:
+        """Leave the optimizer as it was found; only a training that was interrupted needs it."""
         if self._attachment is not None:
             self._attachment.detach()
             self._attachment = None
@@ -126,6 +132,12 @@ class Scheduler(keras.callbacks.Callback):
                 self._quantized = self._following = None
             # The compiled step has the schedules in it: the next `fit` must trace its own.
             self.model.train_function = None
+            self._forget_evaluation()
+
+    def _forget_evaluation(self) -> None:
+        """Have evaluation traced anew, which has the bits in it, also where a part has them."""
+        if self.schedules.keys() & {"bits", *BITS}:
+            self.model.test_function = self.model.predict_function = None
 
     def _find_quantized(self, names: Any) -> Quantized:
         found = find(self.model)

@@ -43,7 +43,7 @@ class StepLogger(keras.callbacks.Callback):
             most one torn one at the end, which `resume` drops.
         tensorboard: A directory for TensorBoard's event files: "step/learning_rate", "step/loss"
             and so on, over the number of the step.
-        capacity: Rows the buffer holds between two readings; at least the steps of one call.
+        capacity: Rows after which the buffer is read; at least those of one call.
         resume: Whether a `csv` of the same columns that exists already is continued. Its rows from
             the first step of this training on are dropped, for those steps are done again.
 
@@ -102,11 +102,18 @@ class StepLogger(keras.callbacks.Callback):
             for name in self._chunks[0]
         }
 
+    @property
+    def step(self) -> int:
+        """The number of the next step."""
+        return (self._first or 0) if self._buffers is None else self._buffers.count()
+
     def get_state(self) -> dict[str, int]:
-        """Return the number of the next step, for a checkpoint of a training loop."""
-        if self._buffers is not None:
-            return {"step": self._buffers.count()}
-        return {"step": self._first or 0}
+        """Return the number of the next step, for a checkpoint of a training loop.
+
+        What was logged before it is written first: a training that goes on there leaves no gap.
+        """
+        self.flush()
+        return {"step": self.step}
 
     def set_state(self, state: dict[str, int]) -> None:
         """Take the number of the next step from a checkpoint."""
@@ -136,7 +143,8 @@ class StepLogger(keras.callbacks.Callback):
         # the buffer counts for itself.
         steps = max(batch - self._begin + 1, getattr(self.model, "steps_per_execution", 1))
         self._unread += steps
-        if self._unread + steps > self.capacity * self.every:
+        # The ring holds twice the capacity, so that the next call finds room, however long it is.
+        if self._unread > self.capacity * self.every:
             self.flush()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -187,7 +195,7 @@ class StepLogger(keras.callbacks.Callback):
         strategy = getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
         replicas = strategy.num_replicas_in_sync
         self._buffers = _outside_strategies(
-            lambda: _Buffers(names, replicas, self.capacity, self.every, self._first or 0)
+            lambda: _Buffers(names, replicas, 2 * self.capacity, self.every, self._first or 0)
         )
         if self._csv is not None:
             self._csv.open(["step", *names, "loss"], self._first)
@@ -273,15 +281,15 @@ class _Buffers:
     """
 
     def __init__(
-        self, names: list[str], replicas: int, capacity: int, every: int, first: int
+        self, names: list[str], replicas: int, length: int, every: int, first: int
     ) -> None:
         self._names = names
-        self._capacity = capacity
+        self._length = length
         self._every = every
         self._read = first
         width = len(names) + 2  # the loss, and the samples it is a mean of
         self._rows = [
-            tf.Variable(tf.zeros([capacity + 1, width]), trainable=False) for _ in range(replicas)
+            tf.Variable(tf.zeros([length + 1, width]), trainable=False) for _ in range(replicas)
         ]
         self._counts = [
             tf.Variable(first, dtype=tf.int64, trainable=False) for _ in range(replicas)
@@ -300,9 +308,9 @@ class _Buffers:
         row = tf.stack([tf.reshape(tf.cast(column, tf.float32), []) for column in columns])
         count = self._counts[replica]
         step = count.read_value()
-        index = (step // self._every) % self._capacity
+        index = (step // self._every) % self._length
         if self._every > 1:
-            index = tf.where(step % self._every == 0, index, self._capacity)
+            index = tf.where(step % self._every == 0, index, self._length)
         self._rows[replica].scatter_nd_update(tf.reshape(index, [1, 1]), row[None])
         count.assign_add(1)
 
@@ -320,13 +328,13 @@ class _Buffers:
         """Return the rows since the last reading, by column."""
         end = self.count()
         steps = np.arange(-(-self._read // self._every) * self._every, end, self._every)
-        if len(steps) > self._capacity:
+        if len(steps) > self._length:
             raise ValueError(
-                f"`capacity` must be at least the number of logged steps between two readings, "
-                f"{len(steps)} here. Received: capacity={self._capacity}"
+                f"`capacity` must be at least the number of logged steps in one call. Received: "
+                f"capacity={self._length // 2} where {len(steps)} steps were not read yet"
             )
         self._read = end
-        index = (steps // self._every) % self._capacity
+        index = (steps // self._every) % self._length
         rows = np.stack([variable.numpy()[index] for variable in self._rows])
         columns = {"step": steps.astype(np.int64)}
         columns |= {name: rows[0, :, i] for i, name in enumerate(self._names)}

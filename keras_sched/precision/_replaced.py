@@ -36,4 +36,8 @@ class Replaced:
         """Return the layer's first argument, however it was given, and a call with another one."""
         if args:
             return args[0], lambda first: self.inner(first, *args[1:], **kwargs)
-        return kwargs[self._first], lambda first: self.inner(**{**kwargs, self._first: first})
+        if not kwargs:
+            return None, lambda first: self.inner()
+        # A layer may name none, or be called without it.
+        name = self._first if self._first in kwargs else next(iter(kwargs))
+        return kwargs[name], lambda first: self.inner(**{**kwargs, name: first})

@@ -9,8 +9,8 @@ the bit.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -19,17 +19,19 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched import _validate
-from keras_sched._driver import Source
-from keras_sched.precision import quantizers, rules
+from keras_sched.precision import rules
 from keras_sched.precision._replaced import Replaced
-from keras_sched.precision.bits import (
-    MOST_BITS,
-    BitWidth,
-    count_of,
-    highest_of,
-    verify_schedule,
-    whole_bits,
+from keras_sched.precision._verify import (
+    BITS,
+    CURRENT,
+    MAXIMUM,
+    evaluated_bits,
+    evaluation_code,
+    verified_bits,
+    verify_model,
+    verify_optimizer,
 )
+from keras_sched.precision.bits import NO_CLOCK, BitWidth, count_of
 from keras_sched.precision.cost import Cost, LayerCost
 from keras_sched.precision.macs import attention_layers
 from keras_sched.precision.passes import (
@@ -37,18 +39,18 @@ from keras_sched.precision.passes import (
     ModelCall,
     Pass,
     QuantizedLayer,
+    bounds_of,
+    evaluated,
     is_training,
+    moved_bounds,
+    noise_key,
     opened,
+    operations,
 )
+from keras_sched.precision.widths import WidthOf, Widths
 from keras_sched.schedules import Schedule
 
 __all__ = ["BITS", "Quantized", "find", "quantize"]
-
-_KEY = "_keras_sched_quantized"
-BITS = ("weight_bits", "activation_bits", "gradient_bits")
-# Weight of the past in the running range of activations, as in the papers' code.
-_MOMENTUM = 0.9
-_CURRENT, _MAXIMUM = 0.0, -1.0
 
 
 def quantize(
@@ -76,10 +78,12 @@ def quantize(
     attention, the optimizer and the weights it updates stay in full precision.
 
     Bits are values at run time: changing them traces nothing anew. Compile before or after; the
-    compiled functions are made anew.
+    compiled functions are made anew. A call that says nothing on training is one of training if a
+    `tf.GradientTape` records it.
 
     Args:
-        model: A built model of any kind.
+        model: A built model of any kind. Another model that holds it must be compiled after this,
+            and again after `detach`.
         weights: Bits of weights: a number in [2, 16], a schedule with its length in steps, or None
             for full precision. `ks.Scheduler(bits=...)` schedules them with the length of `fit`.
         activations: Bits of activations, likewise.
@@ -101,7 +105,8 @@ def quantize(
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If a number is out of range, a layer unknown, the model not built, quantized
-            already or by Keras, or computes in a dtype with fewer bits. The model is untouched.
+            already or by Keras, or computes in a dtype with fewer bits, or if bits are asked for
+            and `layers` leaves every layer in full precision. The model is untouched.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks
@@ -119,35 +124,43 @@ def quantize(
         evaluation is at "max" unless asked otherwise, as the metric would swing with the cycle; the
         running range begins with the first batch, not with 0.
     """
-    _verify_model(model)
+    verify_model(model)
     plan = dict(zip(BITS, (weights, activations, gradients), strict=True))
     found = rules.targets(model)
     if not found:
         raise ValueError(f"`model` has no layer to quantize. Received: {model.name!r}")
     chosen = rules.resolve(found, layers)
-    for name, value in plan.items():
-        if isinstance(value, Schedule):
-            verify_schedule(name, value)
-        elif value is not None:
-            whole_bits(name, value)
-    evaluation_code = _evaluation_code(evaluation)
+    rules.verify_some(found, chosen, plan, layers)
+    rules.verify_dtypes(found, chosen, verified_bits(plan))
+    code = evaluation_code(evaluation)
+    rules.verify_dtypes(found, chosen, evaluated_bits(code, plan), f"{evaluation=}")
     if not isinstance(symmetric, bool):
         raise TypeError(f"`symmetric` must be True or False. Received: {symmetric!r}")
-    _verify_layers(found, chosen, plan)
+    verify_optimizer(optimizer)
     seed = _validate.integer("seed", seed)
     strategy = getattr(model, "_distribute_strategy", None) or tf.distribute.get_strategy()
     with strategy.scope():
-        handle = Quantized(model, found, chosen, plan, evaluation_code, symmetric, seed, optimizer)
+        handle = Quantized(model, found, chosen, plan, code, symmetric, seed, optimizer)
     handle.enable()
     return handle
 
 
 def find(model: keras.Model) -> Quantized | None:
-    """Return the handle of a quantized model, or of a part of it; None if there is none."""
-    for layer in rules.walk(model):
-        if _KEY in vars(layer):
-            return vars(layer)[_KEY]
-    return None
+    """Return the handle of a quantized model, or of a part of it; None if there is none.
+
+    Raises:
+        ValueError: If parts of it have handles of their own.
+    """
+    calls = [vars(layer).get("call") for layer in rules.walk(model)]
+    quantized = [c for c in calls if isinstance(c, ModelCall | QuantizedLayer | CountedAttention)]
+    owners = list({id(call.owner): call.owner for call in quantized}.values())
+    if len(owners) > 1:
+        raise ValueError(
+            f"A model must be quantized as a whole, so that one handle has its bits and its cost. "
+            f"Received: {model.name!r}, with {len(owners)} parts quantized apart. Quantize the "
+            f"whole, and choose by `layers=`."
+        )
+    return owners[0] if owners else None
 
 
 class Quantized:
@@ -159,7 +172,10 @@ class Quantized:
         activations: The bits of activations, or None.
         gradients: The bits of gradients, or None.
         symmetric: Whether levels lie symmetric about 0.
+        widths: All three, and the schedules they follow.
     """
+
+    weights, activations, gradients = WidthOf(), WidthOf(), WidthOf()
 
     def __init__(
         self,
@@ -182,13 +198,7 @@ class Quantized:
         self._local = threading.local()
         self._replaced: list[Replaced] = []
         self._unknown: set[int] = set()
-        self._widths = {
-            name: None
-            if bits is None
-            else BitWidth(name, highest_of(bits) if isinstance(bits, Schedule) else bits)
-            for name, bits in plan.items()
-        }
-        self.weights, self.activations, self.gradients = self._widths.values()
+        self.widths = Widths(plan, self._verify_dtypes)
         self._evaluation = _variable(
             "evaluation", np.asarray(evaluation, np.float32), "only_first_replica"
         )
@@ -219,9 +229,9 @@ class Quantized:
                 "gradient_bits", or "bits" for the first two.
             optimizer: Whose steps are counted; by default the model's.
             per: What is counted under gradient accumulation: "update" or "micro".
-            first_step: The count at which the schedules begin.
-            owner: Whose schedules these are. One of a different owner, left behind by a training
-                that was interrupted, is replaced.
+            first_step: The count at which the schedules begin, at least 0.
+            owner: Whose schedules these are. Those of a different owner, left behind by a training
+                that was interrupted, are dropped.
 
         Returns:
             What `unfollow` takes.
@@ -229,62 +239,73 @@ class Quantized:
         Raises:
             TypeError: If a value is no schedule.
             ValueError: If a name is unknown, in full precision or scheduled already, or a schedule
-                leaves the whole numbers in [2, 16].
+                leaves the whole numbers in [2, 16] or what a layer's dtype can tell apart.
         """
-        plan: dict[str, Schedule] = {}
-        for name, schedule in schedules.items():
-            for each in BITS[:2] if name == "bits" else (name,):
-                self._verify_free(each, owner)
-                verify_schedule(each, schedule)
-                plan[each] = schedule
-        attachment = object()
-        sources: dict[int, Source] = {}
-        for name, schedule in plan.items():
-            source = sources.setdefault(
-                id(schedule), Source(schedule, per, first_step, owner, attachment)
-            )
-            width = self._widths[name]
-            if width is not None:
-                width.bind(source, lambda: optimizer or self.optimizer)
-        self._retrace()
+        _validate.choice("per", per, ("update", "micro"))
+        first_step = _validate.integer("first_step", first_step)
+        verify_optimizer(optimizer)
+        attachment, has_changed = self.widths.follow(
+            schedules, lambda: optimizer or self._counted, per, first_step, owner
+        )
+        if has_changed:
+            self._retrace()
         return attachment
 
-    def unfollow(self, attachment: object) -> None:
-        """Stop following the schedules of `follow`; the bits are those set before."""
-        for width in self._widths.values():
-            if width is not None:
-                width.release(attachment)
-        self._retrace()
+    def unfollow(self, attachment: object | None = None) -> None:
+        """Stop following the schedules of a `follow`, or all; the bits are those set before."""
+        if self.widths.unfollow(attachment):  # Who followed nothing has traced nothing.
+            self._retrace()
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the schedules that bits follow, by the names that `follow` takes."""
+        return self.widths.schedules()
+
+    def replace(self, schedules: Mapping[str, Schedule], steps: int) -> None:
+        """Let other schedules drive bits that follow one, in steps that stay as they are traced.
+
+        Args:
+            schedules: A schedule for each of `schedules()`.
+            steps: Steps of the training; see `keras_sched.hyperparameters.replace`.
+
+        Raises:
+            ValueError: If the names are not those of `schedules()`, or a schedule is none of bits.
+        """
+        self.widths.replace(schedules, steps)
 
     @property
     def evaluation(self) -> str | int:
         """Bits of evaluation: "max", "current" or a number; it can be set at any time."""
         code = float(keras.ops.convert_to_numpy(self._evaluation))
-        return {_CURRENT: "current", _MAXIMUM: "max"}.get(code, int(code))
+        return {CURRENT: "current", MAXIMUM: "max"}.get(code, int(code))
 
     @evaluation.setter
     def evaluation(self, bits: str | int) -> None:
-        self._evaluation.assign(_evaluation_code(bits))
+        code = evaluation_code(bits)
+        self._verify_dtypes(evaluated_bits(code, self.widths.by_name), f"evaluation={bits}")
+        self._evaluation.assign(code)
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
         """The optimizer whose steps are counted."""
-        found = self._optimizer or getattr(self.model, "optimizer", None)
-        if found is None:
-            raise ValueError(
-                "Schedules of bits, and stochastic gradients, count the steps of an optimizer. "
-                "Received: a model that is not compiled. Compile it, or give "
-                "`quantize(..., optimizer=optimizer)`."
-            )
-        return found
+        if self._counted is None:
+            raise ValueError(NO_CLOCK)
+        return self._counted
+
+    @property
+    def _counted(self) -> keras.optimizers.Optimizer | None:
+        return self._optimizer or getattr(self.model, "optimizer", None)
 
     # --- on and off -----------------------------------------------------------------------------
 
     def enable(self) -> None:
-        """Quantize; the compiled functions are traced anew. Doing so twice is allowed."""
+        """Quantize; the compiled functions are traced anew. Doing so twice is allowed.
+
+        Raises:
+            ValueError: If another handle, or Keras, has quantized the model meanwhile.
+        """
         if self._replaced:
             return
-        vars(self.model)[_KEY] = self
+        verify_model(self.model)
         self._replaced = [
             QuantizedLayer(layer, index, self, *(self._resolved(bits)))
             for index, (layer, bits) in enumerate(zip(self._layers, self._chosen, strict=True))
@@ -301,7 +322,6 @@ class Quantized:
         for replaced in reversed(self._replaced):
             replaced.remove()
         if self._replaced:
-            del vars(self.model)[_KEY]
             self._retrace()
         self._replaced = []
 
@@ -317,6 +337,7 @@ class Quantized:
                 self.enable()
 
     def __enter__(self) -> Self:
+        self.enable()
         return self
 
     def __exit__(self, *unused: object) -> None:
@@ -329,7 +350,7 @@ class Quantized:
 
         Weights and activations that have the same bits by construction are both there.
         """
-        return {name: width.value() for name, width in self._widths.items() if width is not None}
+        return {width.name: width.value() for width in self.widths.given}
 
     def cost(self) -> Cost:
         """Return the cost of all training passes so far."""
@@ -346,17 +367,33 @@ class Quantized:
 
     def most_bits(self) -> list[tuple[keras.layers.Layer, int]]:
         """Return each quantized layer with the most bits that anything of it may have."""
+        evaluated = int(keras.ops.convert_to_numpy(self._evaluation))  # Not above 0 if no number.
+
+        def most(width: BitWidth | int) -> int:
+            if isinstance(width, int):
+                return width
+            return width.most if width is self.gradients else max(width.most, evaluated)
+
         found = []
         for layer, chosen in zip(self._layers, self._chosen, strict=True):
             widths = [width for width in self._resolved(chosen) if width is not None]
             if widths:
-                found.append((layer, max(w if isinstance(w, int) else w.most for w in widths)))
+                found.append((layer, max(map(most, widths))))
         return found
+
+    def followers(self) -> list[keras.layers.Layer]:
+        """Return the layers whose weights or activations have the bits of the model."""
+        free = {self.weights, self.activations} - {None}
+        return [
+            layer
+            for layer, chosen in zip(self._layers, self._chosen, strict=True)
+            if free.intersection(self._resolved(chosen))
+        ]
 
     @property
     def variables(self) -> list[keras.Variable]:
         """The state of the handle, to save and restore beside the model's."""
-        widths = [width.variable for width in self._widths.values() if width is not None]
+        widths = [width.variable for width in self.widths.given]
         return [*widths, self._evaluation, self._bounds, self._work]
 
     # --- for the layers -------------------------------------------------------------------------
@@ -370,31 +407,17 @@ class Quantized:
 
     def running_bounds(self, index: int, x: Any) -> tuple[Any, Any]:
         """Return the running range of a layer's inputs, or that of `x` if none was seen yet."""
-        bounds = tf.convert_to_tensor(self._bounds.value)[index]
-        exact = tf.cast(x, tf.float32)
-        seen = bounds[0] <= bounds[1]
-        return (
-            tf.where(seen, bounds[0], tf.reduce_min(exact)),
-            tf.where(seen, bounds[1], tf.reduce_max(exact)),
-        )
+        return bounds_of(tf.convert_to_tensor(self._bounds.value)[index], x)
 
-    def noise_key(self, call: int) -> Any:
-        """Return the uint32 key of the noise at this step, replica and call within the pass."""
-        context = tf.distribute.get_replica_context()
-        replica = 0 if context is None else context.replica_id_in_sync_group
-        place = zlib.crc32(f"{self._seed}/{call}".encode())
-        step = tf.cast(count_of(self.optimizer, "micro"), tf.uint32)
-        key = quantizers.mix(step + tf.constant(place, tf.uint32))
-        return quantizers.mix(key + tf.cast(replica, tf.uint32))
+    def noise_key(self, index: int, call: int) -> Any:
+        """Return the uint32 key of the noise at this step, replica, layer and call of the pass."""
+        return noise_key(f"{self._seed}/{index}/{call}", count_of(self.optimizer, "micro"))
 
     def _begin_pass(self) -> Pass:
-        training = is_training()
-        return Pass(training, BitWidth.value if training else self._evaluation_bits)
-
-    def _evaluation_bits(self, width: BitWidth) -> Any:
+        if is_training():
+            return Pass(True, BitWidth.value)
         code = tf.convert_to_tensor(self._evaluation.value)
-        otherwise = tf.where(code == _MAXIMUM, width.highest(), width.value())
-        return tf.where(code > 0.0, code, otherwise)
+        return Pass(False, functools.partial(evaluated, code=code))
 
     def _finish_pass(self, done: Pass) -> None:
         """Move the running ranges and count the operations, in one assignment each."""
@@ -402,23 +425,15 @@ class Quantized:
         if not done.training or not done.is_within:
             return
         if done.bounds:
-            old = tf.convert_to_tensor(self._bounds.value)
-            new = tf.stack(
-                [
-                    tf.stack(done.bounds[index]) if index in done.bounds else old[index]
-                    for index in range(len(self._layers))
-                ]
-            )
-            seen = old[:, :1] <= old[:, 1:]
-            self._bounds.assign(tf.where(seen, _MOMENTUM * old + (1.0 - _MOMENTUM) * new, new))
+            self._bounds.assign(moved_bounds(self._bounds.value, done.bounds))
         if done.work:
             rows = len(self._layers) + len(self._attentions)
-            self._work.assign_add(_operations(done.work, rows))
+            self._work.assign_add(operations(done.work, rows))
 
     # --- within ---------------------------------------------------------------------------------
 
     def _resolved(self, bits: rules.LayerBits) -> list[BitWidth | int | None]:
-        widths = self._widths.values()
+        widths = self.widths.by_name.values()
         return [
             width if of == "follow" else of  # type: ignore[misc]
             for of, width in zip(bits, widths, strict=True)
@@ -431,74 +446,14 @@ class Quantized:
         ]
         return found + [(f"{layer.path}/scores", False) for layer in self._attentions]
 
-    def _verify_free(self, name: str, owner: object | None) -> None:
-        _validate.choice("name", name, BITS)
-        width = self._widths[name]
-        if width is None:
-            argument = name.removesuffix("_bits").replace("activation", "activations")
-            raise ValueError(
-                f"`{name}` cannot be scheduled, as it was left in full precision. Give "
-                f"`quantize(..., {argument}=8)` a number to begin with."
-            )
-        source = width.source
-        if source is not None and (source.owner is None or source.owner is owner):
-            raise ValueError(
-                f"`{name}` is scheduled already, by {source.schedule!r}. Schedule it in one place."
-            )
+    def _verify_dtypes(self, bits: Mapping[str, int], received: str | None = None) -> None:
+        rules.verify_dtypes(self._layers, self._chosen, bits, received)
 
     def _retrace(self) -> None:
         for layer in rules.walk(self.model):
             for name in ("train_function", "test_function", "predict_function"):
                 if getattr(layer, name, None) is not None:
                     setattr(layer, name, None)
-
-
-def _verify_model(model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
-    if not model.built:
-        raise ValueError(
-            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
-            f"a batch, or `model.build(input_shape)`."
-        )
-    for layer in rules.walk(model):
-        if _KEY in vars(layer) or isinstance(vars(layer).get("call"), Replaced):
-            raise ValueError(
-                f"`model` is quantized already, at {layer.path!r}. Detach that handle first: "
-                f"`ks.precision.find(model).detach()`."
-            )
-        if getattr(layer, "quantization_mode", None) is not None:
-            raise ValueError(
-                f"Keras has quantized {layer.path!r} already, to "
-                f"{layer.quantization_mode!r}: its weights are no longer trained. Expected a model "
-                f"without `Model.quantize`."
-            )
-
-
-def _verify_layers(
-    layers: Sequence[keras.layers.Layer],
-    chosen: Sequence[rules.LayerBits],
-    plan: Mapping[str, Schedule | int | None],
-) -> None:
-    for layer, bits in zip(layers, chosen, strict=True):
-        if layer.compute_dtype not in MOST_BITS:
-            continue
-        for of, name in zip(bits, BITS, strict=True):
-            value = plan[name] if of == "follow" else of
-            if isinstance(value, Schedule):
-                value = highest_of(value)
-            if isinstance(value, int) and value > MOST_BITS[layer.compute_dtype]:
-                raise ValueError(
-                    f"{layer.path!r} computes in {layer.compute_dtype}, which holds levels of at "
-                    f"most {MOST_BITS[layer.compute_dtype]} bits. Received: {name}={value}"
-                )
-
-
-def _evaluation_code(bits: Any) -> float:
-    if isinstance(bits, str):
-        _validate.choice("evaluation", bits, ("current", "max"))
-        return _CURRENT if bits == "current" else _MAXIMUM
-    return float(whole_bits("evaluation", bits))
 
 
 def _variable(name: str, value: Any, aggregation: str) -> keras.Variable:
@@ -511,19 +466,3 @@ def _variable(name: str, value: Any, aggregation: str) -> keras.Variable:
         aggregation=aggregation,
         synchronization="auto" if aggregation == "only_first_replica" else "on_read",
     )
-
-
-def _operations(work: Sequence[tuple[int, Any, tuple[Any, ...]]], rows: int) -> Any:
-    """Return MACs and the three products of every layer in one pass, float64 of (rows, 4)."""
-    # Few layers differ in their bits: each distinct set is multiplied once.
-    sets = {tuple(map(id, bits)): bits for _, _, bits in work}
-    number = {key: index for index, key in enumerate(sets)}
-    w, a, g = (
-        tf.stack([tf.cast(bits, tf.float64) for bits in part])
-        for part in zip(*sets.values(), strict=True)
-    )
-    products = tf.stack([tf.ones_like(w), w * a, w * g, a * g], axis=1)
-    counts = tf.stack([tf.cast(count, tf.float64) for _, count, _ in work])
-    each = tf.gather(products, [number[tuple(map(id, bits))] for _, _, bits in work])
-    layers = [index for index, _, _ in work]
-    return tf.math.unsorted_segment_sum(counts[:, None] * each, layers, rows)

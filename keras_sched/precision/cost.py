@@ -10,7 +10,8 @@ bit operations (BitOPs) a step. What is not quantized counts with the bits of it
 count of what hardware with such numbers would do: on other hardware a quantized step is slower.
 
 Source: Fu et al., FracTrain (arXiv 2012.13113), released code; CPT (arXiv 2101.09868), where both
-q_w and q_a are q: ``M (q^2 + 2 q q_g)``. As there, the first layer's unneeded gradient is counted.
+q_w and q_a are q: ``M (q^2 + 2 q q_g)``. As there, the first layer's unneeded gradient is counted,
+and so is that of frozen weights.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from typing import Any
 import numpy as np
 import rich.table
 
-from keras_sched.precision.bits import verify_schedule, whole_bits
+from keras_sched import _validate
+from keras_sched.precision.bits import LOWEST, verify_schedule, whole_bits
 from keras_sched.schedules import Constant, Schedule
 
 __all__ = ["EMULATED", "Cost", "LayerCost", "predicted_cost"]
@@ -103,10 +105,15 @@ class Cost:
         """Return the BitOPs of training over those of static widths in the quantized layers.
 
         Args:
-            bits: Bits of weights and activations.
-            gradient_bits: Bits of gradients; as many as `bits` if None.
+            bits: Bits of weights and activations, in [2, 32]; 32 is full precision.
+            gradient_bits: Bits of gradients, likewise; as many as `bits` if None.
+
+        Raises:
+            TypeError: If a number is none.
+            ValueError: If a number is not whole or out of range.
         """
-        each = _products(bits, bits if gradient_bits is None else gradient_bits)
+        q = _width("bits", bits)
+        each = _products(q, q if gradient_bits is None else _width("gradient_bits", gradient_bits))
         quantized = self.quantized_only()
         static = self.bitops_train - quantized.bitops_train + each * quantized.macs
         return self.bitops_train / static if static else math.nan
@@ -171,7 +178,7 @@ def predicted_cost(
 
     Raises:
         TypeError: If an argument is neither schedule nor number.
-        ValueError: If a number of bits is not whole or out of [2, 16].
+        ValueError: If a number of bits is not whole or out of [2, 16], or `steps` is below 1.
 
     Example:
         >>> import keras_sched as ks
@@ -182,9 +189,13 @@ def predicted_cost(
     References:
         CPT (arXiv 2101.09868), figures: 36.67 % for 3-8 bits.
     """
-    at = np.arange(steps)
+    at = np.arange(_validate.integer("steps", steps, low=1))
     q = _bits_at("forward", forward, at)
-    g = np.full(steps, float(_FULL)) if gradients is None else _bits_at("gradients", gradients, at)
+    g = (
+        np.full(len(at), float(_FULL))
+        if gradients is None
+        else _bits_at("gradients", gradients, at)
+    )
     spent = float(np.mean(_products(q, g)))
     relative = spent / _products(_FULL, _FULL)
     return {
@@ -192,6 +203,10 @@ def predicted_cost(
         "relative_to_static": spent / float(_products(q.max(), g.max())),
         "effective_bits": _FULL * math.sqrt(relative),
     }
+
+
+def _width(name: str, bits: int) -> int:
+    return int(_validate.real(name, _validate.integer(name, bits), low=LOWEST, high=_FULL))
 
 
 def _bits_at(name: str, bits: Schedule | int, at: np.ndarray) -> np.ndarray:

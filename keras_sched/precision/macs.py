@@ -7,7 +7,10 @@ normalisation, no activation function, no table look-up, as in the published cou
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -29,7 +32,8 @@ _CONVOLUTIONS = (
     _L.DepthwiseConv1D,
     _L.DepthwiseConv2D,
 )
-_ATTENTION = (_L.MultiHeadAttention, _L.GroupQueryAttention)
+_CONVOLVED_RNNS = (_L.ConvLSTM1D, _L.ConvLSTM2D, _L.ConvLSTM3D)
+_ATTENTION = (_L.MultiHeadAttention, _L.GroupQueryAttention, _L.Attention)
 
 
 class LayerMacs(NamedTuple):
@@ -51,7 +55,10 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
             model does not know them or leaves some of their sizes open.
 
     Raises:
-        ValueError: If a size is open, or a layer's MACs cannot be told from its shapes.
+        TypeError: If `model` is no Keras model, or a shape is no sequence of sizes.
+        ValueError: If the model is not built, there are more or fewer shapes than inputs, a size is
+            open, or the MACs of a layer cannot be told: its kind is not known, or it is called in
+            a loop or a branch, which may run any number of times.
 
     Example:
         >>> model = keras.Sequential([keras.Input([8, 8, 3]), keras.layers.Conv2D(4, 3)])
@@ -60,58 +67,101 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
     """
     specs = _specs(model, inputs)
     layers = [*targets(model), *attention_layers(model)]
-    found: dict[int, int] = {}
-    counters = [_Counter(layer, found) for layer in layers]
+    tally = _Tally()
+
+    def trace(*xs: Any) -> Any:
+        tally.graph = tf.compat.v1.get_default_graph()
+        return model(_packed(model, xs), training=False)
+
+    counters = [_Counter(layer, tally) for layer in layers]
     try:
-        tf.function(lambda *xs: model(_packed(model, xs), training=False)).get_concrete_function(
-            *specs
-        )
+        tf.function(trace, autograph=False).get_concrete_function(*specs)
     finally:
-        for counter in counters:
+        for counter in reversed(counters):
             counter.remove()
+    if tally.refused:
+        raise ValueError(tally.refused[0])
     return [
-        LayerMacs(layer.path, type(layer).__name__, found[id(layer)])
+        LayerMacs(layer.path, type(layer).__name__, tally.macs[id(layer)])
         for layer in layers
-        if found.get(id(layer))
+        if tally.macs.get(id(layer))
     ]
+
+
+@dataclasses.dataclass
+class _Tally:
+    """What is counted while a model is traced, and why something is not."""
+
+    graph: Any = None
+    macs: dict[int, int] = dataclasses.field(default_factory=dict)
+    refused: list[str] = dataclasses.field(default_factory=list)
 
 
 class _Counter(Replaced):
     """Counts while its model is traced."""
 
-    def __init__(self, layer: keras.layers.Layer, found: dict[int, int]) -> None:
+    def __init__(self, layer: keras.layers.Layer, tally: _Tally) -> None:
         super().__init__(layer)
-        self._found = found
+        self._tally = tally
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         outputs = self.inner(*args, **kwargs)
         count = (
-            attention_macs(self.layer, [*args, *kwargs.values()])
+            attention_macs(self.layer, args, kwargs)
             if isinstance(self.layer, _ATTENTION)
             else layer_macs(self.layer, self.split(args, kwargs)[0], outputs)
         )
+        refusal = self._refusal(count, args, kwargs)
+        if refusal is None:
+            found = self._tally.macs
+            found[id(self.layer)] = found.get(id(self.layer), 0) + count
+        else:
+            self._tally.refused.append(refusal)
+        return outputs
+
+    def _refusal(self, count: Any, args: Any, kwargs: Any) -> str | None:
+        """Return why a count cannot be used, or None."""
+        path, graph = self.layer.path, tf.compat.v1.get_default_graph()
+        if count is None:
+            return (
+                f"`macs` does not know how a layer of this kind multiplies. Received: "
+                f"{type(self.layer).__name__} at {path!r}. Expected layers of Keras; the others "
+                f"are listed by `ks.precision.quantize(model).cost().uncounted` after a training."
+            )
+        if graph is not self._tally.graph:
+            return (
+                f"The MACs of {path!r} cannot be told: it is called in a loop or a branch of the "
+                f"graph, which may run any number of times. Received: {graph.name}. Expected calls "
+                f"that are written out."
+            )
         if not isinstance(count, int):
             shapes = [getattr(x, "shape", None) for x in tree.flatten([args, kwargs])]
-            raise ValueError(
-                f"The MACs of {self.layer.path!r} cannot be told from its shapes: {shapes}. Give "
-                f"the shapes of one example, as `macs(model, (224, 224, 3))`."
+            return (
+                f"The MACs of {path!r} cannot be told from its shapes. Received: {shapes}, of "
+                f"which some depend on values. Expected sizes that are known."
             )
-        self._found[id(self.layer)] = self._found.get(id(self.layer), 0) + count
-        return outputs
+        return None
 
 
 def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Any:
     """Return the MACs of one call of a layer, with the whole batch.
 
     An int where all sizes are known, else a float64 tensor; None for a layer of a kind unknown.
+    A recurrent layer multiplies with each matrix of its cell once a step.
     """
     weights = own_weights(layer)
     first_in, first_out = tree.flatten(inputs)[0], tree.flatten(outputs)[0]
     if isinstance(layer, _L.Embedding):
-        return 0
+        # A reversible one looks up a table, or multiplies with it.
+        if len(first_out.shape) > len(first_in.shape):
+            return 0
+        return _leading(first_in) * math.prod(weights[0].shape)
     if isinstance(layer, _L.RNN):
-        steps = _size(first_in, 1)
-        return _size(first_in, 0) * steps * sum(math.prod(w.shape) for w in weights)
+        steps = _size(first_in, 0) * _size(first_in, 1)
+        places = 1
+        if isinstance(layer, _CONVOLVED_RNNS):
+            places = _pixels(layer, first_out, len(weights[0].shape) - 2)
+        return steps * places * sum(math.prod(w.shape) for w in weights)
     if isinstance(layer, _SEPARABLE):
         depthwise, pointwise = weights
         places = _places(layer, first_out)
@@ -123,8 +173,7 @@ def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Any:
     if isinstance(layer, _L.EinsumDense):
         return _einsum(layer.equation, first_in, weights[0])
     if isinstance(layer, _L.Dense):
-        leading = math.prod([_size(first_in, axis) for axis in range(len(first_in.shape) - 1)])
-        return leading * math.prod(weights[0].shape)
+        return _leading(first_in) * math.prod(weights[0].shape)
     return None
 
 
@@ -133,10 +182,24 @@ def attention_layers(model: keras.Model) -> list[keras.layers.Layer]:
     return [layer for layer in walk(model) if isinstance(layer, _ATTENTION)]
 
 
-def attention_macs(layer: keras.layers.Layer, inputs: list[Any]) -> Any:
-    """Return the MACs of an attention's scores, and of the values weighted with them."""
-    query, value = (x for x in tree.flatten(inputs)[:2])
-    pairs = _size(query, 0) * _size(query, 1) * _size(value, 1)
+def attention_macs(
+    layer: keras.layers.Layer, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Any:
+    """Return the MACs of an attention's scores, and of the values weighted with them.
+
+    As `layer_macs`; None for a subclass that takes other arguments.
+    """
+    given = inspect.signature(type(layer).call).bind(layer, *args, **kwargs).arguments
+    names = ("inputs",) if isinstance(layer, _L.Attention) else ("query", "value")
+    if not all(name in given for name in names):
+        return None
+    query, value = tree.flatten([given[name] for name in names])[:2]
+    axes = layer._attention_axes if isinstance(layer, _L.MultiHeadAttention) else (1,)
+    pairs = _leading(query) * math.prod([_size(value, axis) for axis in axes])
+    if isinstance(layer, _L.AdditiveAttention):
+        return pairs * (layer.use_scale * _size(query, -1) + _size(value, -1))
+    if isinstance(layer, _L.Attention):
+        return pairs * ((layer.score_mode == "dot") * _size(query, -1) + _size(value, -1))
     if isinstance(layer, _L.GroupQueryAttention):
         return pairs * layer.num_query_heads * 2 * layer.head_dim
     return pairs * layer.num_heads * (layer.key_dim + layer.value_dim)
@@ -144,9 +207,18 @@ def attention_macs(layer: keras.layers.Layer, inputs: list[Any]) -> Any:
 
 def _places(layer: keras.layers.Layer, x: Any) -> Any:
     """Return how often a kernel is laid onto a batch of images: their number times their pixels."""
-    first = 2 if layer.data_format == "channels_first" else 1
-    last = len(x.shape) if first == 2 else len(x.shape) - 1
-    return math.prod([_size(x, 0), *(_size(x, axis) for axis in range(first, last))])
+    return _size(x, 0) * _pixels(layer, x, len(x.shape) - 2)
+
+
+def _pixels(layer: keras.layers.Layer, x: Any, dimensions: int) -> Any:
+    """Return the pixels of an image of so many dimensions."""
+    end = len(x.shape) - (layer.data_format != "channels_first")
+    return math.prod([_size(x, axis) for axis in range(end - dimensions, end)])
+
+
+def _leading(x: Any) -> Any:
+    """Return the product of all sizes but the last."""
+    return math.prod([_size(x, axis) for axis in range(len(x.shape) - 1)])
 
 
 def _einsum(equation: str, x: Any, kernel: Any) -> Any:
@@ -170,12 +242,35 @@ def _size(x: Any, axis: int) -> Any:
 
 
 def _specs(model: keras.Model, inputs: tuple[Any, ...]) -> list[tf.TensorSpec]:
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
+            f"a batch, or `model.build(input_shape)`."
+        )
+    for shape in inputs:
+        if not isinstance(shape, tuple | list):
+            raise TypeError(
+                f"`inputs` must be shapes, one for each input of the model, as "
+                f"`macs(model, (224, 224, 3))`. Received: {', '.join(map(repr, inputs))}"
+            )
     known = tree.flatten(getattr(model, "inputs", None) or [])
     shapes = [tuple(shape) for shape in inputs] or [tuple(x.shape[1:]) for x in known]
     if not shapes:
         raise ValueError(
             f"`macs` must know the shape of the inputs. Received: {model.name!r}, which has no "
             f"inputs of its own. Give them, as `macs(model, (224, 224, 3))`."
+        )
+    if known and len(shapes) != len(known):
+        raise ValueError(
+            f"`inputs` must be a shape for each input of the model. Received: {len(shapes)} shapes "
+            f"for {len(known)} inputs"
+        )
+    if any(size is None for shape in shapes for size in shape):
+        raise ValueError(
+            f"`macs` must know every size of the inputs. Received: {', '.join(map(str, shapes))}. "
+            f"Give them, as `macs(model, (224, 224, 3))`."
         )
     dtypes = [x.dtype for x in known] or ["float32"] * len(shapes)
     return [tf.TensorSpec((1, *shape), dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]

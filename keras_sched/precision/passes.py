@@ -9,27 +9,48 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 from keras import tree
 
-# Keras' own word on training, autocasting and symbolic calls has no public name.
+# Keras' own word on training, masks, autocasting and symbolic calls has no public name.
 from keras.src.backend.common import global_state
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 from keras.src.backend.common.variables import AutocastScope
+
+# Nor has TensorFlow's on tapes.
+from tensorflow.python.eager import record
 
 from keras_sched.precision import quantizers
 from keras_sched.precision._replaced import Replaced
-from keras_sched.precision.bits import BitWidth
+from keras_sched.precision._verify import CURRENT, MAXIMUM
+from keras_sched.precision.bits import NO_CLOCK, BitWidth
 from keras_sched.precision.macs import attention_macs, layer_macs
 from keras_sched.precision.rules import channel_axes, own_weights
 
 if TYPE_CHECKING:
     from keras_sched.precision.attach import Quantized
 
-__all__ = ["CountedAttention", "ModelCall", "Pass", "QuantizedLayer", "is_training", "opened"]
+__all__ = [
+    "CountedAttention",
+    "ModelCall",
+    "Pass",
+    "QuantizedLayer",
+    "bounds_of",
+    "evaluated",
+    "is_training",
+    "moved_bounds",
+    "noise_key",
+    "opened",
+    "operations",
+]
+
+# Weight of the past in the running range of activations, as in the papers' code.
+_MOMENTUM = 0.9
 
 
 class Pass:
@@ -92,7 +113,7 @@ class QuantizedLayer(Replaced):
     ) -> None:
         super().__init__(layer)
         self._index = index
-        self._owner = owner
+        self.owner = owner
         self.weights, self.activations, self.gradients = weights, activations, gradients
         self._targets = [(weight, channel_axes(layer, weight)) for weight in own_weights(layer)]
 
@@ -100,11 +121,11 @@ class QuantizedLayer(Replaced):
         """Call the layer with quantized parts."""
         if is_symbolic():
             return self.inner(*args, **kwargs)
-        with self._owner.within_pass() as current:
+        with self.owner.within_pass() as current:
             first, call = self.split(args, kwargs)
-            first = tree.map_structure(lambda x: self._quantized_input(x, current), first)
+            first = _mapped(lambda x: self._quantized_input(x, current), first)
             outputs = self._with_quantized_weights(lambda: call(first), current)
-            outputs = tree.map_structure(lambda x: self._marked_output(x, current), outputs)
+            outputs = _mapped(lambda x: self._marked_output(x, current), outputs)
             self._note_work(first, outputs, current)
             return outputs
 
@@ -114,7 +135,7 @@ class QuantizedLayer(Replaced):
         bits = current.bits(self.activations)
         if bits is None or not _is_float(x):
             return x
-        symmetric = self._owner.symmetric
+        symmetric = self.owner.symmetric
         if current.training:
 
             def quantize() -> tuple[Any, Any]:
@@ -130,7 +151,7 @@ class QuantizedLayer(Replaced):
                 known = current.bounds.get(self._index)
                 current.bounds[self._index] = bounds if known is None else _joined(known, bounds)
             return rounded
-        bounds = self._owner.running_bounds(self._index, x)
+        bounds = self.owner.running_bounds(self._index, x)
         return quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
 
     def _with_quantized_weights(self, call: Callable[[], Any], current: Pass) -> Any:
@@ -141,22 +162,25 @@ class QuantizedLayer(Replaced):
         def quantize(weight: keras.Variable, axes: list[int] | None) -> Any:
             with AutocastScope(None):  # The float32 weight, whatever the layer computes in.
                 value = tf.convert_to_tensor(weight.value)
-            return quantizers.fake_quantize(value, bits, axes=axes, symmetric=self._owner.symmetric)
+            return quantizers.fake_quantize(value, bits, axes=axes, symmetric=self.owner.symmetric)
 
         mapping = []
         for weight, axes in self._targets:
             key = ("weight", id(weight), _id(self.weights))
             value = current.once(key, weight, functools.partial(quantize, weight, axes))
             mapping.append((weight, value))
-        scope = _Swapped(state_mapping=mapping, collect_losses=True)
-        with scope:
+        with _Swapped(mapping) as scope:
             outputs = call()
-        # What the layer has written inside the scope (a seed, a count) would be lost.
-        swapped = {id(weight) for weight, _ in mapping}
-        for variable in self.layer.variables:
-            written = scope.get_current_value(variable)
-            if id(variable) not in swapped and written is not None:
-                variable.assign(written)
+        # What the layer has written inside the scope (a seed, a state) would be lost.
+        for variable, value in scope.written.values():
+            if any(variable is weight for weight, _ in mapping):
+                raise ValueError(
+                    f"A quantized layer cannot set its own weights while it is called: they would "
+                    f"take quantized values. Received: {variable.path!r}, set by "
+                    f"{type(self.layer).__name__}. Leave the layer as it is: "
+                    f"`quantize(..., layers=[({self.layer.path!r}, None)])`."
+                )
+            variable.assign(value)
         for loss in scope.losses:
             self.layer.add_loss(loss)
         return outputs
@@ -166,8 +190,8 @@ class QuantizedLayer(Replaced):
         if bits is None or not current.training or not _is_float(x):
             return x
         current.calls += 1
-        key = self._owner.noise_key(current.calls)
-        return quantizers.quantize_gradient(x, bits, key, symmetric=self._owner.symmetric)
+        key = self.owner.noise_key(self._index, current.calls)
+        return quantizers.quantize_gradient(x, bits, key, symmetric=self.owner.symmetric)
 
     # --- cost -----------------------------------------------------------------------------------
 
@@ -185,7 +209,26 @@ class QuantizedLayer(Replaced):
 
 
 class _Swapped(keras.StatelessScope):
-    """The scope in which a layer sees its quantized weights."""
+    """The scope in which a layer sees its quantized weights; it keeps what is written meanwhile.
+
+    Of other variables it shows what the scope around it does.
+    """
+
+    def __init__(self, mapping: list[tuple[keras.Variable, Any]]) -> None:
+        super().__init__(state_mapping=mapping, collect_losses=True)
+        self.written: dict[int, tuple[keras.Variable, Any]] = {}
+
+    def add_update(self, update: tuple[keras.Variable, Any]) -> None:
+        """Note a variable that is written, and its value."""
+        super().add_update(update)
+        self.written[id(update[0])] = update
+
+    def get_current_value(self, variable: keras.Variable) -> Any:
+        """Return the value that a variable has here, or None if it is its own."""
+        found = super().get_current_value(variable)
+        if found is None and self.original_scope is not None:
+            return self.original_scope.get_current_value(variable)
+        return found
 
 
 class CountedAttention(Replaced):
@@ -194,16 +237,20 @@ class CountedAttention(Replaced):
     def __init__(self, layer: keras.layers.Layer, index: int, owner: Quantized) -> None:
         super().__init__(layer)
         self._index = index
-        self._owner = owner
+        self.owner = owner
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the layer."""
         if is_symbolic():
             return self.inner(*args, **kwargs)
-        with self._owner.within_pass() as current:
+        with self.owner.within_pass() as current:
             outputs = self.inner(*args, **kwargs)
-            if current.training and current.is_within:
-                count = attention_macs(self.layer, [*args, *kwargs.values()])
+            if not current.training:
+                return outputs
+            count = attention_macs(self.layer, args, kwargs)
+            if count is None or not current.is_within:
+                current.unknown.add(self._index)
+            else:
                 full = _bits_of(self.layer)
                 current.work.append((self._index, count, (full, full, full)))
             return outputs
@@ -214,18 +261,21 @@ class ModelCall(Replaced):
 
     def __init__(self, model: keras.Model, owner: Quantized) -> None:
         super().__init__(model)
-        self._owner = owner
+        self.owner = owner
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the model."""
         if is_symbolic():
             return self.inner(*args, **kwargs)
-        with self._owner.within_pass():
+        with self.owner.within_pass():
             return self.inner(*args, **kwargs)
 
 
 def is_training() -> bool:
-    """Whether Keras is in a call with ``training=True``."""
+    """Whether Keras is in a call with ``training=True``; if nobody says so, whether a tape records.
+
+    `fit` says nothing to a model whose `call` has no argument of this name.
+    """
     context = global_state.get_global_attribute("current_call_ctx")
     training = None if context is None else context.get_value("training")
     if tf.is_tensor(training):
@@ -233,14 +283,11 @@ def is_training() -> bool:
             f"A quantized model must know while it is traced whether it trains. Received: "
             f"training={training}. Expected True or False."
         )
-    return bool(training)
+    return record.could_possibly_record() if training is None else bool(training)
 
 
 def is_symbolic() -> bool:
-    """Whether Keras only asks for shapes, or lends its variables: there nothing can be noted."""
-    scope = global_state.get_global_attribute("stateless_scope")
-    if scope is not None and not isinstance(scope, _Swapped):
-        return True
+    """Whether Keras only asks for shapes: there nothing can be noted."""
     return global_state.get_global_attribute("symbolic_scope") is not None
 
 
@@ -258,6 +305,78 @@ def opened(
         finish(stack[-1])
     finally:
         stack.pop()
+
+
+def evaluated(width: BitWidth, code: Any) -> Any:
+    """Return the bits to evaluate at, a float32 scalar; `code` is a number, CURRENT or MAXIMUM."""
+    if width.has_value:
+        present = width.value()
+    else:  # No matter, unless it is the present step that is asked for.
+        tf.debugging.assert_none_equal(code, CURRENT, message=NO_CLOCK)
+        present = width.highest()
+    otherwise = tf.where(code == MAXIMUM, width.highest(), present)
+    return tf.where(code > 0.0, code, otherwise)
+
+
+def noise_key(place: str, step: Any) -> Any:
+    """Return the uint32 key of the noise at a place, at a step and in this replica."""
+    context = tf.distribute.get_replica_context()
+    replica = 0 if context is None else context.replica_id_in_sync_group
+    number = tf.constant(zlib.crc32(place.encode()), tf.uint32)
+    key = quantizers.mix(tf.cast(step, tf.uint32) + number)
+    return quantizers.mix(key + tf.cast(replica, tf.uint32))
+
+
+def bounds_of(running: Any, x: Any) -> tuple[Any, Any]:
+    """Return a running range, or that of `x` if nothing was seen yet."""
+    exact = tf.cast(x, tf.float32)
+    seen = running[0] <= running[1]
+    return (
+        tf.where(seen, running[0], tf.reduce_min(exact)),
+        tf.where(seen, running[1], tf.reduce_max(exact)),
+    )
+
+
+def moved_bounds(old: Any, found: Mapping[int, tuple[Any, Any]]) -> Any:
+    """Return the running ranges of all layers, moved towards those that one pass has found.
+
+    A range that is not finite, as after an overflow of float16, moves nothing.
+    """
+    old = tf.convert_to_tensor(old)
+    rows = [tf.stack(found[i]) if i in found else old[i] for i in range(old.shape[0])]
+    new = tf.stack(rows)
+    seen = old[:, :1] <= old[:, 1:]
+    moved = tf.where(seen, _MOMENTUM * old + (1.0 - _MOMENTUM) * new, new)
+    sound = tf.reduce_all(tf.math.is_finite(new), axis=1, keepdims=True)
+    return tf.where(sound, moved, old)
+
+
+def operations(work: Sequence[tuple[int, Any, tuple[Any, ...]]], rows: int) -> Any:
+    """Return MACs and the three products of every layer in one pass, float64 of (rows, 4)."""
+    # Few layers differ in their bits: each distinct set is multiplied once.
+    sets = {tuple(map(id, bits)): bits for _, _, bits in work}
+    number = {key: index for index, key in enumerate(sets)}
+    w, a, g = (
+        tf.stack([tf.cast(bits, tf.float64) for bits in part])
+        for part in zip(*sets.values(), strict=True)
+    )
+    products = tf.stack([tf.ones_like(w), w * a, w * g, a * g], axis=1)
+    counts = tf.stack([tf.cast(count, tf.float64) for _, count, _ in work])
+    each = tf.gather(products, [number[tuple(map(id, bits))] for _, _, bits in work])
+    layers = [index for index, _, _ in work]
+    return tf.math.unsorted_segment_sum(counts[:, None] * each, layers, rows)
+
+
+def _mapped(change: Callable[[Any], Any], xs: Any) -> Any:
+    """Change every tensor of a structure; each keeps its mask, which Keras hangs on it."""
+
+    def one(x: Any) -> Any:
+        y = change(x)
+        if y is not x:
+            set_keras_mask(y, get_keras_mask(x))
+        return y
+
+    return tree.map_structure(one, xs)
 
 
 def _joined(known: tuple[Any, Any], more: tuple[Any, Any]) -> tuple[Any, Any]:

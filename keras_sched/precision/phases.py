@@ -12,11 +12,11 @@ from keras_sched import _validate
 from keras_sched.duration import Duration, Run
 from keras_sched.schedules import Schedule
 
-__all__ = ["BITS", "POLICIES", "Ladder", "Lengths", "Phase"]
+__all__ = ["LADDER", "POLICIES", "Ladder", "Lengths", "Phase"]
 
 # Those whose variables are float32: with any other, variables would have to change their dtype.
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
-BITS = {16: "mixed_bfloat16", 32: "float32"}
+LADDER = {16: "mixed_bfloat16", 32: "float32"}
 # Steps of a schedule that are read at once: 8 MiB.
 _READ_AT_ONCE = 2**20
 
@@ -96,7 +96,7 @@ class Ladder:
             )
         if not isinstance(ladder, Mapping):
             raise TypeError(
-                f"`ladder` must map numbers to policies, as {BITS}. Received: ladder={ladder!r}"
+                f"`ladder` must map numbers to policies, as {LADDER}. Received: ladder={ladder!r}"
             )
         if not ladder:
             raise ValueError("`ladder` must have at least one rung. Received: none")

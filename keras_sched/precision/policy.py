@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_sched.duration import Run, Span
-from keras_sched.precision.phases import BITS, Ladder, Lengths, Phase
+from keras_sched.precision.phases import LADDER, Ladder, Lengths, Phase
 from keras_sched.precision.policy_layers import GovernedLayers, patterns
 from keras_sched.schedules import Schedule
 
@@ -39,7 +39,8 @@ class PrecisionPolicy(keras.callbacks.Callback):
     boundary within it takes effect with the next call.
 
     float16 needs a `keras.optimizers.LossScaleOptimizer`, given to `compile`. Outside of float16
-    phases its scale is held at 1; a float16 phase after another begins with its `initial_scale`.
+    phases its scale is held at 1, after a gradient that is not finite from the end of the epoch on;
+    a float16 phase after another begins with its `initial_scale`.
 
     A model saved in the middle of a phase has float32 weights and the state of its optimizer; its
     layers have the policies of that phase, its output layers float32. Saved within another phase,
@@ -110,7 +111,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
             )
         self._plan: Lengths | Ladder
         if schedule is not None:
-            self._plan = Ladder(schedule, BITS if ladder is None else ladder)
+            self._plan = Ladder(schedule, LADDER if ladder is None else ladder)
         elif ladder is not None:
             raise ValueError(f"`ladder` is for a schedule. Received: phases and ladder={ladder!r}")
         else:
@@ -153,6 +154,11 @@ class PrecisionPolicy(keras.callbacks.Callback):
         if policy != self.policy:
             self._switch(policy)
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Hold the loss scale again, if a gradient that was not finite has let it go."""
+        if self.policy not in (None, _SCALED):
+            _hold_scale(self.model.optimizer, hold=True)
+
     def on_train_end(self, logs: Any = None) -> None:
         self.restore()
 
@@ -163,7 +169,8 @@ class PrecisionPolicy(keras.callbacks.Callback):
         self._layers.restore()
         self._functions.forget()
         model: Any = self._layers.model  # by now the callback may have been given another one
-        _hold_scale(model.optimizer, hold=False)
+        # A gradient that is not finite may have let it go before the epoch ended.
+        _hold_scale(model.optimizer, hold=False, restart=self.policy not in (None, _SCALED))
         vars(model).pop(_KEY, None)
         self.policy = self._layers = self._functions = None
 
@@ -207,9 +214,9 @@ class PrecisionPolicy(keras.callbacks.Callback):
     def _switch(self, policy: str) -> None:
         if self._layers is None or self._functions is None:
             raise RuntimeError("`on_train_begin` must be called before the first batch.")
-        if self.policy is None:
-            # Only now has every callback attached what it schedules.
-            self._layers.require_bits({phase.policy for phase in self.phases})
+        # Only now has every callback attached what it schedules; later, bits may have been set.
+        named = {phase.policy for phase in self.phases} if self.policy is None else {policy}
+        self._layers.require_bits(named)
         self._layers.assign(policy)
         if policy != _SCALED:
             _hold_scale(self.model.optimizer, hold=True)

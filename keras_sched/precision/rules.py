@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_sched import _validate
-from keras_sched.precision.bits import whole_bits
+from keras_sched.precision.bits import MOST_BITS, argument_of, whole_bits
 
 __all__ = [
     "FULL",
@@ -24,17 +24,25 @@ __all__ = [
     "own_weights",
     "resolve",
     "targets",
+    "verify_dtypes",
+    "verify_some",
     "walk",
 ]
 
-_ELEMENTWISE = (
+# They multiply number by number; the last has the matrix of the layer that it wraps.
+_WITHOUT_MATRIX = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
     keras.layers.PReLU,
     keras.layers.RMSNormalization,
+    keras.layers.SpectralNormalization,
 )
 PRESETS = ("all", "cpt_cifar", "cpt_imagenet")
+_FORM = (
+    f"`layers` must be a preset ({', '.join(PRESETS)}) or pairs (pattern, bits), as "
+    f"[('stem.*', None)]."
+)
 
 
 class LayerBits(NamedTuple):
@@ -82,12 +90,11 @@ def walk(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
 
 def own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Return the weight matrices that a layer multiplies with."""
-    if isinstance(layer, _ELEMENTWISE):
+    if isinstance(layer, _WITHOUT_MATRIX):
         return []
-    if isinstance(layer, keras.layers.RNN):
-        variables = layer.cell.trainable_variables
-    else:
-        variables = layer._trainable_variables  # without those of its sub-layers
+    # Not `trainable_variables`, which has those of sub-layers, and none while a layer is frozen.
+    parts = walk(layer.cell) if isinstance(layer, keras.layers.RNN) else [layer]
+    variables = [v for part in parts for v in part._trainable_variables]
     return [v for v in variables if len(v.shape) >= 2 and "bias" not in v.name]
 
 
@@ -133,6 +140,8 @@ def resolve(
             FULL if _left_out(layer, i, len(layers), rules) else LayerBits()
             for i, layer in enumerate(layers)
         ]
+    if not isinstance(rules, Sequence):
+        raise TypeError(f"{_FORM} Received: {rules!r}")
     parsed = [_parse(rule) for rule in rules]
     paths = [layer.path for layer in layers]
     for pattern, _ in parsed:
@@ -145,6 +154,69 @@ def resolve(
         next((bits for pattern, bits in parsed if pattern.fullmatch(path)), LayerBits())
         for path in paths
     ]
+
+
+def verify_dtypes(
+    layers: Sequence[keras.layers.Layer],
+    chosen: Sequence[LayerBits],
+    bits: Mapping[str, int | None],
+    received: str | None = None,
+) -> None:
+    """Refuse more bits than the dtype that a layer computes in can tell apart.
+
+    Args:
+        layers: The targets.
+        chosen: What holds in each of them.
+        bits: The most bits of the model, by "weight_bits", "activation_bits", "gradient_bits".
+        received: What was asked for, for the message; by default the bits.
+
+    Raises:
+        ValueError: If there are more.
+    """
+    for layer, own in zip(layers, chosen, strict=True):
+        most = MOST_BITS.get(layer.compute_dtype)
+        for name, value in bits.items():
+            of = getattr(own, argument_of(name))
+            value = value if of == "follow" else of
+            if most is not None and value is not None and value > most:
+                raise ValueError(
+                    f"{layer.path!r} computes in {layer.compute_dtype}, which holds levels of at "
+                    f"most {most} bits. Received: {received or f'{name}={value}'}"
+                )
+
+
+def verify_some(
+    layers: Sequence[keras.layers.Layer],
+    chosen: Sequence[LayerBits],
+    bits: Mapping[str, Any],
+    rules: str | Sequence[tuple[str, Any]],
+) -> None:
+    """Refuse rules that leave nothing of what was asked for.
+
+    Args:
+        layers: The targets.
+        chosen: What holds in each of them.
+        bits: What the model was asked for, by "weight_bits", "activation_bits", "gradient_bits".
+        rules: Where that is from, for the message.
+
+    Raises:
+        ValueError: If bits are asked for, and every layer is left in full precision.
+    """
+    asked = {argument_of(name) for name, value in bits.items() if value is not None}
+    if not asked or any(_has_any(own, asked) for own in chosen):
+        return
+    raise ValueError(
+        f"`layers` must leave something to quantize. Received: layers={rules!r}, by which all of "
+        f"{', '.join(layer.path for layer in layers)} stay in full precision. Expected, for every "
+        f"layer: layers='all'"
+    )
+
+
+def _has_any(own: LayerBits, asked: set[str]) -> bool:
+    """Whether a layer has bits of its own, or some of the model's."""
+    return any(
+        of is not None and (of != "follow" or name in asked) for name, of in own._asdict().items()
+    )
 
 
 def _left_out(layer: keras.layers.Layer, index: int, count: int, preset: str) -> bool:
@@ -167,10 +239,7 @@ def _is_strided_1x1(layer: keras.layers.Layer) -> bool:
 
 def _parse(rule: Any) -> tuple[re.Pattern[str], LayerBits]:
     if not isinstance(rule, tuple | list) or len(rule) != 2 or not isinstance(rule[0], str):
-        raise TypeError(
-            f"`layers` must be a preset ({', '.join(PRESETS)}) or pairs (pattern, bits), as "
-            f"[('stem.*', None)]. Received: {rule!r}"
-        )
+        raise TypeError(f"{_FORM} Received: {rule!r}")
     try:
         pattern = re.compile(rule[0])
     except re.error as error:

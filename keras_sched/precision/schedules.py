@@ -33,7 +33,7 @@ from typing import Any
 
 from keras_sched import _validate
 from keras_sched.duration import Duration, Span
-from keras_sched.precision.bits import whole_bits
+from keras_sched.precision.bits import rising_bits, whole_bits
 from keras_sched.schedules import (
     REX,
     Constant,
@@ -162,7 +162,7 @@ def rungs(bits: Sequence[int] = (3, 4, 6, 8), at: Sequence[Span] | None = None) 
     """Climb from rung to rung at given times; `ks.ProgressivePrecision` climbs by the loss.
 
     Args:
-        bits: Bits of each rung, in [2, 16].
+        bits: Bits of each rung, in [2, 16]; they never fall.
         at: Where each rung after the first begins, as ["0.25dur", "0.5dur", "0.75dur"]; equal parts
             of the run if None.
 
@@ -174,7 +174,7 @@ def rungs(bits: Sequence[int] = (3, 4, 6, 8), at: Sequence[Span] | None = None) 
     References:
         FracTrain (arXiv 2012.13113), figure 2: bits 3, 4, 6, 8, gradients 6, 6, 8, 8.
     """
-    values = tuple(whole_bits("bits", each) for each in bits)
+    values = rising_bits("bits", bits)
     if at is None:
         at = [Duration(index / len(values), "fraction") for index in range(1, len(values))]
     return PiecewiseConstant(values, boundaries=tuple(Duration.parse(each) for each in at))

@@ -208,9 +208,10 @@ class Sequence(Schedule):
             raise ValueError("`schedules` must have at least one part. Received: schedules=()")
         for part in parts[:-1]:
             if part.fills_room or (part.is_resolved and part.span is None):
+                lacking = "no length" if part.fills_room else "no end, as it never settles"
                 raise ValueError(
-                    f"Each part of a sequence but the last must have a length of its own. "
-                    f"Received: {part!r}. Give it one, as `length='10ep'`."
+                    f"Each part of a sequence but the last must have a length of its own, as "
+                    f"`length='10ep'`. Received: {part!r}, which has {lacking}."
                 )
         self._set("schedules", parts)
 

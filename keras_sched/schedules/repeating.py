@@ -43,7 +43,8 @@ class Repeat(Schedule):
             ``T // times + 1`` (the two rules of the authors' code).
 
     Raises:
-        ValueError: If a number is out of its range, or the cycle has no end.
+        ValueError: If a number is out of its range, the cycle has no end, or there are more cycles
+            than steps.
 
     Example:
         >>> import keras_sched as ks
@@ -102,6 +103,11 @@ class Repeat(Schedule):
     def _resolve(self, run: Run, room: int) -> Schedule:
         cycle = self.schedule
         if cycle.fills_room:
+            if room < (self.times or 0):
+                raise ValueError(
+                    f"Cycles must have at least a step each. Received: times={self.times} in "
+                    f"{room} steps"
+                )
             period = room // self.times + (self.rounding == "up")  # type: ignore[operator]
             cycle = cycle.resolve(run, period)
         else:

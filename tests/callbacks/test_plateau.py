@@ -43,22 +43,41 @@ def fit(model: keras.Model, *callbacks, epochs: int = len(METRIC), **options):
     return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
 
 
+def epochs_of_one_batch(model: keras.Model, *callbacks) -> None:
+    """Train as `fit` does, without its data pipelines: they take most of the time of short ones."""
+    every = keras.callbacks.CallbackList(list(callbacks), model=model)
+    every.on_train_begin()
+    for epoch in range(len(METRIC)):
+        every.on_epoch_begin(epoch)
+        every.on_epoch_end(epoch, {"loss": model.train_on_batch(X, Y)})
+    every.on_train_end()
+
+
+def assert_like_keras(train, mode, patience, cooldown, low) -> None:
+    values = METRIC if mode == "min" else [-value for value in METRIC]
+    common = {"factor": 0.5, "patience": patience, "mode": mode, "cooldown": cooldown}
+    theirs, ours = Feed(values), Feed(values)
+    reference = build(run_eagerly=True)
+    plateau = keras.callbacks.ReduceLROnPlateau("metric", min_lr=0.5 * low, **common)
+    train(reference, theirs, plateau)
+    model = build(run_eagerly=True)
+    train(model, ours, Plateau("metric", low=low, **common))
+    assert ours.rates == theirs.rates
+    assert theirs.rates[-1] < theirs.rates[0]
+    for a, b in zip(model.get_weights(), reference.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("patience", [0, 1, 2, 3])
 @pytest.mark.parametrize("cooldown", [0, 2])
 @pytest.mark.parametrize("low", [0.0, 0.25])
 def test_as_reduce_lr_on_plateau(mode, patience, cooldown, low) -> None:
-    values = METRIC if mode == "min" else [-value for value in METRIC]
-    common = {"factor": 0.5, "patience": patience, "mode": mode, "cooldown": cooldown}
-    theirs, ours = Feed(values), Feed(values)
-    reference = build(run_eagerly=True)
-    fit(reference, theirs, keras.callbacks.ReduceLROnPlateau("metric", min_lr=0.5 * low, **common))
-    model = build(run_eagerly=True)
-    fit(model, ours, Plateau("metric", low=low, **common))
-    assert ours.rates == theirs.rates
-    assert theirs.rates[-1] < theirs.rates[0]
-    for a, b in zip(model.get_weights(), reference.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_like_keras(epochs_of_one_batch, mode, patience, cooldown, low)
+
+
+def test_as_reduce_lr_on_plateau_in_fit() -> None:
+    assert_like_keras(fit, "min", 1, 2, 0.25)
 
 
 @pytest.mark.parametrize("order", ["plateau_first", "scheduler_first"])
@@ -68,15 +87,15 @@ def test_multiplies_the_scheduler_in_any_order(order, steps_per_execution) -> No
     feed, log = Feed(METRIC), StepLogger()
     pair = [Plateau("metric", factor=0.5, patience=2, mode="min"), ks.Scheduler(ks.Linear(0.1))]
     pair = pair if order == "plateau_first" else pair[::-1]
-    fit(model, feed, log, *pair)
+    fit(model, feed, log, *pair, epochs=8)
     kept = Feed(METRIC)
-    fit(
+    epochs_of_one_batch(
         build(run_eagerly=True),
         kept,
         keras.callbacks.ReduceLROnPlateau("metric", factor=0.5, patience=2, mode="min"),
     )
-    multiplier = np.repeat(np.array(kept.rates, "float32") / 0.5, 3)
-    expected = ks.simulate(ks.Linear(0.1), 3 * len(METRIC)) * multiplier
+    multiplier = np.repeat(np.array(kept.rates[:8], "float32") / 0.5, 3)
+    expected = ks.simulate(ks.Linear(0.1), 3 * 8) * multiplier
     np.testing.assert_array_equal(log.history["learning_rate"], expected)
     assert multiplier[-1] < 1
     assert float(model.optimizer.learning_rate) == 0.5
@@ -110,7 +129,7 @@ def test_t14_backup_and_restore_continues(order, tmp_path) -> None:
 
     whole = Feed(METRIC)
     undisturbed = build()
-    fit(undisturbed, whole, plateau())
+    fit(undisturbed, whole, plateau(), epochs=9)
 
     def backup():
         return keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
@@ -121,7 +140,7 @@ def test_t14_backup_and_restore_continues(order, tmp_path) -> None:
     callbacks = [feed, plateau(), backup()]
     if order != "plateau_first":  # reading back works in any order; writing needs the other
         callbacks = [backup(), feed, plateau()]
-    fit(resumed, *callbacks)
+    fit(resumed, *callbacks, epochs=9)
     # The first epoch begins after the state was read.
     assert feed.rates == whole.rates[5:]
     for a, b in zip(resumed.get_weights(), undisturbed.get_weights(), strict=True):
@@ -135,12 +154,12 @@ def test_without_the_state_the_rates_would_differ(tmp_path) -> None:
     def plateau():
         return keras.callbacks.ReduceLROnPlateau("metric", factor=0.5, patience=2, mode="min")
 
-    fit(build(), whole, plateau())
+    fit(build(), whole, plateau(), epochs=9)
     backup = keras.callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
     with pytest.raises(RuntimeError, match="killed"):
         fit(build(), Feed(METRIC), plateau(), backup, Killed())
     feed = Feed(METRIC)
-    fit(build(), feed, plateau(), keras.callbacks.BackupAndRestore(tmp_path))
+    fit(build(), feed, plateau(), keras.callbacks.BackupAndRestore(tmp_path), epochs=9)
     assert feed.rates != whole.rates[5:]
 
 

@@ -121,3 +121,17 @@ def test_what_cannot_climb_is_refused_before_training():
     assert float(handle.weights.value()) == 3
     with pytest.raises(ValueError, match="must be below 4"):
         ks.ProgressivePrecision().set_state({"rung": 4, "losses": [], "first": []})
+
+
+def test_a_rung_that_a_dtype_cannot_hold_is_refused_before_training():
+    model = keras.Sequential(
+        [keras.Input([4]), keras.layers.Dense(3, dtype="mixed_bfloat16"), keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    x = np.ones([4, 4])
+    with (
+        ks.precision.quantize(model, 4, 4) as handle,
+        pytest.raises(ValueError, match=r"at most 8 bits. Received: weight_bits=12"),
+    ):
+        model.fit(x, x[:, :1], verbose=0, callbacks=[ks.ProgressivePrecision((3, 12), None)])
+    assert float(handle.weights.value()) == 4

@@ -244,3 +244,12 @@ def test_bad_calls() -> None:
         LRRangeTest().run(keras.Sequential([keras.Input([3]), keras.layers.Dense(1)]), X, Y)
     with pytest.raises(ValueError, match="Give either data"):
         LRRangeTest().run(build())
+
+
+def test_a_model_without_weights_is_refused_and_can_still_be_trained() -> None:
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    with pytest.raises(ValueError, match="must be built"):
+        LRRangeTest().run(model, X, Y)
+    model.fit(X, Y, verbose=0)
+    assert int(model.optimizer.iterations) == 2

@@ -63,17 +63,35 @@ def test_the_next_fit_is_not_scheduled():
     assert np.abs(model.get_weights()[0] - before).max() > 0.01
 
 
-def test_a_training_that_raised_leaves_no_schedule_for_the_next():
-    class Trip(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            raise KeyboardInterrupt
+class Trip(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise KeyboardInterrupt
 
+
+def test_a_training_that_raised_leaves_no_schedule_for_the_next():
     model = network()
     with pytest.raises(KeyboardInterrupt):
         fit(model, ks.Scheduler(learning_rate=ks.Linear(0.1)), Trip())
     second = ks.Scheduler(learning_rate=ks.Linear(0.2), first_step=1)
     fit(model, second)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_restore_takes_off_what_a_training_that_raised_has_left(is_restored):
+    """Without it, a training without schedules still has those that the first one left."""
+    model = network()
+    handle = ks.precision.quantize(model, 8, 8, layers="all")
+    scheduler = ks.Scheduler(learning_rate=ks.Constant(0.0), bits=ks.Constant(4))
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, scheduler, Trip())
+    if is_restored:
+        scheduler.restore()
+        scheduler.restore()
+    before = model.get_weights()[0].copy()
+    fit(model)
+    assert (model.get_weights()[0] != before).any() == is_restored
+    assert (float(handle.current()["weight_bits"]) == 8) == is_restored
 
 
 def test_a_model_saved_while_it_trains_is_a_stock_model(tmp_path):

@@ -108,7 +108,42 @@ def test_every(every) -> None:
 
 def test_capacity_below_one_call_is_refused() -> None:
     with pytest.raises(ValueError, match="`capacity` must be at least"):
-        fit(linear_model(steps_per_execution=4), StepLogger(capacity=3))
+        fit(linear_model(steps_per_execution=4), StepLogger(capacity=1))
+
+
+def test_calls_of_unequal_length_need_no_more_capacity_than_the_longest() -> None:
+    """As a loop makes them whose calls end at checkpoints: a short one first, then a full one."""
+    model = linear_model()
+    log = StepLogger(capacity=5)
+    log.set_model(model)
+    log.on_train_begin()
+    batches = iter(tf.data.Dataset.from_tensors((X[:4], Y[:4])).repeat())
+    first = 0
+    for length in (2, 5, 5, 1, 5):
+        model.steps_per_execution = length
+        model.make_train_function(force=True)
+        log.on_train_batch_begin(first)
+        model.train_function(batches)
+        first += length
+        log.on_train_batch_end(first - 1)
+    log.on_train_end()
+    np.testing.assert_array_equal(log.history["step"], np.arange(first))
+
+
+def test_what_a_checkpoint_counts_is_in_the_file(tmp_path) -> None:
+    """A process that is killed after a checkpoint leaves every row before it."""
+    seen = {}
+
+    class Checkpoint(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            step = log.get_state()["step"]
+            seen[step] = len(path.read_text().splitlines()) - 1
+
+    path = tmp_path / "log.csv"
+    log = StepLogger(csv=path)
+    fit(linear_model(), log, Checkpoint())
+    assert list(seen) == list(range(1, STEPS + 1))
+    assert all(rows == step for step, rows in seen.items())
 
 
 def mirrored() -> tf.distribute.Strategy:

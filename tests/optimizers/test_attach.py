@@ -27,6 +27,11 @@ def network(optimizer, **compiled):
     return model
 
 
+def four_steps(model):
+    for first in range(0, 16, 4):
+        model.train_on_batch(X[first : first + 4], Y[first : first + 4])
+
+
 def schedules_for(optimizer, steps=8):
     """A schedule for everything that can have one and is above 0."""
     return {
@@ -40,7 +45,7 @@ def schedules_for(optimizer, steps=8):
 @pytest.mark.parametrize("name", NAMES)
 def test_detach_leaves_the_optimizer_as_it_was_found(name):
     optimizer = getattr(keras.optimizers, name)()
-    network(optimizer).fit(X, Y, verbose=0)
+    network(optimizer).train_on_batch(X, Y)
     before = {key: id(value) for key, value in vars(optimizer).items()}
     config, count = optimizer.get_config(), len(optimizer.variables)
     attachment = attach(optimizer, schedules_for(optimizer))
@@ -63,14 +68,14 @@ def test_optimizers_survive_their_config_and_their_file(name, tmp_path):
     config = json.loads(json.dumps(optimizer.get_config()))
     assert type(optimizer).from_config(config).get_config() == optimizer.get_config()
     model = network(optimizer)
-    model.fit(X, Y, batch_size=4, verbose=0)
+    four_steps(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config() == optimizer.get_config()
     for one, other in zip(optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-    model.fit(X, Y, batch_size=4, verbose=0)
-    loaded.fit(X, Y, batch_size=4, verbose=0)
+    four_steps(model)
+    four_steps(loaded)
     assert int(loaded.optimizer.iterations) == 8
 
 
@@ -79,7 +84,7 @@ def test_t15_weights_of_stock_optimizers_load_into_ours(rate, tmp_path):
     """With a number or with a schedule of its own, whose optimizer has one variable less."""
     stock = keras.optimizers.SGD(rate, momentum=0.9)
     model = network(stock)
-    model.fit(X, Y, batch_size=4, verbose=0)
+    four_steps(model)
     model.save_weights(tmp_path / "stock.weights.h5")
     ours = ks.optimizers.SGD(ks.Linear(0.1, steps=8), momentum=ks.Demon(0.9, steps=8))
     other = network(ours)
@@ -93,7 +98,7 @@ def test_t15_weights_of_stock_optimizers_load_into_ours(rate, tmp_path):
 def test_t15_weights_of_ours_load_into_stock_optimizers(tmp_path):
     ours = ks.optimizers.SGD(ks.Linear(0.1, steps=8), momentum=ks.Demon(0.9, steps=8))
     model = network(ours)
-    model.fit(X, Y, batch_size=4, verbose=0)
+    four_steps(model)
     model.save_weights(tmp_path / "ours.weights.h5")
     stock = keras.optimizers.SGD(0.1, momentum=0.9)
     other = network(stock)
@@ -106,7 +111,7 @@ def test_t15_weights_of_ours_load_into_stock_optimizers(tmp_path):
 def test_t15_checkpoints_of_tensorflow_load_both_ways(tmp_path):
     stock = keras.optimizers.SGD(0.1, momentum=0.9)
     model = network(stock)
-    model.fit(X, Y, batch_size=4, verbose=0)
+    four_steps(model)
     ours = ks.optimizers.SGD(ks.Linear(0.1, steps=8), momentum=ks.Demon(0.9, steps=8))
     other = network(ours)
     ours.build(other.trainable_variables)
@@ -116,13 +121,13 @@ def test_t15_checkpoints_of_tensorflow_load_both_ways(tmp_path):
         target.restore(source.save(tmp_path / str(step))).assert_existing_objects_matched()
         for one, two in zip(stock.variables, ours.variables, strict=True):
             np.testing.assert_array_equal(one.numpy(), two.numpy())
-        other.fit(X, Y, batch_size=4, verbose=0)
+        four_steps(other)
     assert int(ours.iterations) == 12
 
 
 def test_t15_weights_of_another_optimizer_are_refused(tmp_path):
     model = network(keras.optimizers.Adam())
-    model.fit(X, Y, verbose=0)
+    model.train_on_batch(X, Y)
     model.save_weights(tmp_path / "adam.weights.h5")
     ours = ks.optimizers.SGD(ks.Linear(0.1, steps=8), momentum=0.9)
     other = network(ours)

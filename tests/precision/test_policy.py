@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 
 import keras
 import numpy as np
@@ -33,6 +34,7 @@ from tests.precision.networks import (
 )
 from tests.trainers import toy
 from trainers import experiment
+from trainers.state import snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -255,6 +257,52 @@ def test_the_scale_is_held_outside_of_float16_and_never_doubles_there():
     assert float(model.optimizer.dynamic_scale) == 2.0**10, "the model goes on as it was found"
 
 
+def test_a_gradient_that_is_not_finite_lets_the_scale_go_until_the_epoch_ends():
+    x = X.copy()
+    x[8:16] = np.nan  # Step 1 of each epoch.
+    model = compiled(scaled(initial_scale=2.0**10, dynamic_growth_steps=4))
+    each, at_the_ends = [], []
+
+    def look(epoch, logs):
+        at_the_ends.append(
+            (float(model.optimizer.dynamic_scale), int(model.optimizer.step_counter))
+        )
+
+    fit(
+        model,
+        PrecisionPolicy([(HALF, 1.0)]),
+        Each(lambda model, batch: each.append(float(model.optimizer.dynamic_scale))),
+        keras.callbacks.LambdaCallback(on_epoch_end=look),
+        x=x,
+    )
+    assert each[:6] == [1.0] + [0.5] * 4 + [1.0], "Keras halves it, and it grows again"
+    assert each[12] == 1.0
+    assert at_the_ends == [(1.0, 4)] * 2
+    assert float(model.optimizer.dynamic_scale) == 2.0**10
+    policy = PrecisionPolicy([(HALF, 1.0)])
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, policy, Interrupt(3), x=x)
+    assert float(model.optimizer.dynamic_scale) == 0.5
+    policy.restore()
+    assert float(model.optimizer.dynamic_scale) == 2.0**10
+
+
+def test_bits_that_a_later_policy_cannot_hold_are_refused_when_it_begins():
+    def more(model, batch):
+        ks.precision.find(model).weights.assign(12)
+
+    for options, callbacks in (({"evaluation": 12}, []), ({}, [Each(more)])):
+        model = compiled()
+        before = model.get_weights()
+        with (
+            ks.precision.quantize(model, 8, 8, layers="all", **options),
+            pytest.raises(ValueError, match="up to 12 bits, and 'mixed_bfloat16' holds levels"),
+        ):
+            fit(model, PrecisionPolicy([(FULL, 0.5), (HALF, 0.5)]), *callbacks)
+        is_untouched = all(map(np.array_equal, before, model.get_weights()))
+        assert is_untouched == bool(options), "what is known before is refused before any step"
+
+
 # --- files -------------------------------------------------------------------------------------
 
 
@@ -384,12 +432,26 @@ def test_it_works_in_the_trainers_loop_and_goes_on_in_its_phase(tmp_path):
     expected = ["float16"] * 20 + ["bfloat16"] * 40 + ["float32"] * 20 + ["float16"] * 20
     assert steps == expected
     assert record["status"] == "finished"
-    assert float(whole.optimizer.dynamic_scale) == 2.0**11, "it grew three times in 20 steps"
+    scale = float(whole.compiled.optimizer.dynamic_scale)
+    assert scale == 2.0**11, "it grew three times in 20 steps"
     # Goes on from step 70, while the scale is held, and from step 90, while it grows.
-    for calls in (9, 10):
-        with pytest.raises(KeyboardInterrupt):
-            run(tmp_path / f"cut{calls}", Interrupt(calls))
-        again, _ = run(tmp_path / f"cut{calls}", Interrupt(0))
-        assert whole.variables.keys() == again.variables.keys()
-        for name, variable in whole.variables.items():
-            np.testing.assert_array_equal(variable, again.variables[name], err_msg=name)
+    for step in (70, 90):
+        steps.clear()
+        again, record = run(as_it_was(tmp_path, step), Note(steps))
+        assert record["restarts"] == 1
+        assert steps == expected[step:]
+        whole_end, end = (snapshot(each.compiled.variables) for each in (whole, again))
+        assert whole_end.keys() == end.keys()
+        assert [name for name in end if (whole_end[name] != end[name]).any()] == []
+
+
+def as_it_was(tmp_path, step):
+    """Return a copy of the whole run's directory in which nothing after a step is done yet."""
+    copy = shutil.copytree(tmp_path / "whole", tmp_path / f"cut{step}")
+    (directory,) = copy.glob("toy-*")
+    (directory / "record.json").unlink()
+    for checkpoint in directory.glob("checkpoints/step_*"):
+        if int(checkpoint.name.removeprefix("step_")) > step:
+            shutil.rmtree(checkpoint)
+    assert (directory / "checkpoints" / f"step_{step:08d}").is_dir()
+    return copy

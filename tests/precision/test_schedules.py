@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import keras_sched as ks
 from keras_sched import precision
+from keras_sched.precision.bits import highest_of, verify_schedule
 
 REPEATED = ("lr", "cr", "rr", "er")
 TRIANGULAR = ("lt", "ct", "rtv", "rth", "etv", "eth")
@@ -256,6 +257,7 @@ def test_names():
         (lambda: precision.cr(3, 8, rounding="down"), "`rounding`"),
         (lambda: precision.static(0), "bits"),
         (lambda: precision.rungs((3, 4), at=[1, 2]), "one more"),
+        (lambda: precision.rungs((8, 3)), "must not fall from rung to rung"),
         (lambda: precision.deficit(3, 8, length=0), "`length`"),
         (lambda: precision.deficit(3, 8, length="1ep", start=5), "one unit"),
         (lambda: ks.Cosine(3, 8).rounded()(0), "no values yet"),
@@ -268,3 +270,19 @@ def test_names():
 def test_bad_arguments_are_refused(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_the_bits_of_a_cycle_of_millions_of_steps_are_read_to_its_end():
+    """It does not settle: what comes after the first million steps must be within bounds too."""
+    long = precision.cr(3, 8, cycles=1, steps=4_000_000)
+    assert highest_of(long) == 8
+    late = ks.Linear(3.0, 17.0, steps=4_000_000).repeat().rounded()
+    with pytest.raises(ValueError, match="weight_bits"):
+        verify_schedule("weight_bits", late)
+
+
+def test_what_has_no_end_can_only_be_the_last_part():
+    with pytest.raises(ValueError, match=r"which has no end, as it never settles"):
+        precision.cr(3, 8, cycles=2, steps=10).then(precision.static(8))
+    with pytest.raises(ValueError, match=r"as `length='10ep'`.*which has no length"):
+        ks.Linear(8, 3).then(precision.static(8))

@@ -1,0 +1,145 @@
+"""The bits of one quantized model: of weights, activations and gradients, and whose they are.
+
+Each is a `BitWidth` or, in full precision, None. A schedule that bits follow has an owner: those
+that a training which was interrupted has left behind give way to those of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self, overload
+
+from keras_sched import _validate
+from keras_sched._driver import Source
+from keras_sched.precision._verify import BITS
+from keras_sched.precision.bits import BitWidth, argument_of, highest_of, verify_schedule
+from keras_sched.schedules import Schedule
+
+__all__ = ["WidthOf", "Widths"]
+
+
+class Widths:
+    """The bits of one model.
+
+    Args:
+        plan: A number, a schedule with its length in steps, or None, by "weight_bits",
+            "activation_bits" and "gradient_bits"; of a schedule the highest number is taken.
+        verify: Raises a ValueError if a layer cannot tell so many bits apart; takes them by name.
+
+    Attributes:
+        by_name: All three, None in full precision.
+        given: Those that are not.
+    """
+
+    def __init__(
+        self,
+        plan: Mapping[str, Schedule | int | None],
+        verify: Callable[[Mapping[str, int]], None],
+    ) -> None:
+        self.by_name: dict[str, BitWidth | None] = {}
+        for name, bits in plan.items():
+            number = highest_of(bits) if isinstance(bits, Schedule) else bits
+            self.by_name[name] = None if number is None else BitWidth(name, number, verify)
+        self.given = [width for width in self.by_name.values() if width is not None]
+
+    def follow(
+        self,
+        schedules: Mapping[str, Schedule],
+        clock: Callable[[], Any],
+        per: str,
+        first_step: int,
+        owner: object | None,
+    ) -> tuple[object, bool]:
+        """Let bits follow schedules; see `Quantized.follow`.
+
+        Returns:
+            What `unfollow` takes, and whether anything has changed.
+        """
+        plan: dict[str, Schedule] = {}
+        free: list[BitWidth] = []
+        for name, schedule in schedules.items():
+            for each in BITS[:2] if name == "bits" else (name,):
+                width = self._free(each, owner, plan)
+                verify_schedule(each, schedule)
+                width.verify(highest_of(schedule))
+                plan[each] = schedule
+                free.append(width)
+        stale = [w for w in self.given if w.source is not None and not _holds(w.source, owner)]
+        for width in stale:
+            width.release()
+        attachment = object()
+        for width in free:
+            width.bind(Source(plan[width.name], per, first_step, owner, attachment), clock)
+        return attachment, bool(free or stale)
+
+    def unfollow(self, attachment: object | None) -> bool:
+        """Stop following the schedules of a `follow`, or all; return whether there were any."""
+        released = [
+            width
+            for width in self.given
+            if width.source is not None and attachment in (None, width.source.attachment)
+        ]
+        for width in released:
+            width.release()
+        return bool(released)
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the schedules that bits follow, by name."""
+        return {w.name: w.source.schedule for w in self.given if w.source is not None}
+
+    def replace(self, schedules: Mapping[str, Schedule], steps: int) -> None:
+        """Let other schedules drive bits that follow one; see `Quantized.replace`."""
+        if set(schedules) != set(self.schedules()):
+            raise ValueError(
+                f"`schedules` must replace all that are followed. Received: {sorted(schedules)}. "
+                f"Expected: {sorted(self.schedules())}"
+            )
+        for name, schedule in schedules.items():
+            verify_schedule(name, schedule)
+        for width in self.given:
+            if width.name in schedules:
+                width.replace(schedules[width.name], steps)
+
+    def _free(self, name: str, owner: object | None, plan: Mapping[str, Schedule]) -> BitWidth:
+        """Return the bits of a name, if neither another schedule nor one of `plan` has them."""
+        width = self.by_name[_validate.choice("name", name, BITS)]
+        if width is None:
+            raise ValueError(
+                f"`{name}` cannot be scheduled, as it was left in full precision. Give "
+                f"`quantize(..., {argument_of(name)}=8)` a number to begin with."
+            )
+        source = width.source
+        by = source.schedule if source and _holds(source, owner) else plan.get(name)
+        if by is not None:
+            raise ValueError(f"`{name}` is scheduled already, by {by!r}. Schedule it in one place.")
+        return width
+
+
+class WidthOf:
+    """An attribute of a handle that is one of its `BitWidth`s; it is read, never replaced."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, handle: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, handle: Any, owner: type) -> BitWidth | None: ...
+
+    def __get__(self, handle: Any, owner: type) -> Any:
+        return self if handle is None else handle.widths.by_name[f"{self._name[:-1]}_bits"]
+
+    def __set__(self, handle: Any, value: Any) -> None:
+        expected = f"`handle.{self._name}.assign(8)`"
+        if self.__get__(handle, type(handle)) is None:
+            expected = f"`quantize(..., {self._name}=8)`, as they were left in full precision"
+        raise AttributeError(
+            f"`{self._name}` cannot be replaced, as it is in compiled steps. Received: {value!r}. "
+            f"Expected, to set the number of bits: {expected}"
+        )
+
+
+def _holds(source: Source, owner: object | None) -> bool:
+    """Whether a schedule is in force, not left behind by a training that was interrupted."""
+    return source.owner is None or source.owner is owner
