@@ -18,8 +18,10 @@ def setting(**changes: Any) -> ConfigDict:
             "learning_rate": 0.1,
             "schedule": "rex",
             "schedule_options": ConfigDict(),
+            "sampling": "",
             "schedule_delay": "0ep",
             "warmup": "0ep",
+            "optimizer": "sgd",
             "momentum": 0.9,
             "momentum_schedule": "constant",
             "momentum_options": ConfigDict(),
@@ -34,8 +36,10 @@ def setting(**changes: Any) -> ConfigDict:
             "policy": "",
             "form": "pytorch",
             "l2": 1e-4,
+            "weight_decay": 0.0,
             "steps_per_call": 10,
             "steps_per_checkpoint": 0,
+            "split": "test",
         }
     )
     config.lock()  # from here on an unknown key is an error

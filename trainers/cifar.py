@@ -12,7 +12,9 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from trainers import precision
 from trainers.classification import Config, experiment
+from trainers.datasets import SPLITS
 from trainers.progress import Progress
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,6 +28,10 @@ _GIVEN = {
     flag.name: flag
     for flag in (
         flags.DEFINE_string("schedule", None, "Schedule of the learning rate, as rex."),
+        flags.DEFINE_string(
+            "sampling", None, "When it is read, as every:0.1dur; '' for each step."
+        ),
+        flags.DEFINE_string("optimizer", None, "As adam; the momentum is its beta_1 then."),
         flags.DEFINE_string("momentum_schedule", None, "Schedule of the momentum, as demon."),
         flags.DEFINE_string("precision_schedule", None, "Schedule of the bits, as cr."),
         flags.DEFINE_integer("bits_min", None, "Fewest bits of that schedule, 2 to 16."),
@@ -33,6 +39,8 @@ _GIVEN = {
         flags.DEFINE_integer("gradient_bits", None, "Bits of gradients; 0 for full precision."),
         flags.DEFINE_integer("cycles", None, "Cycles of that schedule."),
         flags.DEFINE_string("policy", None, "As mixed_bfloat16:0.9,float32:0.1."),
+        flags.DEFINE_enum("split", None, SPLITS, "What it is evaluated on."),
+        flags.DEFINE_float("weight_decay", None, "Decoupled weight decay, as of AdamW."),
         flags.DEFINE_float("budget", None, "Share of the setting's epochs to train."),
     )
 }
@@ -48,10 +56,14 @@ def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"Unknown arguments: {' '.join(arguments[1:])}")
     try:
-        values = _CONFIG.value.to_dict()
-        values |= {name: flag.value for name, flag in _GIVEN.items() if flag.value is not None}
-        config = Config(**values, seed=_SEED.value)
+        given = {name: flag.value for name, flag in _GIVEN.items() if flag.value is not None}
+        config = Config(**(_CONFIG.value.to_dict() | given), seed=_SEED.value)
         run = experiment(config, _LOGDIR.value, _DATA_DIR.value)
+        if unread := precision.unread(config, given):
+            raise ValueError(
+                f"--{unread[0]} says nothing to precision_schedule={config.precision_schedule!r}. "
+                f"Expected a schedule that reads it, as --precision_schedule=cr, or no such flag"
+            )
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise app.UsageError(str(error)) from error
     progress = Progress(run.total_steps)

@@ -1,8 +1,8 @@
 """The one training loop of the project: a setting in, a run directory and one result record out.
 
 `fit` cannot go on in the middle of an epoch, loses the position in the data, and is broken under
-`MultiWorkerMirroredStrategy`; so the loop has a compiled step of its own, run by
-``strategy.run``, several data steps a call. It drives the same Keras callbacks that `fit` drives,
+`MultiWorkerMirroredStrategy`; so the loop has a compiled step of its own, in `trainers.compiled`,
+run by ``strategy.run``, several data steps a call. It drives the Keras callbacks that `fit` drives,
 by the same rules: it sets `train_step` and `make_train_function` on the model, makes the function
 before `on_train_begin`, and uses ``model.train_function`` after it, so that a callback may attach
 schedules or wrap the step and ask for a new trace.
@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import json
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,12 +31,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_sched import hyperparameters, precision
+from keras_sched import precision
 from trainers import records
 from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints, sync
+from trainers.compiled import Compiled
 from trainers.progress import Progress
 from trainers.setting import Plan, Setting
-from trainers.state import inventory, restore, snapshot
+from trainers.state import restore, snapshot
 
 __all__ = ["Experiment", "NonFiniteError", "Preempted", "StalledError"]
 
@@ -63,6 +65,8 @@ class Experiment:
         plan: How.
         callbacks: Keras callbacks; those with `get_state` and `set_state` go on where they were.
         strategy: A `tf.distribute` strategy; the current one if None.
+        compiled: What an experiment before this one has traced, if both can share it (see
+            `Compiled.begin`); then `strategy` is its own.
     """
 
     def __init__(
@@ -71,13 +75,15 @@ class Experiment:
         plan: Plan,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         strategy: tf.distribute.Strategy | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
         self.setting = setting
         self.plan = plan
-        self.strategy = strategy or tf.distribute.get_strategy()
+        self.compiled = compiled or Compiled(plan.l2, strategy)
         self._callbacks = list(callbacks)
         self._checkpoints = Checkpoints(plan.directory / "checkpoints", plan.keep)
         self._asked_to_end: int | None = None
+        self._next_save = time.monotonic() + plan.seconds_per_checkpoint
         self.history: list[dict[str, float]] = []
         self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
         self.restarts = 0
@@ -110,8 +116,44 @@ class Experiment:
             except (NonFiniteError, StalledError) as error:
                 status = "diverged" if isinstance(error, NonFiniteError) else "stalled"
                 reason = str(error)
+                self._list.on_train_end()  # Callbacks leave the model as they found it.
             records.write(path, self._record(status, reason))
             return records.read(path) or {}
+
+    def timed(self, calls: int = 3) -> dict[str, float]:
+        """Measure what a run takes here, and leave nothing on disk.
+
+        Args:
+            calls: Calls that are timed; their median counts. Of an evaluation as many batches are
+                timed, and the others taken to be alike.
+
+        Returns:
+            "trace", "step" and "evaluation" in seconds: until the first step and the first batch of
+            an evaluation have run, of one data step, and of one evaluation.
+        """
+        self.compiled.begin(self.setting, self.plan.seed, self.total_steps)
+        self._make_list()
+        began = time.monotonic()
+        self.model.make_train_function()
+        self._list.on_train_begin()
+        batches = iter(self.compiled.distributed(self.setting.train(0)))
+        self._list.on_epoch_begin(0)
+        self._list.on_train_batch_begin(0)  # A policy by schedule begins here.
+        self._call(batches, 1)
+        data = self.setting.evaluation()
+        evaluated = iter(data.repeat())
+        evaluate = self.compiled.test_function()
+        evaluate(next(evaluated))
+        trace = time.monotonic() - began
+        count = self.plan.steps_per_call if _seconds(lambda: self._call(batches, 1)) < 0.1 else 1
+        step = [_seconds(lambda: self._call(batches, count)) / count for _ in range(calls)]
+        batch = [_seconds(lambda: evaluate(next(evaluated))) for _ in range(calls)]
+        self._list.on_train_end()
+        return {
+            "trace": trace,
+            "step": statistics.median(step),
+            "evaluation": statistics.median(batch) * int(data.cardinality()),
+        }
 
     @property
     def total_steps(self) -> int:
@@ -121,46 +163,33 @@ class Experiment:
     @property
     def step(self) -> int:
         """Data steps done."""
-        return self._counted("step")
+        return self.compiled.counted("step")
 
-    def _counted(self, name: str) -> int:
-        return int(tf.identity(self._counters[name]))
+    @property
+    def model(self) -> keras.Model:
+        """The model that is trained."""
+        return self.compiled.model
 
     def _build(self) -> None:
         """Make model, optimizer and functions, and take on the state of the last checkpoint."""
-        keras.utils.set_random_seed(self.plan.seed)
-        with self.strategy.scope():
-            self.model = self.setting.model()
-            self.optimizer = self.setting.optimizer()
-            self.model.compile(optimizer=self.optimizer, jit_compile=False)
-            self.optimizer.build(self.model.trainable_variables)
-            self._counters = {
-                name: tf.Variable(
-                    start,
-                    dtype=tf.int64,
-                    trainable=False,
-                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                )
-                for name, start in _COUNTERS.items()
-            }
-            self._make_means()
-        self.model.train_step = self._train_step
-        self.model.make_train_function = self._make_train_function
-        self.variables = inventory(self.model, self.optimizer, self._means, self._counters)
+        self.compiled.begin(self.setting, self.plan.seed, self.total_steps)
+        self._make_list()
+        self._resume()
+
+    def _make_list(self) -> None:
         self._list = keras.callbacks.CallbackList(
             self._callbacks,
             model=self.model,
             epochs=self.plan.epochs,
             steps=self.setting.steps_per_epoch,
         )
-        self._resume()
 
     def _train(self, progress: Progress) -> None:
         if self.restarts:
             progress.say(f"going on from step {self.step} of {self.total_steps}")
         self.model.make_train_function()
         self._list.on_train_begin()
-        batches = iter(self._distributed(self.setting.train(self.step)))
+        batches = iter(self.compiled.distributed(self.setting.train(self.step)))
         with self._writer().as_default():
             while self.step < self.total_steps and not self.model.stop_training:
                 self._epoch(batches, progress)
@@ -170,8 +199,7 @@ class Experiment:
         """Train to the end of the present epoch, evaluate, log and save."""
         epoch, begin = divmod(self.step, self.setting.steps_per_epoch)
         if begin == 0:
-            for mean in self._means.values():
-                mean.reset_state()
+            self.compiled.reset_means()
         self._list.on_epoch_begin(epoch)
         while begin < self.setting.steps_per_epoch:
             count = self._steps_of_call(begin)
@@ -179,12 +207,14 @@ class Experiment:
             logs = self._call(batches, count)
             begin += count
             self._list.on_train_batch_end(begin - 1, logs)
-            progress.update(self.step, {**logs, **self._live_values()})
+            if progress.is_live:
+                progress.update(self.step, {**logs, **self.compiled.live_values()})
             self._stop_unless_sound()
             if begin < self.setting.steps_per_epoch:
                 self._save_within_epoch(begin)
         self._end_epoch(epoch, progress)
-        self._save()
+        if self._asked_to_end or time.monotonic() >= self._next_save:
+            self._save()
         self._end_if_asked()
 
     def _steps_of_call(self, begin: int) -> int:
@@ -202,9 +232,9 @@ class Experiment:
         return logs
 
     def _end_epoch(self, epoch: int, progress: Progress) -> None:
-        logs = {name: float(mean.result()) for name, mean in self._train_means().items()}
+        logs = self.compiled.means_of(training=True)
         logs.update(self._evaluate())
-        values = self._live_values()
+        values = self.compiled.live_values()
         for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
             callback.on_epoch_end(epoch, logs)
         self.history.append({"epoch": epoch, "step": self.step, **logs, **values})
@@ -213,148 +243,30 @@ class Experiment:
         tf.summary.flush()
         progress.epoch(epoch + 1, self.plan.epochs, self.step, {**logs, **values})
 
-    def _live_values(self) -> dict[str, float]:
-        live = hyperparameters.current(self.optimizer)
-        part = next(iter(hyperparameters.groups(self.optimizer).values()))
-        if "momentum" not in live and isinstance(getattr(part, "momentum", None), float):
-            live["momentum"] = part.momentum
-        quantized = precision.find(self.model)
-        if quantized is not None:
-            live.update(quantized.current())
-        return {name: float(value) for name, value in live.items()}
-
     def _stop_unless_sound(self) -> None:
-        bad = self._counted("bad_step")
+        bad = self.compiled.counted("bad_step")
         if bad >= 0:
             raise NonFiniteError(
                 f"The loss or a gradient is not finite at data step {bad}, with "
-                f"{self._live_values()}. The last checkpoint is kept."
+                f"{self.compiled.live_values()}. The last checkpoint is kept."
             )
-        if self._counted("most_skips") > _MOST_SKIPS:
+        if self.compiled.counted("most_skips") > _MOST_SKIPS:
             raise StalledError(
                 f"Loss scaling skipped more than {_MOST_SKIPS} updates in a row, up to data step "
                 f"{self.step}: gradients overflow at any scale."
             )
 
-    # --- the compiled functions ------------------------------------------------------------------
-
-    def _make_means(self) -> None:
-        """Make a running mean for every loss and measure, by asking the setting for their names."""
-        names: list[str] = ["loss"]
-
-        def look(batch: Any) -> tf.Tensor:
-            losses, measures = self.setting.forward(self.model, batch, True)
-            parts = losses if len(losses) > 1 else {}
-            names.extend(name for name in [*parts, *measures] if name not in names)
-            return tf.zeros(())
-
-        # Traced, never run: asking must not move a random state.
-        tf.function(look).get_concrete_function(self.setting.evaluation().element_spec)
-        self._means = {
-            prefix + name: keras.metrics.Mean(name=prefix + name)
-            for prefix in ("", "val_")
-            for name in names
-        }
-
-    def _train_means(self) -> dict[str, keras.metrics.Metric]:
-        return {name: mean for name, mean in self._means.items() if not name.startswith("val_")}
-
-    def _forward(self, batch: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the sum and the number of the examples' losses, and note every mean."""
-        losses, measures = self.setting.forward(self.model, batch, training)
-        total = tf.add_n([tf.cast(loss, tf.float32) for loss in losses.values()])
-        prefix = "" if training else "val_"
-        for name, value in {**losses, **measures, "loss": total}.items():
-            if prefix + name in self._means:
-                self._means[prefix + name].update_state(value)
-        return tf.reduce_sum(total), total
-
-    def _train_step(self, batch: Any) -> dict[str, tf.Tensor]:
-        """Take one data step on one replica; return this batch's share of the true loss."""
-        model, optimizer = self.model, self.optimizer
-        with tf.GradientTape() as tape:
-            loss = self._forward(batch, training=True)[0] / self.setting.batch_size
-            objective = loss
-            if self.plan.l2 > 0.0:
-                squares = [tf.nn.l2_loss(v.value) for v in model.trainable_variables]
-                decay = self.plan.l2 * tf.add_n(squares)
-                objective += decay / self.strategy.num_replicas_in_sync
-            objective = optimizer.scale_loss(objective)
-        gradients = tape.gradient(objective, [v.value for v in model.trainable_variables])
-        before = self._updates()
-        optimizer.apply(gradients, model.trainable_variables)
-        self._count(loss, gradients, before)
-        return {"loss": loss}
-
-    def _count(self, loss: tf.Tensor, gradients: list[tf.Tensor], before: tf.Tensor) -> None:
-        """Move the counters: of steps, of skipped updates, of the first step that went wrong."""
-        count = self._counters
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        # Scaled gradients may overflow: that is what skipping is for.
-        sign = loss if scaled else loss + tf.linalg.global_norm(gradients)
-        sound = tf.math.is_finite(sign) | (count["bad_step"] >= 0)
-        count["bad_step"].assign(tf.where(sound, count["bad_step"], count["step"]))
-        if scaled:
-            skip = tf.cast(self._updates() == before, tf.int64)
-            count["skipped"].assign_add(skip)
-            count["skips_in_row"].assign((count["skips_in_row"] + 1) * skip)
-            count["most_skips"].assign(tf.maximum(count["most_skips"], count["skips_in_row"]))
-        count["step"].assign_add(1)
-
-    def _updates(self) -> tf.Tensor:
-        """Return how often the optimizer was applied."""
-        part = next(iter(hyperparameters.groups(self.optimizer).values()))
-        return tf.identity(keras.ops.convert_to_tensor(part._iterations))
-
-    def _make_train_function(self, force: bool = False) -> Callable[..., dict[str, tf.Tensor]]:
-        """Build the function of several data steps; see `keras.Model.make_train_function`."""
-        if self.model.train_function is not None and not force:
-            return self.model.train_function
-        # Looked up here, not in the trace: a callback may have wrapped it.
-        step = self.model.train_step
-
-        @tf.function  # Traced once for the two places that call it.
-        def one(batches: Iterator[Any]) -> dict[str, tf.Tensor]:
-            parts = self.strategy.run(step, args=(next(batches),))
-            return {
-                name: self.strategy.reduce(tf.distribute.ReduceOp.SUM, value, axis=None)
-                for name, value in parts.items()
-            }
-
-        @tf.function(reduce_retracing=True)
-        def several(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-            logs = one(batches)
-            for _ in tf.range(count - 1):
-                logs = one(batches)
-            return logs
-
-        self.model.train_function = several
-        return several
-
     def _evaluate(self) -> dict[str, float]:
         began = time.monotonic()
-        if self.model.test_function is None:  # A callback takes it away to have it traced anew.
-
-            @tf.function(reduce_retracing=True)
-            def evaluate(batch: Any) -> None:
-                self.strategy.run(lambda part: self._forward(part, training=False), args=(batch,))
-
-            self.model.test_function = evaluate
-        means = {n: m for n, m in self._means.items() if n.startswith("val_")}
-        for mean in means.values():
-            mean.reset_state()
+        evaluate = self.compiled.test_function()
+        self.compiled.reset_means(training=False)
         self._list.on_test_begin()
-        for batch in self._distributed(self.setting.evaluation()):
-            self.model.test_function(batch)
-        logs = {name: float(mean.result()) for name, mean in means.items()}
+        for batch in self.compiled.distributed(self.setting.evaluation()):
+            evaluate(batch)
+        logs = self.compiled.means_of(training=False)
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
-
-    def _distributed(self, dataset: tf.data.Dataset) -> Any:
-        if self.strategy.num_replicas_in_sync == 1:
-            return dataset
-        return self.strategy.experimental_distribute_dataset(dataset)
 
     # --- saving and going on ---------------------------------------------------------------------
 
@@ -381,8 +293,10 @@ class Experiment:
             ],
             **records.environment(),
         }
-        self._checkpoints.save(Checkpoint(self.step, snapshot(self.variables), state))
-        self.seconds["checkpoint"] += time.monotonic() - began
+        self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
+        ended = time.monotonic()
+        self.seconds["checkpoint"] += ended - began
+        self._next_save = ended + self.plan.seconds_per_checkpoint
 
     def _resume(self) -> None:
         checkpoint = self._checkpoints.latest()
@@ -399,7 +313,7 @@ class Experiment:
                 f"The checkpoints in {self.plan.directory} are of another configuration. "
                 f"Differing: {', '.join(differing)}"
             )
-        restore(self.variables, checkpoint.arrays)
+        restore(self.compiled.variables, checkpoint.arrays)
         self.history = list(state["history"])
         self.seconds = dict(state["seconds"])
         for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
@@ -426,8 +340,8 @@ class Experiment:
             "status": status,
             "reason": reason,
             "steps": self.step,
-            "updates": int(self._updates()),
-            "skipped_updates": self._counted("skipped"),
+            "updates": int(self.compiled.updates()),
+            "skipped_updates": self.compiled.counted("skipped"),
             "epochs": self.history,
             "final": self.history[-1] if self.history else None,
             "best": best,
@@ -481,4 +395,7 @@ class Experiment:
             restore_handlers()
 
 
-_COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began

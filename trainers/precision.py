@@ -2,39 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import keras
 
 import keras_sched as ks
+from keras_sched.precision.bits import MOST_BITS, highest_of, verify_schedule, whole_bits
+from keras_sched.precision.phases import Lengths
 
 if TYPE_CHECKING:
     from trainers.classification import Config
 
-__all__ = ["bits", "callbacks", "phases", "quantized", "scaled", "verify"]
+__all__ = ["bits", "callbacks", "phases", "quantized", "scaled", "unread", "verify", "verify_run"]
 
 NONE = "none"
 
 
 def verify(config: Config) -> None:
-    """Refuse what cannot work.
+    """Refuse what cannot work in any run.
 
     Raises:
         ValueError: If a name is unknown or a number is out of range.
     """
-    schedule = bits(config)
-    if schedule is not None:
-        schedule.resolve(ks.Run(steps=1_000_000, steps_per_epoch=1000))
-        _evaluation(config)
-        if config.quantized_layers not in ks.precision.PRESETS:
-            raise ValueError(
-                f"`quantized_layers` must be one of {', '.join(ks.precision.PRESETS)}. "
-                f"Received: {config.quantized_layers!r}"
-            )
-        if config.gradient_bits:
-            ks.precision.static(config.gradient_bits)
+    for name in ("bits_min", "bits_max"):
+        whole_bits(name, getattr(config, name))
+    if config.gradient_bits != 0:
+        whole_bits("gradient_bits", config.gradient_bits)
+    if config.cycles < 1:
+        raise ValueError(f"`cycles` must be at least 1. Received: cycles={config.cycles}")
+    if config.quantized_layers not in ks.precision.PRESETS:
+        raise ValueError(
+            f"`quantized_layers` must be one of {', '.join(ks.precision.PRESETS)}. "
+            f"Received: {config.quantized_layers!r}"
+        )
+    _evaluation(config)
+    bits(config)
     if phases(config):
-        ks.PrecisionPolicy(phases(config))
+        Lengths(phases(config))
+
+
+def verify_run(config: Config, run: ks.Run) -> None:
+    """Refuse what cannot work in a run of this length.
+
+    Raises:
+        ValueError: If cycles or phases do not fit into it, or a dtype has fewer bits than asked.
+    """
+    schedule = bits(config)
+    most = 0
+    if schedule is not None:
+        resolved = schedule.resolve(run)
+        verify_schedule("precision_schedule", resolved)
+        evaluation = _evaluation(config)
+        most = max(
+            highest_of(resolved),
+            config.gradient_bits,
+            evaluation if isinstance(evaluation, int) else 0,
+        )
+    for phase in Lengths(phases(config)).phases(run) if phases(config) else ():
+        dtype = phase.policy.removeprefix("mixed_")
+        if most > MOST_BITS.get(dtype, most):
+            raise ValueError(
+                f"`policy` has a dtype that holds levels of at most {MOST_BITS[dtype]} bits. "
+                f"Received: policy={config.policy!r} with up to {most} bits of "
+                f"precision_schedule={config.precision_schedule!r}. Expected fewer, or 'float32'"
+            )
 
 
 def bits(config: Config) -> ks.Schedule | None:
@@ -42,13 +74,37 @@ def bits(config: Config) -> ks.Schedule | None:
     name, options = config.precision_schedule, dict(config.precision_options)
     if name == NONE:
         return None
+    if name not in ks.precision.names():
+        raise ValueError(
+            f"`precision_schedule` must be one of {', '.join([NONE, *ks.precision.names()])}. "
+            f"Received: {name!r}"
+        )
+    if name == "deficit" and "length" not in options:
+        raise ValueError(
+            f"A deficit must have a length. Received: precision_options={options}. Expected one, "
+            f"as {{'length': '0.1dur'}}; see configs/rn74_cifar10_critical.py"
+        )
     if name in ks.precision.CYCLIC:
         options = {"cycles": config.cycles, **options}
+    return ks.precision.get(name, *(getattr(config, each) for each in _range(name)), **options)
+
+
+def unread(config: Config, given: Collection[str]) -> list[str]:
+    """Return which of some keys of a configuration are about bits, and not read by its schedule."""
+    name = config.precision_schedule
+    read = {*_range(name)}
+    if name in ks.precision.CYCLIC and "cycles" not in config.precision_options:
+        read.add("cycles")
+    if name != NONE:
+        read.add("gradient_bits")
+    return sorted({"bits_min", "bits_max", "cycles", "gradient_bits"} & set(given) - read)
+
+
+def _range(name: str) -> tuple[str, ...]:
+    """Return the keys of a configuration that are a schedule's first arguments."""
     if name in ks.precision.CYCLIC or name == "deficit":
-        return ks.precision.get(name, config.bits_min, config.bits_max, **options)
-    if name == "static":
-        return ks.precision.get(name, config.bits_max, **options)
-    return ks.precision.get(name, **options)
+        return "bits_min", "bits_max"
+    return ("bits_max",) if name == "static" else ()
 
 
 def phases(config: Config) -> list[tuple[str, float | str | None]]:
@@ -58,7 +114,7 @@ def phases(config: Config) -> list[tuple[str, float | str | None]]:
         ValueError: If a phase is no name with a length.
     """
     found: list[tuple[str, float | str | None]] = []
-    for phase in filter(None, config.policy.split(",")):
+    for phase in config.policy.split(",") if config.policy else ():
         name, _, length = phase.strip().partition(":")
         try:
             found.append((name, float(length) if length else None))
@@ -79,7 +135,7 @@ def quantized(model: keras.Model, config: Config, run: ks.Run) -> keras.Model:
             gradients=config.gradient_bits or None,
             layers=config.quantized_layers,
             evaluation=_evaluation(config),
-            seed=0,
+            seed=0,  # A constant of the trace, which trainings of other seeds share.
         )
     return model
 
@@ -106,8 +162,7 @@ def _evaluation(config: Config) -> str | int:
     if text in ("max", "current"):
         return text
     if text.isdecimal():
-        ks.precision.static(int(text))
-        return int(text)
+        return whole_bits("evaluation_bits", int(text))
     raise ValueError(
         f"`evaluation_bits` must be 'max', 'current' or a number of bits. Received: {text!r}"
     )

@@ -58,6 +58,11 @@ class Progress:
     def __exit__(self, *unused: object) -> None:
         self._bar.stop()
 
+    @property
+    def is_live(self) -> bool:
+        """Whether anyone sees what `update` shows."""
+        return not self._bar.disable
+
     def update(self, step: int, values: Mapping[str, float]) -> None:
         """Show where training stands."""
         self._bar.update(self._task, completed=step, values=_line(values))

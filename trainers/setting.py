@@ -60,6 +60,8 @@ class Plan:
         steps_per_call: Data steps of one call of the compiled function; at least 1.
         steps_per_checkpoint: Data steps between checkpoints within an epoch, or None for none; at
             the end of an epoch there always is one.
+        seconds_per_checkpoint: Least time between checkpoints at the ends of epochs, for epochs
+            that are shorter than a checkpoint is worth; at least 0.
         keep: Checkpoints kept.
     """
 
@@ -71,6 +73,7 @@ class Plan:
     l2: float = 0.0
     steps_per_call: int = 10
     steps_per_checkpoint: int | None = None
+    seconds_per_checkpoint: float = 0.0
     keep: int = 3
 
     def __post_init__(self) -> None:
@@ -78,8 +81,11 @@ class Plan:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"`{name}` must be a whole number above 0. Received: {value!r}")
-        if not self.l2 >= 0.0:
-            raise ValueError(f"`l2` must be at least 0. Received: l2={self.l2!r}")
+        for name in ("l2", "seconds_per_checkpoint"):
+            if not getattr(self, name) >= 0.0:
+                raise ValueError(
+                    f"`{name}` must be at least 0. Received: {name}={getattr(self, name)!r}"
+                )
 
     @property
     def directory(self) -> pathlib.Path:

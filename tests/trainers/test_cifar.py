@@ -23,7 +23,7 @@ def program(*flags):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -46,6 +46,7 @@ def test_every_configuration_is_whole_and_says_where_it_is_from(name):
 
 def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):
     flags = ("--budget=0.1", "--schedule=rex", "--momentum_schedule=demon", f"--logdir={tmp_path}")
+    flags = (*flags, "--split=validation", "--sampling=every:2st")
     done = program(*flags, "--config.batch_size=128")
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
@@ -55,7 +56,9 @@ def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):
     record = json.loads(path.read_text())
     assert record["config"]["momentum_schedule"] == "demon"
     assert record["config"]["batch_size"] == 128
-    assert record["steps"] == 11
+    assert record["config"]["split"] == "validation"
+    assert record["config"]["sampling"] == "every:2st"
+    assert record["steps"] == 10  # Of 1,293 images; with those held out it would be 11.
     assert 0.0 <= record["final"]["momentum"] < 0.9
     again = program(*flags, "--config.batch_size=128")
     assert again.returncode == 0
@@ -68,6 +71,8 @@ def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):
     [
         ("--schedule=rexx", "Did you mean 'rex'"),
         ("--momentum_schedule=beta", "must be one of"),
+        ("--optimizer=adm", "`optimizer` must be one of"),
+        ("--split=train", "split"),
         ("--budget=-1", "`budget` must be a number above 0"),
         ("--budget=nan", "`budget` must be a number above 0"),
         ("--seed=-1", "seed"),

@@ -190,7 +190,7 @@ def test_a_run_that_is_over_is_shown_not_repeated(tmp_path):
     _, record = run(tmp_path, epochs=1)
     again, shown = run(tmp_path, epochs=1)
     assert shown == record
-    assert not hasattr(again, "model")
+    assert not again.compiled.begun
 
 
 def test_the_record_says_what_made_it(tmp_path):
@@ -230,12 +230,12 @@ def _sign(directory):
 def test_everything_that_changes_is_in_the_inventory(tmp_path):
     """Every variable that the model, the optimizer or a metric reaches is in the checkpoint."""
     made, _ = run(tmp_path, epochs=1)
-    held = {id(variable) for variable in made.variables.values()}
+    held = {id(variable) for variable in made.compiled.variables.values()}
     layers = made.model._flatten_layers()
-    reachable = [v for layer in layers for v in layer.variables] + made.optimizer.variables
-    reachable += [v for mean in made._means.values() for v in mean.variables]
+    reachable = [v for layer in layers for v in layer.variables] + made.compiled.optimizer.variables
+    reachable += [v for mean in made.compiled.means.values() for v in mean.variables]
     assert {id(variable) for variable in reachable} <= held
-    assert any("seed_generator" in getattr(v, "path", "") for v in made.variables.values())
+    assert any("seed_generator" in getattr(v, "path", "") for v in made.compiled.variables.values())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from trainers import datasets, models
 from trainers.datasets import DATA_DIR, Images
+from trainers.models.resnet import resnet
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,76 @@ def test_augmentation_shifts_by_up_to_four_pixels_and_mirrors_half():
     assert set(zeros) == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.parametrize("shift", [0, 1, 3])
+def test_a_shift_is_as_far_as_the_data_set_says(shift):
+    ramp = np.tile(np.arange(100, 116, dtype=np.uint8)[None, :, None, None], (64, 1, 16, 1))
+    data = Images("ramp", ramp, np.zeros(64), ramp, np.zeros(64), 2, flip=False, shift=shift)
+    seen = np.asarray(data._augmented(tf.constant(ramp), 0, tf.constant(0, tf.int64)))
+    moved = {
+        int(column[8]) - 108 for image in seen for column in image[:, shift : -shift or None].T[0]
+    }
+    assert moved == set(range(-shift, shift + 1))
+
+
+def test_held_out_images_are_neither_trained_on_nor_test_images():
+    data = numbered()
+    part = data.split("validation")
+    held, trained = set(part.test_labels), set(part.train_labels)
+    assert held == {0, 10, 20, 30, 40}
+    assert trained == set(range(50)) - held
+    np.testing.assert_array_equal(part.test_images[:, 0, 0, 0], part.test_labels)
+    seen = np.concatenate([labels for _, labels in take(part.train(5, 0), 9)])
+    assert sorted(seen) == sorted(trained)
+    assert part.steps_per_epoch(9) == 5
+    assert data.split("test") is data
+    with pytest.raises(ValueError, match="`split` must be one of test, validation"):
+        data.split("train")
+
+
+def test_a_test_image_cannot_change_what_is_trained_or_validated():
+    data = numbered()
+    other = dataclasses.replace(data, test_images=255 - data.test_images)
+    one, two = data.split("validation"), other.split("validation")
+    for (x, _), (y, _) in zip(take(one.train(5, 0), 9), take(two.train(5, 0), 9), strict=True):
+        np.testing.assert_array_equal(x, y)
+    for (x, _), (y, _) in zip(take(one.evaluate(5), 1), take(two.evaluate(5), 1), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_many_test_images_are_normalised_as_few_are(digits, monkeypatch):
+    few = take(digits.evaluate(100), 4)
+    monkeypatch.setattr("trainers.datasets.images._FEW_PIXELS", 0)
+    for (x, label), (y, other) in zip(few, take(digits.evaluate(100), 4), strict=True):
+        np.testing.assert_array_equal(x, y)
+        np.testing.assert_array_equal(label, other)
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_random_images_have_the_shape_and_the_number_of_a_data_set(name):
+    known, data = datasets.facts(name), datasets.random(name)
+    assert data.input_shape == known.input_shape
+    assert data.classes == known.classes
+    assert (data.num_train, len(data.test_images)) == (known.num_train, known.num_test)
+    assert data.train_images.dtype == data.test_images.dtype == np.uint8
+    assert set(np.unique(data.train_labels)) == set(range(known.classes))
+    assert data.steps_per_epoch(64) == known.num_train // 64
+
+
+@pytest.mark.parametrize("name", ["digits", "digits8"])
+def test_facts_are_those_of_what_is_embedded(name):
+    known, data = datasets.facts(name), datasets.get(name)
+    assert data.input_shape == known.input_shape
+    assert (data.num_train, len(data.test_images)) == (known.num_train, known.num_test)
+    assert (data.flip, data.shift, data.classes) == (known.flip, known.shift, known.classes)
+
+
+def test_what_is_not_the_data_set_is_refused(monkeypatch):
+    wrong = dataclasses.replace(numbered(), classes=10)
+    monkeypatch.setattr(datasets, "from_tfds", lambda *arguments: wrong)
+    with pytest.raises(ValueError, match="'cifar10' must have shape, classes, training and test"):
+        datasets.get("cifar10")
+
+
 def test_digits_are_not_mirrored(digits):
     assert not digits.flip
     data = numbered(flip=False)
@@ -105,7 +177,7 @@ def test_a_batch_that_cannot_be_is_refused(batch_size):
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="`dataset` must be one of cifar10"):
         datasets.get("cifar")
-    with pytest.raises(ValueError, match="`model` must be one of mobilenet_v2"):
+    with pytest.raises(ValueError, match="`model` must be one of cnn"):
         models.get("resnet", (32, 32, 3), 10)
 
 
@@ -147,6 +219,17 @@ def test_the_count_of_mobilenet_by_hand():
     assert mobilenet_parameters(10) == 2_296_922
 
 
+def wide_resnet_parameters(classes):
+    """The parameters of WRN-16-8, block by block: 11.0 million in its paper's table 4."""
+    total, channels = 3 * 16 * 9, 16
+    for filters in (128, 256, 512):
+        for _ in range(2):
+            total += 9 * channels * filters + 9 * filters * filters + 2 * (channels + filters)
+            total += channels * filters if channels != filters else 0
+            channels = filters
+    return total + 2 * 512 + 512 * classes + classes
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "classes", "parameters"),
     [
@@ -160,8 +243,11 @@ def test_the_count_of_mobilenet_by_hand():
         # 1,138,608 in convolutions, 2,560 in shortcuts, 5,600 in normalisation, 650 in the logits.
         ("resnet74_projected", 3, 10, 1_147_418),
         # 2,396,592 in convolutions, 2,560 in shortcuts, 11,424 in normalisation, 6,500 in logits.
-        ("resnet152_projected", 3, 100, 2_417_076),
+        pytest.param("resnet152_projected", 3, 100, 2_417_076, marks=pytest.mark.slow),
         ("mobilenet_v2", 3, 10, mobilenet_parameters(10)),
+        ("wide_resnet16_8", 3, 10, wide_resnet_parameters(10)),
+        # 144, 4,608 and 9,216 in convolutions, 160 in normalisation, 330 in the logits.
+        ("cnn", 1, 10, 14_458),
     ],
 )
 def test_models_have_the_parameters_of_their_papers(name, channels, classes, parameters):
@@ -169,6 +255,18 @@ def test_models_have_the_parameters_of_their_papers(name, channels, classes, par
     trainable = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     assert trainable == parameters
     assert model.output_shape == (None, classes)
+
+
+def test_wide_resnets_are_as_deep_and_as_wide_as_they_are_called():
+    assert wide_resnet_parameters(10) == pytest.approx(11.0e6, rel=5e-3)
+    model = models.get("wide_resnet16_8", (96, 96, 3), 10)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert sum(layer.kernel_size == (3, 3) for layer in convolutions) == 13
+    assert sum(layer.kernel_size == (1, 1) for layer in convolutions) == 3
+    assert convolutions[-1].output.shape == (None, 24, 24, 512)
+    for depth, width, message in [(18, 8, "`depth` must be 6 n"), (16, 0, "`width` must be")]:
+        with pytest.raises(ValueError, match=message):
+            models.wide_resnet(depth, width, (32, 32, 3), 10)
 
 
 def test_a_shortcut_without_parameters():
@@ -212,8 +310,8 @@ def test_fused_normalisation_is_that_of_keras_in_every_policy(policy):
 
 
 def test_a_saved_model_comes_back(tmp_path):
-    model = models.get("resnet20_projected", (32, 32, 1), 10)
+    model = resnet(8, (32, 32, 1), 10, shortcut="projected")
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     x = np.random.default_rng(0).random([2, 32, 32, 1])
-    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+    np.testing.assert_array_equal(model(x), again(x))

@@ -1,60 +1,92 @@
 """A training that is killed and continued ends with the same bits as one left alone.
 
-The process is killed a random time after the line in which it says where it begins, so that kills
-land in steps, in evaluation and in the middle of a save, and a test that never went on shows it.
+The process is killed a random time after its first save, so that each start gets further, and kills
+land in steps, in evaluation and in the middle of a save.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import json
+import multiprocessing
+import os
 import pathlib
 import random
+import shutil
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
 
+import keras_sched as ks
+from tests.trainers import toy
+
 KILLS = 5
-ROOT = pathlib.Path(__file__).parents[2]
+# Processes that have imported all there is to import: each start begins where they differ.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.trainers.toy"])
 
 
-def start(logdir, *flags):
-    command = [sys.executable, "-m", "tests.trainers.toy", str(logdir), *flags]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if line.startswith("START"):
-            return process, int(line.split()[1])
-    raise AssertionError("".join(seen))
+class Started:
+    """A process that trains, from the line in which it says where it begins."""
+
+    def __init__(self, logdir, *flags):
+        reader, writer = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=toy.main, args=([str(logdir), *flags], writer))
+        self.process.start()
+        writer.close()
+        self._output = os.fdopen(os.dup(reader.fileno()))
+        said = []
+        for line in self._output:
+            said.append(line)
+            if line.startswith("START"):
+                self.began = int(line.split()[1])
+                return
+        raise AssertionError("".join(said))
+
+    def wait(self):
+        """Return the exit status, and what was said until then."""
+        with self._output:
+            said = self._output.read()
+        self.process.join(60)
+        return self.process.exitcode, said
+
+    def kill(self, number=signal.SIGKILL):
+        os.kill(self.process.pid, number)
+        expected = -number if number == signal.SIGKILL else 128 + number
+        assert self.wait()[0] == expected, "it was over before it was killed: make it longer"
 
 
 def finish(logdir, *flags):
-    process, began = start(logdir, *flags)
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, out
-    return began
+    started = Started(logdir, *flags)
+    status, said = started.wait()
+    assert status == 0, said
+    return started.began
 
 
 def kill_and_finish(logdir, seed, *flags, signals=(signal.SIGKILL,) * KILLS):
     """Return the steps at which each start began, the last of which ran to the end."""
     moments = random.Random(seed)
-    began = []
-    for number in signals:
-        process, step = start(logdir, *flags)
-        time.sleep(moments.uniform(0.1, 0.8))
-        process.send_signal(number)
-        process.communicate(timeout=60)
-        expected = -number if number == signal.SIGKILL else 128 + number
-        assert process.returncode == expected, "it was over before it was killed: make it longer"
-        began.append(step)
+    began = [kill(logdir, moments.uniform(0.0, 0.3), *flags, number=each) for each in signals]
     return [*began, finish(logdir, *flags)]
+
+
+def kill(logdir, moment, *flags, number=signal.SIGKILL):
+    """Kill a start a moment after it has saved; return the step at which it began."""
+    started = Started(logdir, *flags)
+    while saved(logdir) <= started.began and started.process.is_alive():
+        time.sleep(0.01)
+    time.sleep(moment)
+    started.kill(number)
+    return started.began
+
+
+def saved(logdir):
+    """Return the last step that is saved, or 0."""
+    found = pathlib.Path(logdir).glob("toy-*/checkpoints/step_????????")
+    return max((int(path.name.removeprefix("step_")) for path in found), default=0)
 
 
 def result(logdir):
@@ -82,21 +114,18 @@ def undisturbed(tmp_path_factory):
     return result(logdir)
 
 
-def test_killed_five_times_in_three_runs_it_ends_with_the_same_bits(undisturbed, tmp_path):
-    def run(seed):
-        logdir = tmp_path / str(seed)
-        return kill_and_finish(logdir, seed), result(logdir)
-
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(run, range(3)))
-    for began, got in runs:
-        sys.stdout.write(f"began at steps {began}\n")
-        assert began[0] == 0
-        assert all(step > 0 for step in began[1:]), "a start that went on from nothing"
-        assert len(set(began)) > 3, "starts that never got further"
-        assert got[1]["restarts"] == KILLS
-        assert np.isfinite(got[1]["final"]["val_loss"])
-        assert same(got, undisturbed)
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_killed_five_times_it_ends_with_the_same_bits(undisturbed, tmp_path, seed):
+    began = kill_and_finish(tmp_path, seed)
+    got = result(tmp_path)
+    sys.stdout.write(f"began at steps {began}\n")
+    assert began[0] == 0
+    assert began == sorted(set(began)), "a start that went on from nothing, or got no further"
+    assert got[1]["restarts"] == KILLS
+    assert np.isfinite(got[1]["final"]["val_loss"])
+    assert same(got, undisturbed)
 
 
 def test_without_the_seed_states_it_does_not(undisturbed, tmp_path):
@@ -113,3 +142,41 @@ def test_asked_to_end_it_saves_and_goes_on_to_the_same_bits(undisturbed, tmp_pat
     began = kill_and_finish(tmp_path, 3, signals=[signal.SIGTERM, signal.SIGINT])
     assert began[0] == 0 < began[1] < began[2]
     assert same(result(tmp_path), undisturbed)
+
+
+# --- a quantized training -------------------------------------------------------------------------
+
+QUANTIZED = ("--quantized", "--epochs=8")
+
+
+def log(logdir):
+    """Return the log of every step by column."""
+    rows = np.genfromtxt(logdir / "steps.csv", delimiter=",", names=True)
+    return {name: rows[name].tolist() for name in rows.dtype.names}
+
+
+def test_a_quantized_training_goes_on_with_the_same_bits_at_every_step(tmp_path):
+    def interrupted():
+        began = [kill(tmp_path / "killed", moment, *QUANTIZED) for moment in (0.05, 0.2)]
+        shutil.copytree(tmp_path / "killed", tmp_path / "forgetful")
+        return [*began, finish(tmp_path / "killed", *QUANTIZED)]
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(finish, tmp_path / "whole", *QUANTIZED)
+        began = interrupted()
+        assert whole.result() == 0
+    assert began[0] == 0 < began[1] < began[2]
+    expected, got = (result(tmp_path / name) for name in ("whole", "killed"))
+    assert same(got, expected)
+    assert got[1]["cost"] == expected[1]["cost"]
+    assert log(tmp_path / "killed") == log(tmp_path / "whole")
+    bits = ks.precision.cr(3, 8, cycles=8, steps=400)(np.arange(400)).tolist()
+    assert set(bits) == {3, 4, 5, 6, 7, 8}
+    found = log(tmp_path / "killed")
+    assert found["step"] == list(range(400))
+    assert found["weight_bits"] == found["activation_bits"] == bits
+    # The negative control: what quantizers have seen and counted is part of a checkpoint.
+    finish(tmp_path / "forgetful", *QUANTIZED, "--forget-precision")
+    lost = result(tmp_path / "forgetful")
+    assert not same(lost, expected)
+    assert lost[1]["final"]["bitops"] < expected[1]["final"]["bitops"]

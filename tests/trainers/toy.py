@@ -1,12 +1,13 @@
 """The second setting of the loop: a regression with two losses, dropout, and no images.
 
 It proves that the loop knows nothing of labels or pictures, and it is small enough to be killed
-often. As a program: ``python -m tests.trainers.toy LOGDIR [--forget-seeds] [--nan-at=N]``.
+often. As a program: ``python -m tests.trainers.toy LOGDIR [--forget-seeds] [--quantized]``.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import pathlib
 import sys
 
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sched as ks
-from trainers import experiment, state
+from trainers import compiled, experiment, state
 from trainers.setting import Plan, Setting
 
 STEPS_PER_EPOCH = 50
@@ -71,6 +72,18 @@ def setting(epochs, optimizer=None, nan_at=None, **changed):
     )
 
 
+def quantized(epochs):
+    """Make the model with bits that follow a schedule, and quantize whatever can be."""
+
+    def make():
+        bits = ks.precision.cr(3, 8, cycles=8, steps=epochs * STEPS_PER_EPOCH)
+        network = model()
+        ks.precision.quantize(network, bits, bits, 8, layers="all", evaluation="current")
+        return network
+
+    return make
+
+
 def plan(logdir, epochs, **changed):
     options = {"steps_per_call": 5, "steps_per_checkpoint": 7, "l2": 1e-3, **changed}
     config = {"epochs": epochs, "seed": options.get("seed", 0)}
@@ -95,12 +108,41 @@ class Announce(keras.callbacks.Callback):
             self.began = None
 
 
-def main():
+class ForgetPrecision(keras.callbacks.Callback):
+    """If told to, begins with the quantizers of a new model, whatever the checkpoint says."""
+
+    def __init__(self, make, is_told):
+        super().__init__()
+        self.make = make
+        self.is_told = is_told
+
+    def on_train_begin(self, logs=None):
+        if not self.is_told:
+            return
+        new = ks.precision.find(self.make()).variables
+        for variable, value in zip(ks.precision.find(self.model).variables, new, strict=True):
+            variable.assign(value)
+
+
+def precision_callbacks(logdir):
+    """Log the bits of every step, and leave no row unread when a process is killed."""
+    logger = ks.StepLogger(csv=pathlib.Path(logdir) / "steps.csv", resume=True)
+    flush = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: logger.flush())
+    return [ks.CostLogger(), logger, flush]
+
+
+def main(words=None, output=None):
+    """Train; what is said goes to the connection `output`, if there is one."""
+    if output is not None:
+        os.dup2(output.fileno(), sys.stdout.fileno())
+        os.dup2(output.fileno(), sys.stderr.fileno())
     parser = argparse.ArgumentParser()
     parser.add_argument("logdir")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--forget-seeds", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--quantized", action="store_true")
+    parser.add_argument("--forget-precision", action="store_true")
+    arguments = parser.parse_args(words)
     if arguments.forget_seeds:
         whole = state.inventory
 
@@ -112,11 +154,14 @@ def main():
                 if "seed_generator" not in v.name + getattr(v, "path", "")
             }
 
-        experiment.inventory = without_seeds
+        compiled.inventory = without_seeds
+    changed, callbacks = {}, [Announce(lambda: run)]
+    if arguments.quantized:
+        changed["model"] = quantized(arguments.epochs)
+        callbacks += precision_callbacks(arguments.logdir)
+        callbacks.append(ForgetPrecision(changed["model"], arguments.forget_precision))
     run = experiment.Experiment(
-        setting(arguments.epochs),
-        plan(arguments.logdir, arguments.epochs),
-        [Announce(lambda: run)],
+        setting(arguments.epochs, **changed), plan(arguments.logdir, arguments.epochs), callbacks
     )
     record = run.run()
     sys.exit({"finished": 0}.get(record["status"], 3))

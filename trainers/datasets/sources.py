@@ -13,35 +13,43 @@ __all__ = ["DATA_DIR", "digits", "from_tfds"]
 DATA_DIR = "KERAS_SCHED_DATA_DIR"
 
 
-def digits() -> Images:
-    """Return scikit-learn's 1,797 handwritten digits, enlarged from 8x8 to 32x32.
+def digits(side: int = 32) -> Images:
+    """Return scikit-learn's 1,797 handwritten digits, of 8x8 pixels or enlarged.
 
     Every fifth image is a test image. E. Alpaydin and C. Kaynak, "Optical Recognition of
     Handwritten Digits", UCI Machine Learning Repository.
+
+    Args:
+        side: Height and width, a multiple of 8. At 8 they are shifted by one pixel at most.
     """
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    images = (data.images * (255.0 / 16.0)).astype(np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    images, labels = images[..., None], data.target.astype(np.int32)
+    times = side // 8
+    images = (data.images * (255.0 / 16.0)).astype(np.uint8)
+    images = images.repeat(times, axis=1).repeat(times, axis=2)[..., None]
+    labels = data.target.astype(np.int32)
     test = np.arange(len(images)) % 5 == 0
     return Images(
-        description="scikit-learn's handwritten digits at 32x32 (1,437 to train, 360 to test)",
+        description=f"scikit-learn's handwritten digits at {side}x{side} "
+        f"({np.sum(~test):,} to train, {np.sum(test)} to test)",
         train_images=images[~test],
         train_labels=labels[~test],
         test_images=images[test],
         test_labels=labels[test],
         classes=10,
         flip=False,
+        shift=4 if times > 1 else 1,
     )
 
 
-def from_tfds(name: str, flip: bool, data_dir: str | None = None) -> Images:
+def from_tfds(name: str, flip: bool, shift: int, data_dir: str | None = None) -> Images:
     """Return a data set of TensorFlow Datasets that has images of one size and a test split.
 
     Args:
         name: Its name there, as "cifar10".
         flip: Whether a mirrored image is an image of the same class.
+        shift: Pixels by which a training image is shifted at most.
         data_dir: Where it is, or is to be downloaded to; by default the environment variable
             KERAS_SCHED_DATA_DIR, else the place that TensorFlow Datasets uses.
 
@@ -75,4 +83,5 @@ def from_tfds(name: str, flip: bool, data_dir: str | None = None) -> Images:
         test_labels=test_labels,
         classes=builder.info.features["label"].num_classes,
         flip=flip,
+        shift=shift,
     )

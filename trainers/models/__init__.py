@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import keras
 
+from trainers.models.cnn import cnn
 from trainers.models.mobilenet import mobilenet_v2
 from trainers.models.resnet import resnet
 from trainers.models.vgg import vgg16
+from trainers.models.wide_resnet import wide_resnet
 
 __all__ = ["get", "names"]
 
 _BY_NAME: dict[str, Callable[[tuple[int, int, int], int], keras.Model]] = {
+    "cnn": cnn,
     "resnet8": functools.partial(resnet, 8),
     "resnet20": functools.partial(resnet, 20),
     "resnet38": functools.partial(resnet, 38),
@@ -24,6 +27,7 @@ _BY_NAME: dict[str, Callable[[tuple[int, int, int], int], keras.Model]] = {
     },
     "mobilenet_v2": mobilenet_v2,
     "vgg16": vgg16,
+    "wide_resnet16_8": functools.partial(wide_resnet, 16, 8),
 }
 
 
