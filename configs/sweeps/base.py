@@ -1,0 +1,67 @@
+"""What a sweep may say; see `trainers.sweeps.grid` for what becomes of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+__all__ = ["setting", "sweep"]
+
+
+def setting(config: ConfigDict, learning_rates: Sequence[float], **changes: Any) -> dict[str, Any]:
+    """Return a setting of a sweep.
+
+    Args:
+        config: The setting's own configuration, as `configs.rn20_cifar10.get_config()`.
+        learning_rates: Rates to choose from; under the protocol "shared" the one that is used.
+        **changes: What is changed in the configuration.
+    """
+    changed = config.copy_and_resolve_references()
+    for name, value in changes.items():
+        changed[name] = value
+    return {"config": changed.to_dict(), "learning_rates": list(learning_rates)}
+
+
+def sweep(
+    name: str,
+    *,
+    settings: Mapping[str, Mapping[str, Any]],
+    schedules: Mapping[str, Mapping[str, Any]],
+    momenta: Mapping[str, Mapping[str, Any]] | None = None,
+    precisions: Mapping[str, Mapping[str, Any]] | None = None,
+    budgets: Sequence[float] = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    tuning_seeds: Sequence[int] = (100, 101, 102),
+    protocol: str = "tuned",
+    goal: str = "val_accuracy",
+    goal_mode: str = "max",
+    source: str = "",
+    threads: int = 1,
+    program: str = "trainers.trials:Classification",
+) -> ConfigDict:
+    """Return the configuration of a sweep.
+
+    Args:
+        name: Its name.
+        settings: Settings by name; see `setting`. A paper's setting has the paper's name.
+        schedules: What each learning-rate schedule changes in a setting, by its name in tables.
+        momenta: What each momentum schedule changes; nothing if None.
+        precisions: What each precision changes; nothing if None.
+        budgets: Shares of the setting's epochs.
+        seeds: Seeds of what is measured.
+        tuning_seeds: Other seeds, of what decides the learning rate.
+        protocol: "tuned" or "shared".
+        goal: The measure that is judged, at the end of a trial.
+        goal_mode: "max" or "min": whether more of it is better.
+        source: The table of a paper whose settings these are; empty for none.
+        threads: Threads of a worker; 0 for what TensorFlow takes.
+        program: What trains.
+    """
+    values = dict(locals())
+    values["momenta"] = momenta or {"constant": {}}
+    values["precisions"] = precisions or {"float32": {}}
+    # Names of schedules may have dots, which a ConfigDict takes for paths: kept as plain mappings.
+    config = ConfigDict(convert_dict=False)
+    for key, value in values.items():
+        config[key] = value
+    return config.lock()

@@ -1,0 +1,48 @@
+"""Rows of the tables of REX (arXiv 2107.04197) and Demon (arXiv 1910.04952): what each changes.
+
+OneCycle moves the momentum too, between .95 and .85 (REX, section 4.1). Plateau looks at the loss
+of training: the papers' looks at a validation loss and does not say of which images, and here
+nothing may follow the images that a trial is measured on. Its patience is tuned in the papers, in
+multiples of 5 epochs; here it is 5.
+"""
+
+__all__ = ["ADAM_KIN", "DEMON", "DEMON_ADAM", "MOMENTA", "PLATEAU", "RATES"]
+
+_TRIANGLE = {
+    "momentum": 0.95,
+    "momentum_schedule": "one_cycle_momentum",
+    "momentum_options": {"low": 0.85, "rise": 0.5, "anneal": "linear"},
+}
+
+# Schedules of the learning rate at a constant momentum.
+RATES = {
+    "None": {"schedule": "constant"},
+    "Exp": {"schedule": "exponential", "schedule_options": {"rate": 3.0}},
+    "OneCycle": {"schedule": "one_cycle_triangle", **_TRIANGLE},
+    "Linear": {"schedule": "linear"},
+    "Step": {"schedule": "multistep", "schedule_options": {"at": ["0.5dur", "0.75dur"]}},
+    "Cosine": {"schedule": "cosine"},
+    "REX": {"schedule": "rex"},
+}
+PLATEAU = {
+    "Plateau": {
+        "schedule": "plateau",
+        "schedule_options": {"monitor": "loss", "patience": 5, "factor": 0.1},
+    }
+}
+
+# Schedules of the momentum at a constant learning rate.
+MOMENTA = {
+    "OneCycle momentum": {"schedule": "constant", **_TRIANGLE},
+    "Cosine momentum": {"schedule": "constant", "momentum_schedule": "cosine_momentum"},
+    "Linear momentum": {"schedule": "constant", "momentum_schedule": "linear_momentum"},
+    "Exp momentum": {"schedule": "constant", "momentum_schedule": "exponential_momentum"},
+}
+DEMON = {"Demon": {"schedule": "constant", "momentum_schedule": "demon"}}
+DEMON_ADAM = {"Demon": {**DEMON["Demon"], "optimizer": "demon_adam"}}
+
+# Other optimizers at a constant learning rate. AdamW's decay takes the place of the coupled one.
+ADAM_KIN = {
+    "AMSGrad": {"schedule": "constant", "optimizer": "amsgrad"},
+    "AdamW": {"schedule": "constant", "optimizer": "adamw", "weight_decay": 0.01, "l2": 0.0},
+}

@@ -1,0 +1,132 @@
+"""Every sweep is a grid whose every trial can be trained, and has the rows of its table."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import pathlib
+
+import pytest
+
+from trainers import datasets, optimization
+from trainers.classification import Config
+from trainers.sweeps.grid import Grid
+
+ROOT = pathlib.Path(__file__).parents[2]
+NO_SWEEP = {"__init__", "base", "rows"}
+NAMES = sorted(p.stem for p in (ROOT / "configs" / "sweeps").glob("*.py") if p.stem not in NO_SWEEP)
+SWEEPS = [(name, None) for name in NAMES] + [
+    (name, "Adam") for name in NAMES if name.startswith("demon")
+]
+REX_ROWS = {"None", "Exp", "OneCycle", "Linear", "Step", "Cosine", "REX"}
+DEMON_ROWS = {"Demon", "OneCycle momentum", "Cosine momentum", "Linear momentum", "Exp momentum"}
+
+
+def module(name):
+    return importlib.import_module(f"configs.sweeps.{name}")
+
+
+def grid(name, part=None):
+    return Grid.of(module(name).get_config(*([part] if part else [])))
+
+
+def column(found, key):
+    return {trial.coordinates[key] for trial in found.trials}
+
+
+@pytest.mark.parametrize(("name", "part"), SWEEPS)
+def test_every_trial_of_a_sweep_can_be_trained(name, part):
+    found = grid(name, part)
+    assert found.program == "trainers.trials:Classification"
+    seen = set()
+    for trial in found.trials:
+        config = dict(trial.config)
+        assert (config["learning_rate"] is None) == bool(trial.candidates)
+        assert config["split"] == ("validation" if trial.phase == "tuning" else "test")
+        config["learning_rate"] = config["learning_rate"] or 0.1
+        # Rates and seeds are numbers of a kind: one of each cell and phase is checked.
+        if (trial.cell, trial.phase) not in seen:
+            seen.add((trial.cell, trial.phase))
+            assert Config(**config).trained_epochs == max(1, round(trial.epochs))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sweep_says_where_it_is_from_and_what_it_takes(name):
+    for part in ("Source:", "Published:", "Expected:", "Command:", "Cost:"):
+        assert part in module(name).__doc__
+    assert f"configs/sweeps/{name}.py --results=" in module(name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "epochs"),
+    [
+        ("rex_table_4", "RN20-CIFAR10", {3, 15, 30, 75, 150, 300}),
+        ("rex_table_5", "WRN-STL10", {2, 10, 20, 50, 100, 200}),
+        ("rex_table_6", "VGG16-CIFAR100", {3, 15, 30, 75, 150, 300}),
+    ],
+)
+def test_the_tables_of_rex(name, setting, epochs):
+    found = grid(name)
+    assert found.source == f"REX table {name[-1]}"
+    assert column(found, "setting") == {f"{setting}-SGDM", f"{setting}-Adam"}
+    assert column(found, "schedule") == REX_ROWS | {"Plateau"}
+    assert {round(trial.epochs) for trial in found.trials} == epochs
+    optimizers = {(t.coordinates["setting"], t.config["optimizer"]) for t in found.trials}
+    assert optimizers == {(f"{setting}-SGDM", "sgd"), (f"{setting}-Adam", "adam")}
+
+
+def test_the_sampling_rates_of_rex():
+    found = grid("rex_table_2")
+    assert found.protocol == "shared"
+    assert len(column(found, "schedule")) == 21
+    assert column(found, "learning_rate") == {0.1}
+    assert {round(trial.epochs) for trial in found.trials} == {15, 75, 300}
+
+
+@pytest.mark.parametrize("part", ["SGDM", "Adam"])
+def test_the_tables_of_demon(part):
+    third, fourth = grid("demon_table_3", part), grid("demon_table_4", part)
+    assert column(third, "setting") == {f"RN20-CIFAR10-{part}", f"WRN-STL10-{part}"}
+    assert column(fourth, "setting") == {f"VGG16-CIFAR100-{part}"}
+    rows = (REX_ROWS - {"REX"}) | DEMON_ROWS | {"Plateau"}
+    assert column(fourth, "schedule") == rows
+    assert column(third, "schedule") == rows | ({"AMSGrad", "AdamW"} if part == "Adam" else set())
+    demon = {
+        (t.config["schedule"], t.config["momentum_schedule"], t.config["optimizer"])
+        for t in third.trials
+        if t.coordinates["schedule"] == "Demon"
+    }
+    assert demon == {("constant", "demon", "sgd" if part == "SGDM" else "demon_adam")}
+    with pytest.raises(ValueError, match="`part` must be one of SGDM, Adam"):
+        module("demon_table_3").get_config("adam")
+
+
+def test_the_sweep_on_digits_is_that_of_minutes():
+    found = grid("digits_rex")
+    assert len(found.trials) == 504
+    assert found.threads == 1
+    assert column(found, "setting") == {"CNN-Digits-SGDM"}
+    assert column(found, "schedule") == REX_ROWS
+    assert len({trial.cell for trial in found.trials}) == 42
+    rates = sorted(column(found, "learning_rate") - {None})
+    assert [round(b / a) for a, b in itertools.pairwise(rates)] == [3, 3]
+    assert datasets.facts("digits8").num_train // found.trials[0].config["batch_size"] >= 20
+
+
+@pytest.mark.parametrize("name", ["OneCycle", "Step", "Exp"])
+def test_rows_have_the_values_of_the_papers(name):
+    """At a quarter, half and nine tenths of the run, from REX, section 4.1."""
+    from configs import base
+    from configs.sweeps.rows import RATES
+
+    expected = {
+        "OneCycle": [(0.55, 0.9), (1.0, 0.85), (0.28, 0.93)],
+        "Step": [(1.0, 0.9), (0.1, 0.9), (0.01, 0.9)],
+        "Exp": [(0.4724, 0.9), (0.2231, 0.9), (0.0672, 0.9)],
+    }[name]
+    values = base.setting(dataset="digits8", model="cnn", learning_rate=1.0).to_dict()
+    config = Config(**{**values, **RATES[name]}, seed=0)
+    rate, momentum = optimization.schedules(config, optimization.ks.Run(steps=100))
+    for step, (eta, beta) in zip((25, 50, 90), expected, strict=True):
+        assert float(rate(step)) == pytest.approx(eta, abs=1e-4)
+        assert float(momentum(step)) == pytest.approx(beta, abs=1e-6)

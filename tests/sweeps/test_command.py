@@ -1,0 +1,236 @@
+"""The command: its exit codes, its status, trials that fail, and that it ends and goes on."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pandas
+import pytest
+
+from tests.sweeps import running
+from tests.sweeps.config import make
+from trainers.sweeps import pool as pools
+from trainers.sweeps.grid import Grid
+from trainers.sweeps.pool import Pool
+from trainers.sweeps.progress import View
+from trainers.sweeps.status import Status
+from trainers.sweeps.store import Store
+
+SMALL = {"budgets": [1.0], "seeds": [0]}
+SHARED = {**SMALL, "protocol": "shared", "rates": [0.1]}
+
+
+def with_trouble(trouble, **more):
+    return {
+        **SHARED,
+        "settings": ["fine", "troubled"],
+        "changes": {"troubled": {"trouble": trouble}},
+        **more,
+    }
+
+
+def test_nothing_heavy_is_imported_by_the_pool_or_by_a_worker():
+    code = (
+        "import sys, trainers.sweep, trainers.sweeps.worker;"
+        "print([m for m in ('tensorflow', 'keras', 'pandas', 'ray') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=running.ROOT)
+    assert said.stdout.decode().splitlines()[-1] == "[]", said.stderr
+
+
+def test_three_errors_put_a_trial_in_quarantine_until_it_is_forgiven(results):
+    grid = with_trouble("raise until told")
+    out = running.run(results, "--workers=2", grid=grid, expected=1)
+    assert "2 quarantined" in out
+    assert "3 attempts erred" in out
+    attempts = running.attempts(results)
+    bad = [trial for trial, entries in attempts.items() if len(entries) == 3]
+    assert len(bad) == 2 and len(attempts) == 4
+    for trial in bad:
+        assert [entry["status"] for entry in attempts[trial]] == ["erred"] * 3
+        assert "in _trouble" in attempts[trial][2]["traceback"]
+        assert f"RuntimeError: told to fail in {trial}" in out
+        (results / "trials" / trial / "run" / "told").touch()
+    # Alone, the same command does not try them again, and says the same.
+    out = running.run(results, grid=grid, expected=1)
+    assert "2 quarantined" in out
+    assert running.attempts(results) == attempts
+    # The status needs no configuration.
+    assert "troubled linear" in running.run(results, "--status", expected=1)
+    out = running.run(results, "--retry_quarantined")
+    assert "quarantined" not in out.replace("┃ quarantined ┃", "")
+    for trial in bad:
+        ended = [entry["status"] for entry in running.attempts(results)[trial]]
+        assert ended == ["erred"] * 3 + ["forgiven", "recorded"]
+    running.run(results, "--status")
+    table = pandas.read_parquet(results / "results.parquet")
+    assert len(table) == 4 and set(table["status"]) == {"finished"}
+
+
+def test_one_error_is_tried_again_and_leaves_no_trace_in_the_result(results):
+    running.run(results, grid=with_trouble("raise once"))
+    ended = sorted(
+        tuple(entry["status"] for entry in entries)
+        for entries in running.attempts(results).values()
+    )
+    assert ended == [("erred", "recorded")] * 2 + [("recorded",)] * 2
+
+
+def test_a_measurement_whose_candidate_is_in_quarantine_is_blocked(results):
+    grid = {**with_trouble("exit"), "protocol": "tuned", "rates": [0.1, 1.0]}
+    out = running.run(results, "--workers=2", grid=grid, expected=1)
+    assert "4 quarantined" in out
+    assert "2 blocked" in out
+    assert "waits for 2 in quarantine" in out
+    assert "SystemExit: 5" in out
+    status = Status.of(Store.open(results))
+    assert (len(status.done), len(status.quarantined), len(status.blocked)) == (6, 4, 2)
+    assert not status.missing and not status.running
+    assert not status.blocked.keys() & running.starts(results).keys()
+
+
+def test_ten_disappearances_put_a_trial_in_quarantine(results):
+    grid = with_trouble("kill", schedules={"linear": {"schedule": "linear"}})
+    out = running.run(results, grid=grid, expected=1)
+    assert "1 quarantined" in out
+    assert "10 attempts vanished" in out
+    assert "killed 10 times" in out
+    assert sorted(map(len, running.attempts(results).values())) == [1, 10]
+
+
+def test_a_program_that_cannot_begin_stops_the_pool_with_its_log(results):
+    out = running.run(results, "--workers=2", "--data_dir=/missing", grid=SHARED, expected=1)
+    assert "ended with code 1 before it began a trial" in out
+    assert "FileNotFoundError: no data in /missing" in out
+    assert not running.attempts(results)
+    running.run(results)
+
+
+def test_nothing_but_errors_stops_the_pool(results, monkeypatch):
+    monkeypatch.setattr(pools, "_MOST_ERRORS", 4)
+    store = Store.create(
+        results, Grid.of(make(**{**with_trouble("raise"), "settings": ["troubled"]}))
+    )
+    pool = Pool(store, 1)
+    assert pool.run(View(store.grid.trials, set())) == 0
+    assert "4 attempts erred, and none was recorded" in pool.trouble
+    assert "RuntimeError: told to fail" in pool.trouble
+    assert sum(map(len, running.attempts(results).values())) == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_end_it_saves_ends_with_143_and_goes_on(results, number):
+    grid = {**SHARED, "changes": {"a": {"epochs": 60}}, "seeds": [0, 1]}
+    with running.start(results, "--workers=2", grid=grid, sleep=0.1) as process:
+        running.wait_for(lambda: list(results.glob("trials/*/run/checkpoint.json")))
+        workers = running.children(process)
+        if number == signal.SIGTERM:  # As a scheduler does, to every process at once.
+            for pid in workers:
+                running.kill(pid, number)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=running.PATIENCE)
+    assert process.returncode == 143, out
+    assert len(workers) == 2
+    assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers)
+    ended = [entry["status"] for all in running.attempts(results).values() for entry in all]
+    assert set(ended) <= {"asked to end", "recorded"} and "asked to end" in ended
+    saved = [json.loads(path.read_text())["step"] for path in results.glob("trials/*/run/c*.json")]
+    assert saved and all(step > 0 for step in saved)
+    running.run(results, "--workers=2")
+    running.run(results.parent / "alone", grid=grid)
+    assert running.contents(results) == running.contents(results.parent / "alone")
+    assert max(timing["restarts"] for timing in running.timings(results)) == 1
+
+
+def test_workers_die_with_a_pool_that_is_killed(results):
+    grid = {**SHARED, "changes": {"a": {"epochs": 60_000}}}
+    with running.start(results, "--workers=2", grid=grid, sleep=0.1) as process:
+        running.wait_for(lambda: list(results.glob("trials/*/run/checkpoint.json")))
+        workers = running.children(process)
+        process.kill()
+        process.communicate()
+    running.wait_for(lambda: not any(alive(pid) for pid in workers))
+    status = Status.of(Store.open(results))
+    assert not status.running and len(status.missing) == len(status.trials)
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
+    out = running.run(results, "--dry_run", "--workers=2", grid={"settings": ["a", "b"]})
+    # 2 settings x 2 schedules x 2 budgets, each of 2 rates and 2 seeds; an epoch is 5 steps.
+    assert "32 trials (16 tuning, 16 measurement), 1 traces" in out
+    # 32 trials of 3 epochs on average: 480 steps of 10 ms and 96 evaluations of 0.5 s.
+    assert "480" in out and "0:52" in out
+    seconds = (480 * 0.01 + 96 * 0.5) / 2 + 0.25
+    assert f"{seconds / 3600:.2f} hours with 2 workers" in out
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "grid", "said"),
+    [
+        (["--workers=0"], SHARED, "`workers` must be at least 1"),
+        (["--shard=2/2"], SHARED, "A part must be I/N"),
+        (["--shard=a"], SHARED, "A part must be I/N"),
+        (["--engine=abacus"], SHARED, "--engine=abacus"),
+        (["--engine_options=x"], SHARED, "key=value"),
+        (["--engine_options=x=1"], SHARED, "must be empty for local"),
+        (["--unknown=1"], SHARED, "Unknown command line flag"),
+        (["and", "more"], SHARED, "Unknown arguments: and more"),
+        ([], None, "no grid.jsonl"),
+        (["--config=missing.py"], None, "missing.py"),
+        (["--status"], None, "no grid.jsonl"),
+        ([], {**SHARED, "goal": "val_f1"}, "`goal` must be one of loss, val_accuracy"),
+        ([], {**SHARED, "protocol": "best"}, "`protocol` must be one of"),
+        ([], {**SHARED, "changes": {"a": {"colour": 1}}}, "colour"),
+        ([], {**SHARED, "program": "tests.sweeps.program:Missing"}, "`program` must be a class"),
+        ([], {**SHARED, "schedules": {"x": {"unknown": 1}}}, "`config` must have the keys"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_makes_nothing(results, flags, grid, said):
+    assert said in running.run(results, *flags, grid=grid, expected=2)
+    assert not results.exists()
+
+
+def test_a_changed_grid_ends_with_2(results):
+    running.run(results, grid=SHARED)
+    before = running.contents(results)
+    out = running.run(results, grid={**SHARED, "seeds": [5]}, expected=2)
+    assert "is another sweep" in out
+    assert running.contents(results) == before
+
+
+def test_complete_it_has_nothing_to_do(results):
+    running.run(results, grid=SHARED)
+    modified = {path: os.stat(path).st_mtime_ns for path in (results / "results").iterdir()}
+    running.run(results, grid=SHARED)
+    assert modified == {path: os.stat(path).st_mtime_ns for path in (results / "results").iterdir()}
+
+
+def test_looking_over_ten_times_the_trials_takes_ten_times_the_calls(results):
+    """Counted, as a busy machine tells no time: nothing is called for each pair of trials."""
+    calls = {}
+    for seeds in (100, 1000):
+        sweep = make(**{**SHARED, "seeds": list(range(seeds))})
+        store = Store.create(results.parent / str(seeds), Grid.of(sweep))
+        calls[seeds] = 0
+
+        def count(frame, event, argument, seeds=seeds):
+            calls[seeds] += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            status = Status.of(Store.open(store.directory))
+        finally:
+            sys.setprofile(None)
+        assert len(status.missing) == 2 * seeds
+    assert calls[1000] < 11.0 * calls[100]

@@ -1,0 +1,317 @@
+"""The directory of a sweep: results are written once, and damage is named, never fatal."""
+
+import fcntl
+import json
+import multiprocessing
+import os
+import signal
+
+import pandas
+import pytest
+
+from tests.sweeps import running
+from tests.sweeps.config import make
+from trainers.sweeps import results as tables
+from trainers.sweeps import store as stores
+from trainers.sweeps.attempts import MOST_ERRED, MOST_VANISHED
+from trainers.sweeps.grid import Grid
+from trainers.sweeps.status import Status
+from trainers.sweeps.store import Store
+from trainers.sweeps.worker import Worker
+
+SMALL = {"budgets": [1.0], "seeds": [0], "rates": [0.1, 1.0]}
+
+
+@pytest.fixture
+def store(results):
+    return Store.create(results, Grid.of(make(**SMALL)))
+
+
+@pytest.fixture
+def done(store):
+    """A sweep that is complete."""
+    Worker(store).work()
+    assert Status.of(store).complete
+    return store
+
+
+def hold(directory, trial, begun, end):
+    store = Store.open(directory)
+    with store.claim(trial) as claim:
+        claim.attempts.begin()
+        begun.set()
+        end.wait(60)
+
+
+def held(store, trial):
+    """Return a process that holds a trial."""
+    context = multiprocessing.get_context("spawn")
+    begun, end = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(store.directory, trial, begun, end))
+    process.start()
+    assert begun.wait(60)
+    return process, end
+
+
+def test_who_holds_a_trial_keeps_others_from_it_until_it_is_killed(store):
+    trial = store.grid.trials[0].id
+    process, _ = held(store, trial)
+    with store.claim(trial) as claim:
+        assert claim is None
+    assert store.is_held(trial)
+    assert set(Status.of(store).running) == {trial}
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not store.is_held(trial)
+    with store.claim(trial) as claim:
+        assert claim.attempts.begin() == 2
+    assert [entry["status"] for entry in store.attempts(trial).all()] == ["vanished", "begun"]
+
+
+def test_a_worker_waits_for_what_another_holds(store):
+    process, end = held(store, store.grid.trials[0].id)
+    said = []
+
+    def say(text):
+        said.append(text)
+        if len(said) == 6:  # All that can be done without it: the other tuning trials, and a cell.
+            end.set()
+
+    Worker(store, say=say).work()
+    process.join()
+    assert Status.of(store).complete
+    assert said[-1].startswith("recorded")
+
+
+def test_a_result_is_never_replaced(done):
+    trial = done.grid.trials[0].id
+    before = (done.results / f"{trial}.json").read_bytes()
+    with done.claim(trial) as claim:
+        assert claim.is_recorded()
+        with pytest.raises(FileExistsError):
+            claim.record({"another": 1})
+        assert not list(claim.directory.glob(".writing*"))
+    assert (done.results / f"{trial}.json").read_bytes() == before
+
+
+def test_a_write_that_is_cut_short_leaves_no_result(store, monkeypatch):
+    def fail(*unused):
+        raise OSError("no space left")
+
+    trial = store.grid.trials[0].id
+    with store.claim(trial) as claim:
+        monkeypatch.setattr(stores.os, "fsync", fail)
+        with pytest.raises(OSError, match="no space"):
+            claim.record({"a": 1})
+    assert not list(store.results.iterdir())
+    assert store.result(trial) is None
+
+
+DAMAGE = {
+    "torn": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "no object": lambda data: b"[1, 2]",
+    "no result": lambda data: b'{"status": "finished"}',
+    "not text": lambda data: bytes(range(256)),
+    "deep": lambda data: (
+        b'{"trial": {"id": 7}, "learning_rate": 1, "status": 1, "value": 1, '
+        b'"record": {}, "timing": {}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_result_is_named_set_aside_and_made_again(done, kind):
+    before = running.contents(done.directory)
+    trial = done.grid.trials[0].id
+    path = done.results / f"{trial}.json"
+    path.write_bytes(DAMAGE[kind](path.read_bytes()))
+    damaged = path.read_bytes()
+    status = Status.of(done)
+    assert len(status.done) == len(done.grid.trials) - 1
+    assert status.missing == [trial]
+    assert len(status.torn) == 1 and path.name in status.torn[0]
+    assert len(pandas.read_parquet(tables.write_table(done))) == len(status.done)
+    Worker(done).work()
+    aside = done.results / f"{path.name}.torn-1"
+    assert aside.read_bytes() == damaged
+    assert Status.of(done).complete
+    assert Status.of(done).foreign == [f"{aside.name} was torn and is set aside"]
+    os.rename(aside, done.directory / "elsewhere")
+    assert running.contents(done.directory) == before
+
+
+def test_the_second_damage_does_not_overwrite_the_first(done):
+    path = done.results / f"{done.grid.trials[0].id}.json"
+    for damage in (b"first", b"second"):
+        path.write_bytes(damage)
+        Worker(done).work()
+    assert (done.results / f"{path.name}.torn-1").read_bytes() == b"first"
+    assert (done.results / f"{path.name}.torn-2").read_bytes() == b"second"
+
+
+def test_strange_files_are_named_and_left_alone(done):
+    trial, other = (each.id for each in done.grid.trials[:2])
+    data = (done.results / f"{trial}.json").read_bytes()
+    strange = {
+        "copy of a result.json": data,
+        f"{trial}.json.bak": data,
+        "0123456789.json": data.replace(trial.encode(), b"0123456789"),
+        "notes.txt": b"mine",
+        "empty.json": b"",
+        f"{other}.json.torn-x": b"",
+    }
+    for name, content in strange.items():
+        (done.results / name).write_bytes(content)
+    (done.results / "folder").mkdir()
+    status = Status.of(done)
+    assert status.complete and not status.torn
+    said = {line.split(".json")[0]: line for line in status.foreign}
+    assert len(status.foreign) == 7
+    assert said["copy of a result"].endswith(f"is a copy of the result of {trial}")
+    assert said["0123456789"].endswith("belongs to no trial")
+    Worker(done).work()
+    assert len(pandas.read_parquet(tables.write_table(done))) == len(done.grid.trials)
+    for name, content in strange.items():
+        assert (done.results / name).read_bytes() == content
+
+
+def test_the_result_of_another_trial_does_not_count(done):
+    one, other = (done.results / f"{each.id}.json" for each in done.grid.trials[:2])
+    one.write_bytes(other.read_bytes())
+    status = Status.of(done)
+    assert len(status.done) == len(done.grid.trials) - 1
+    assert "is not the result of" in status.torn[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"changes": {"a": {"epochs": 5}}}, "its trials differ in epochs"),
+        ({"goal": "accuracy"}, "goal is 'val_accuracy' there, not 'accuracy'"),
+        ({"seeds": [0, 1]}, "trials are only here"),
+        ({"rates": [0.1]}, "trials are only there"),
+        ({"threads": 2}, "threads is 1 there, not 2"),
+    ],
+)
+def test_a_changed_grid_is_refused_with_what_differs(store, changed, said):
+    before = (store.directory / "grid.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="is another sweep") as caught:
+        Store.create(store.directory, Grid.of(make(**{**SMALL, **changed})))
+    assert said in str(caught.value)
+    assert (store.directory / "grid.jsonl").read_bytes() == before
+
+
+def test_the_same_grid_is_welcome_again(store):
+    assert (
+        Store.create(store.directory, Grid.of(make(**SMALL))).grid
+        == Store.open(store.directory).grid
+    )
+
+
+@pytest.mark.parametrize("name", ["results", "notes"])
+def test_a_directory_of_something_else_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match="something else"):
+        Store.create(tmp_path, Grid.of(make(**SMALL)))
+    with pytest.raises(ValueError, match=r"no grid\.jsonl"):
+        Store.open(tmp_path)
+    (tmp_path / "grid.jsonl").write_text("torn")
+    with pytest.raises(ValueError, match="damaged"):
+        Store.open(tmp_path)
+
+
+def test_a_disk_without_locks_is_refused(results, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda file, operation: None)
+    with pytest.raises(ValueError, match="disk with locks"):
+        Store.create(results, Grid.of(make(**SMALL)))
+    assert not (results / "grid.jsonl").exists()
+
+
+def test_errors_and_disappearances_are_counted_apart(store):
+    attempts = store.attempts(store.grid.trials[0].id)
+    for _ in range(MOST_ERRED - 1):
+        attempts.begin()
+        attempts.end("erred", RuntimeError("first\nlast"))
+    for _ in range(MOST_VANISHED - 1):
+        attempts.begin()
+    assert attempts.begin() == MOST_ERRED + MOST_VANISHED - 1
+    attempts.end("asked to end")
+    assert attempts.quarantine() is None
+    attempts.begin()
+    attempts.end("erred", RuntimeError("first\nlast"))
+    why = attempts.quarantine()
+    assert (why["erred"], why["vanished"]) == (MOST_ERRED, MOST_VANISHED - 1)
+    assert why["error"].endswith("last")
+    attempts.forgive()
+    assert attempts.quarantine() is None
+    for _ in range(MOST_VANISHED):
+        attempts.begin()
+    assert attempts.quarantine()["vanished"] == MOST_VANISHED
+
+
+def test_a_torn_note_of_an_attempt_has_vanished(store):
+    attempts = store.attempts(store.grid.trials[0].id)
+    attempts.begin()
+    path = next((store.directory / "trials").glob("*/attempts/0001.json"))
+    path.write_text("{")
+    assert [entry["status"] for entry in attempts.all()] == ["vanished"]
+    assert attempts.begin() == 2
+
+
+def test_the_table_says_what_the_results_say(done):
+    table = pandas.read_parquet(tables.write_table(done)).set_index("id")
+    assert list(table.reset_index().columns) == sorted(
+        tables.COLUMNS, key=lambda name: (name != "id", list(tables.COLUMNS).index(name))
+    )
+    assert list(table.index) == [trial.id for trial in done.grid.trials]
+    for trial in done.grid.trials:
+        found, row = done.result(trial.id), table.loc[trial.id]
+        assert row["value"] == found["record"]["final"]["val_accuracy"]
+        assert row["best"] == found["record"]["best"]["val_accuracy"] >= row["value"]
+        assert row["learning_rate"] == found["learning_rate"] > 0.0
+        assert (row["epochs"], row["steps"], row["attempts"]) == (4, 20, 1)
+        assert row["evaluation_seconds"] == 0.25
+    assert set(table["phase"]) == {"tuning", "measurement"}
+
+
+def test_a_table_that_was_read_too_early_is_written_again(done, monkeypatch):
+    """Another worker records a trial between the reading and the writing."""
+    last = done.results / f"{done.grid.trials[-1].id}.json"
+    aside, read = done.directory / ".aside", tables.sound
+    os.rename(last, aside)
+
+    def slow(*arguments):
+        found = read(*arguments)
+        if aside.exists():
+            os.rename(aside, last)
+        return found
+
+    monkeypatch.setattr(tables, "sound", slow)
+    assert len(pandas.read_parquet(tables.write_table(done))) == len(done.grid.trials)
+
+
+def test_a_tuned_trial_has_the_rate_that_its_candidates_decide(done):
+    for trial in done.grid.trials:
+        if not trial.candidates:
+            continue
+        values = {
+            float(rate): done.result(ids[0])["value"] for rate, ids in trial.candidates.items()
+        }
+        best = max(values.values())
+        chosen = done.result(trial.id)["learning_rate"]
+        assert chosen == min(rate for rate in values if values[rate] == best)
+        assert done.result(trial.id)["record"]["config"]["learning_rate"] == chosen
+
+
+def test_what_is_not_finite_is_null_and_files_are_json(results):
+    store = Store.create(results, Grid.of(make(**{**SMALL, "rates": [100.0, 0.1]})))
+    Worker(store).work()
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    read = [json.loads(path.read_text(), parse_constant=refuse) for path in store.results.iterdir()]
+    assert {found["status"] for found in read} == {"finished", "diverged"}
+    assert all(found["record"]["overflow"] is None for found in read)
+    assert all((found["value"] is None) == (found["status"] == "diverged") for found in read)

@@ -1,0 +1,131 @@
+"""Run a sweep: `python -m trainers.sweep --config=configs/sweeps/NAME.py --results=DIR`.
+
+The same command goes on with a sweep that was interrupted, and any number of them may work on one
+directory: each trial is recorded once. Where the grid is frozen already `--config` can be left out.
+
+It ends with 0 if all trials are recorded, 1 if some cannot be (see `--status`), 2 if it was called
+wrongly, and 143 if it was asked to end; then the same command goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import rich.console
+from absl import app, flags
+from ml_collections import config_flags
+
+from trainers.sweeps import cost, engines, programs, results, status
+from trainers.sweeps.grid import Grid
+from trainers.sweeps.progress import View
+from trainers.sweeps.store import Store
+from trainers.sweeps.worker import BAD_USAGE, part
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The sweep.", lock_config=True)
+_RESULTS = flags.DEFINE_string("results", None, "Directory of the sweep.")
+_WORKERS = flags.DEFINE_integer("workers", 1, "Processes here; jobs or tasks elsewhere.")
+_SHARD = flags.DEFINE_string("shard", "0/1", "I/N: only the I-th of N parts of the cells.")
+_BEGIN = flags.DEFINE_string("begin", "0/1", "I/N: the I-th of N parts first, then the rest.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TensorFlow Datasets finds its data.")
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Measure what it will cost; write nothing.")
+_STATUS = flags.DEFINE_bool("status", False, "Show where it stands; 0 only if complete.")
+_RETRY = flags.DEFINE_bool("retry_quarantined", False, "Try trials in quarantine again.")
+_ENGINE = flags.DEFINE_enum("engine", "local", engines.ENGINES, "Where the workers run.")
+_OPTIONS = flags.DEFINE_list("engine_options", [], "Options of the engine, as key=value,...")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the sweep that the flags describe, and return the exit code."""
+    console = rich.console.Console()
+    try:
+        if len(arguments) > 1:
+            raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}")
+        shard = part(_SHARD.value)
+        if _STATUS.value:
+            return _finish(Store.open(_directory()), shard, console)
+        run = engines.Run(
+            _WORKERS.value,
+            _DATA_DIR.value,
+            shard,
+            part(_BEGIN.value),
+            engines.options(_OPTIONS.value),
+        )
+        engines.check(_ENGINE.value, run)
+        grid = _grid()
+        if _DRY_RUN.value:
+            programs.verify(grid)
+            trials = grid.shard(*shard)
+            costs, tracing = cost.measure(grid, trials, run.data_dir, console.print)
+            cost.show(grid, trials, costs, tracing, run.workers, console)
+            return 0
+        engines.verify(_ENGINE.value, run)
+        store = _store(grid)
+        if _RETRY.value:
+            _forgive(store, shard)
+        view = View(store.grid.shard(*shard), store.recorded(), _unit(), console)
+        code, trouble = engines.start(_ENGINE.value, store, run, view)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return BAD_USAGE
+    finished = _finish(store, shard, console)
+    if trouble:
+        sys.stderr.write(f"{trouble}\n")
+    return code or finished
+
+
+def _grid() -> Grid:
+    """Return the grid of `--config`, or without one that which is frozen in the directory."""
+    if _CONFIG.value is None:
+        return Store.open(_directory()).grid
+    try:
+        return Grid.of(_CONFIG.value)
+    except OSError as error:  # A file that cannot be loaded is told of when it is first used.
+        raise ValueError(f"`--config` cannot be read: {error}") from error
+
+
+def _directory() -> str:
+    if not _RESULTS.value:
+        raise ValueError("`--results` must be the directory of a sweep. Received: none")
+    return _RESULTS.value
+
+
+def _store(grid: Grid) -> Store:
+    """Return the store of a grid; one that is new is verified before a directory is made."""
+    try:
+        Store.open(_directory())
+    except ValueError:
+        programs.verify(grid)
+    return Store.create(_directory(), grid)
+
+
+def _forgive(store: Store, shard: tuple[int, int]) -> None:
+    for trial in status.Status.of(store, shard).quarantined:
+        with store.claim(trial, wait=True) as claim:
+            if claim is not None and claim.attempts.quarantine():
+                claim.attempts.forgive()
+
+
+def _finish(store: Store, shard: tuple[int, int], console: rich.console.Console) -> int:
+    found = status.Status.of(store, shard)
+    table = results.write_table(store)
+    status.show(found, store, console)
+    console.print(f"All results as a table: {table}", highlight=False, soft_wrap=True)
+    return 0 if found.complete else 1
+
+
+def _unit() -> str:
+    return {"local": "workers", "ray": "tasks"}.get(_ENGINE.value, "jobs")
+
+
+def _flags(arguments: Sequence[str]) -> list[str]:
+    """Read the flags; wrong ones end with the code of all bad usage."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        sys.stderr.write(f"{error}\nFor help: python -m trainers.sweep --help\n")
+        sys.exit(BAD_USAGE)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_flags)

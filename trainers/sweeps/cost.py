@@ -1,0 +1,135 @@
+"""What a sweep will cost here, measured before any of it is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import rich.console
+import rich.table
+
+from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
+from trainers.sweeps.programs import load, with_rate
+from trainers.sweeps.progress import clock
+
+__all__ = ["Cost", "measure", "show"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What the trials cost that share a trace, one at a time.
+
+    Attributes:
+        label: Setting and precision, and what else they have in common.
+        trials: How many.
+        trace: Seconds of tracing.
+        step: Seconds of a data step.
+        evaluation: Seconds of an evaluation.
+        steps: Data steps of all the trials.
+        evaluations: Evaluations of all the trials.
+    """
+
+    label: str
+    trials: int
+    trace: float
+    step: float
+    evaluation: float
+    steps: int
+    evaluations: int
+
+    @property
+    def seconds(self) -> float:
+        """All of it, without tracing."""
+        return self.steps * self.step + self.evaluations * self.evaluation
+
+
+def measure(
+    grid: Grid,
+    trials: tuple[Trial, ...],
+    data_dir: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> tuple[list[Cost], float]:
+    """Measure one trial of each trace: the others are alike but for their length, which is known.
+
+    Nothing is downloaded or written.
+
+    Returns:
+        The costs, and the seconds of all tracing if one worker ran the trials in their order,
+        holding one trace at a time.
+    """
+    program = load(grid.program)(data_dir, grid.threads)
+    plans = [program.plan(with_rate(trial)) for trial in trials]
+    groups: dict[str, list[int]] = {}
+    for index, plan in enumerate(plans):
+        groups.setdefault(plan["group"], []).append(index)
+    costs: dict[str, Cost] = {}
+    for group, members in groups.items():
+        label = _label([trials[index] for index in members], trials)
+        say(f"measuring {label}")
+        # The last are evaluated on test data, where there is more to do.
+        got = program.measure(with_rate(trials[members[-1]]))
+        costs[group] = Cost(
+            label=label,
+            trials=len(members),
+            **got,
+            steps=sum(plans[index]["steps"] for index in members),
+            evaluations=sum(plans[index]["evaluations"] for index in members),
+        )
+    runs = [group for group, _ in itertools.groupby(plan["group"] for plan in plans)]
+    return list(costs.values()), sum(costs[group].trace for group in runs)
+
+
+def _label(members: list[Trial], trials: tuple[Trial, ...]) -> str:
+    """Say what trials have in common: setting, precision, and schedules if they are not all."""
+    parts = []
+    for axis in ("setting", "precision", "schedule", "momentum"):
+        mine = dict.fromkeys(str(trial.coordinates[axis]) for trial in members)
+        every = {str(trial.coordinates[axis]) for trial in trials}
+        if axis in ("setting", "precision") or set(mine) != every:
+            parts.append(", ".join(mine) if len(mine) < 4 else f"{len(mine)} {axis}s")
+    return " ".join(parts)
+
+
+def show(
+    grid: Grid,
+    trials: tuple[Trial, ...],
+    costs: list[Cost],
+    tracing: float,
+    workers: int,
+    console: rich.console.Console,
+) -> None:
+    """Write the costs for people."""
+    table = rich.table.Table(
+        title=f"{grid.name} ({grid.protocol}): what it takes here", title_justify="left"
+    )
+    table.add_column("what shares a trace")
+    for name in ("trials", "trace", "step", "evaluation", "steps", "all"):
+        table.add_column(name, justify="right")
+    for cost in costs:
+        table.add_row(
+            cost.label,
+            str(cost.trials),
+            f"{cost.trace:.1f} s",
+            f"{1000 * cost.step:.1f} ms",
+            f"{cost.evaluation:.2f} s",
+            f"{cost.steps:,.0f}",
+            clock(cost.seconds),
+        )
+    console.print(table)
+    phases = ", ".join(
+        f"{count} {phase}"
+        for phase in (TUNING, MEASUREMENT)
+        if (count := sum(trial.phase == phase for trial in trials))
+    )
+    # Each worker traces what it gets to; the first traces of all of them fall together.
+    tracing = max(tracing / workers, max(cost.trace for cost in costs))
+    seconds = sum(cost.seconds for cost in costs) / workers + tracing
+    threads = f"{grid.threads}" if grid.threads else "all"
+    console.print(
+        f"{len(trials)} trials ({phases}), {len(costs)} traces: about "
+        f"{seconds / 3600:.2f} hours with {workers} workers of {threads} threads, if the machine "
+        f"has a core for each. Nothing was written.",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,270 @@
+"""The directory of a sweep: what makes any number of workers, killed at any moment, safe.
+
+::
+
+    grid.jsonl            the trials, written once
+    trials/ID/lock        locked by the process that runs the trial; the kernel frees it at its end
+    trials/ID/attempts/   what became of each attempt
+    trials/ID/run/        where the program keeps its checkpoints
+    results/ID.json       THE result of a trial: linked into place whole, and never replaced
+    results.parquet       all results as a table, made from them
+    logs/                 what the workers said
+
+A result that cannot be read, which no worker writes, is set aside as ``ID.json.torn-1`` and the
+trial is run again; other files in ``results/`` are named in the status and otherwise left alone.
+The locks are `flock`: the directory must be on a local disk, or on a network disk that has them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trainers.sweeps.attempts import Attempts
+from trainers.sweeps.grid import Grid
+
+__all__ = ["Claim", "Store"]
+
+
+class Store:
+    """The directory of a sweep whose grid is frozen.
+
+    Args:
+        directory: The directory.
+        grid: Its grid.
+    """
+
+    def __init__(self, directory: pathlib.Path, grid: Grid) -> None:
+        self.directory = directory
+        self.grid = grid
+        self.results = directory / "results"
+        self.logs = directory / "logs"
+        self.table = directory / "results.parquet"
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], grid: Grid) -> Store:
+        """Freeze a grid in a directory, or find that it is the one that is frozen there.
+
+        Raises:
+            ValueError: If another grid is frozen there, if there are other things, or if the disk
+                has no locks.
+        """
+        place = pathlib.Path(directory)
+        path = place / "grid.jsonl"
+        # In this order: another pool makes the grid first, and the rest after it.
+        is_taken = place.exists() and (
+            not place.is_dir() or any(not each.name.startswith(".") for each in place.iterdir())
+        )
+        if not path.exists():
+            if is_taken:
+                raise ValueError(
+                    f"`results` must be a new directory, or one of a sweep. Received: {place}, "
+                    f"where there is something else"
+                )
+            place.mkdir(parents=True, exist_ok=True)
+            _probe_locks(place)
+            with contextlib.suppress(FileExistsError):  # Another pool was faster: compare.
+                _link_new(path, grid.to_lines(), place)
+        found = cls.open(place)
+        if found.grid.to_lines() != grid.to_lines():
+            raise ValueError(
+                f"{place} is another sweep: {_difference(found.grid, grid)}. "
+                f"A changed grid needs a directory of its own; received: {grid.name!r}"
+            )
+        return found
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Store:
+        """Return the store of a directory that has a grid.
+
+        Raises:
+            ValueError: If there is none, or it cannot be read.
+        """
+        found = pathlib.Path(directory)
+        store = cls(found, Grid.read(found))
+        store.results.mkdir(exist_ok=True)
+        store.logs.mkdir(exist_ok=True)
+        return store
+
+    def recorded(self) -> set[str]:
+        """Return the ids that have a result file, without reading the files."""
+        with os.scandir(self.results) as entries:
+            names = {entry.name.removesuffix(".json") for entry in entries}
+        return names & self._ids
+
+    def result(self, trial: str) -> dict[str, Any] | None:
+        """Return the result of a trial, or None if it has none.
+
+        Raises:
+            ValueError: If its file is not a result of this trial: torn, empty or another's.
+            OSError: If the disk does not give it.
+        """
+        path = self.results / f"{trial}.json"
+        try:
+            found = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(f"{path.name} cannot be read: {error}") from error
+        if not is_result(found) or found["trial"]["id"] != trial:
+            raise ValueError(f"{path.name} is not the result of {trial}")
+        return found
+
+    def attempts(self, trial: str) -> Attempts:
+        """Return the attempts at a trial."""
+        return Attempts(self.directory / "trials" / trial / "attempts")
+
+    def is_held(self, trial: str) -> bool:
+        """Return whether a process holds a trial at this moment."""
+        try:
+            with open(self.directory / "trials" / trial / "lock") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def claim(self, trial: str, wait: bool = False) -> Iterator[Claim | None]:
+        """Hold a trial; None if another process holds it and `wait` is false."""
+        directory = self.directory / "trials" / trial
+        directory.mkdir(parents=True, exist_ok=True)
+        with open(directory / "lock", "a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield None
+                return
+            for left in directory.glob(".writing_*"):
+                left.unlink()
+            yield Claim(self, trial, directory)
+
+    @property
+    def _ids(self) -> set[str]:
+        if "_known" not in self.__dict__:
+            self._known = {trial.id for trial in self.grid.trials}
+        return self._known
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A trial that this process holds; see `Store.claim`."""
+
+    store: Store
+    trial: str
+    directory: pathlib.Path
+
+    @property
+    def logdir(self) -> pathlib.Path:
+        """Where the program keeps what it needs to go on."""
+        return self.directory / "run"
+
+    @property
+    def attempts(self) -> Attempts:
+        """The attempts at the trial."""
+        return Attempts(self.directory / "attempts")
+
+    def is_recorded(self) -> bool:
+        """Return whether the trial has a result; a file that is none is set aside."""
+        try:
+            return self.store.result(self.trial) is not None
+        except ValueError:
+            _set_aside(self.store.results / f"{self.trial}.json")
+            return False
+
+    def record(self, result: Mapping[str, Any]) -> None:
+        """Write the result of the trial: all of it or nothing, and only where none is.
+
+        Raises:
+            FileExistsError: If there is one.
+        """
+        text = json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n"
+        _link_new(self.store.results / f"{self.trial}.json", text, self.directory)
+
+
+def is_result(found: Any) -> bool:
+    """Return whether this is what a worker records: of whatever trial."""
+    return (
+        isinstance(found, dict)
+        and {"trial", "learning_rate", "status", "value", "record", "timing"} <= found.keys()
+        and isinstance(found["trial"], dict)
+        and isinstance(found["trial"].get("id"), str)
+        and all(isinstance(found[key], dict) for key in ("record", "timing"))
+    )
+
+
+def _link_new(path: pathlib.Path, text: str, beside: pathlib.Path) -> None:
+    """Write a file that appears whole, through a temporary one in `beside` on the same disk."""
+    temporary = beside / f".writing_{path.name}_{os.getpid()}"
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A link, unlike a rename, refuses to replace.
+        os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _set_aside(path: pathlib.Path) -> None:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.torn-{number}")).exists():
+        number += 1
+    os.rename(path, aside)
+
+
+def _probe_locks(directory: pathlib.Path) -> None:
+    """Refuse a disk without locks, before anything relies on them."""
+    probe = directory / ".locks"
+    with open(probe, "a") as first, open(probe, "a") as second:
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                raise OSError("a second lock was granted")
+        except OSError as error:
+            raise ValueError(
+                f"`results` must be on a disk with locks (`flock`): a local one, or NFS mounted "
+                f"with them. Received: {directory} ({error})"
+            ) from error
+
+
+def _difference(frozen: Grid, given: Grid) -> str:
+    """Say in a line what differs."""
+    said = [
+        f"{field.name} is {getattr(frozen, field.name)!r} there, not {getattr(given, field.name)!r}"
+        for field in dataclasses.fields(Grid)
+        if field.name != "trials" and getattr(frozen, field.name) != getattr(given, field.name)
+    ]
+    there, here = ({trial.name: trial.config for trial in grid.trials} for grid in (frozen, given))
+    keys = sorted(
+        {
+            key
+            for name in there.keys() & here.keys()
+            for key in there[name].keys() | here[name].keys()
+            if _plain(there[name].get(key)) != _plain(here[name].get(key))
+        }
+    )
+    if keys:
+        said.append(f"its trials differ in {', '.join(keys)}")
+    for names, what in ((there.keys() - here, "only there"), (here.keys() - there, "only here")):
+        if names:
+            said.append(f"{len(names)} trials are {what}, as {min(names)!r}")
+    return "; ".join(said) or "its trials are in another order"
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
