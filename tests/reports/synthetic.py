@@ -1,0 +1,135 @@
+"""Directories of sweeps with results that are made up by a formula, for tests and for a look.
+
+``python -m tests.reports.synthetic DIRECTORY [precision|loss|partial]`` writes one.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from configs.sweeps import base
+from trainers.sweeps.grid import Grid, Trial
+
+SCHEDULES = ("None", "Exp", "Step", "Plateau", "OneCycle", "Linear", "Cosine", "REX")
+PAPER = ("RN20-CIFAR10-SGDM", "RN20-CIFAR10-Adam")
+
+# Value, or status, of a trial; None leaves it without a result.
+Outcome = Callable[[Trial], float | str | None]
+
+
+def sweep(
+    settings: Mapping[str, float] | None = None,
+    schedules: tuple[str, ...] = SCHEDULES,
+    **changes: Any,
+) -> Grid:
+    """Return a grid; `settings` are epochs by name."""
+    configs = {
+        name: {"config": {"epochs": epochs}, "learning_rates": [0.1]}
+        for name, epochs in (settings or dict.fromkeys(PAPER, 300)).items()
+    }
+    keyed = {name: {"schedule": name} for name in schedules}
+    given = {"protocol": "shared", "source": "REX table 4", **changes}
+    return Grid.of(base.sweep("made_up", settings=configs, schedules=keyed, **given))
+
+
+def write(
+    directory: pathlib.Path,
+    grid: Grid,
+    outcome: Outcome,
+    cost: Callable[[Trial], float] | None = None,
+) -> pathlib.Path:
+    """Write the directory of a sweep as its workers do."""
+    (directory / "results").mkdir(parents=True)
+    (directory / "grid.jsonl").write_text(grid.to_lines())
+    for trial in grid.trials:
+        found = outcome(trial)
+        if found is None:
+            continue
+        costs = (
+            {}
+            if cost is None
+            else {"cost": {"quantized_layers": {"relative_to_fp32": cost(trial)}}}
+        )
+        result = {
+            "trial": {
+                "id": trial.id,
+                "cell": trial.cell,
+                "phase": trial.phase,
+                **trial.coordinates,
+            },
+            "learning_rate": 0.1,
+            "status": found if isinstance(found, str) else "finished",
+            "value": None if isinstance(found, str) else found,
+            "record": costs,
+            "timing": {"seconds": 1.0},
+        }
+        (directory / "results" / f"{trial.id}.json").write_text(json.dumps(result))
+    return directory
+
+
+def accuracy(trial: Trial) -> float:
+    """Return what a training might have come to: more budget, less error, and noise by its seed."""
+    place = trial.coordinates
+    worse = {"none": 1.75, "exp": 1.2, "step": 1.12, "plateau": 1.2, "onecycle": 1.22, "rex": 0.97}
+    schedule = place["schedule"].casefold()
+    error = worse.get(schedule, 1.0) * (0.07 + 0.0023 / place["budget"] ** 0.98)
+    if schedule == "step":
+        error *= 0.93 + 0.12 * (1 - place["budget"])
+    if place["setting"].endswith("Adam"):
+        error *= 1.06
+    generator = np.random.default_rng([int(trial.id, 16) % 2**32, place["seed"]])
+    return float(1 - error * generator.normal(1, 0.018))
+
+
+def main(directory: str, kind: str = "full") -> None:
+    """Write a directory to look at a report of it."""
+    place = pathlib.Path(directory)
+    if kind == "precision":
+        widths = {"float32": 32, "static 8": 8, "static 6": 6, "CR": 5.8, "RR": 4.5, "ER": 7.3}
+        grid = sweep(
+            {"RN74-CIFAR10": 160, "RN74-CIFAR100": 160},
+            schedules=("Step",),
+            precisions={name: {"bits": name} for name in widths},
+            budgets=(1.0,),
+            source="",
+        )
+
+        def worse(trial: Trial) -> float:
+            bits = widths[trial.coordinates["precision"]]
+            return accuracy(trial) - 0.09 / bits**1.6
+
+        write(place, grid, worse, lambda trial: (widths[trial.coordinates["precision"]] / 32) ** 2)
+    elif kind == "loss":
+        grid = sweep(
+            {"VAE-MNIST-Adam": 200},
+            goal="val_loss",
+            goal_mode="min",
+            source="REX table 7",
+            momenta={"constant": {}, "Demon": {"momentum_schedule": "demon"}},
+            schedules=("None", "Linear", "REX"),
+        )
+        write(place, grid, lambda trial: 130 + 100 * (1 - accuracy(trial)))
+    elif kind == "partial":
+        settings = dict.fromkeys([*PAPER, "WRN-STL10-SGDM", "digits"], 300)
+
+        def some(trial: Trial) -> float | str | None:
+            number = int(trial.id, 16)
+            if trial.coordinates["schedule"] == "OneCycle" and number % 9 == 0:
+                return "diverged"
+            return None if number % 11 == 0 else accuracy(trial)
+
+        write(place, sweep(settings), some)
+        torn = next((place / "results").glob("*.json"))
+        torn.write_text(torn.read_text()[:40])
+    else:
+        write(place, sweep(), accuracy)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,308 @@
+"""Directories of sweeps become tables: what is complete, what failed, what is the paper's."""
+
+import csv
+import io
+import json
+import math
+import statistics
+
+import pytest
+
+from tests.reports import synthetic
+from trainers.reports import formats, results, tables
+
+
+def read(tmp_path, grid, outcome, cost=None):
+    return results.read(synthetic.write(tmp_path / "sweep", grid, outcome, cost))
+
+
+def by_hand(values):
+    """Return an outcome that looks values up by schedule, budget and seed."""
+
+    def outcome(trial):
+        place = trial.coordinates
+        return values[place["schedule"], place["budget"]][place["seed"]]
+
+    return outcome
+
+
+def field(report, section, title, row, head):
+    """Return an entry of a table."""
+    found = next(s for s in report.sections if s.title.startswith(section))
+    table = next(t for t in found.tables if t.title.startswith(title))
+    line = next(r for r in table.rows if r[0].text == row)
+    return line[list(table.head).index(head)]
+
+
+def said(report):
+    return "\n".join([report.title, *report.notes, *(n for s in report.sections for n in s.notes)])
+
+
+def small(**changes):
+    given = {"budgets": (0.05, 1.0), "source": "", "schedules": ("Linear", "REX")}
+    return synthetic.sweep({"A": 10}, **{**given, **changes})
+
+
+HAND = {
+    ("Linear", 0.05): [0.50, 0.52, 0.54],
+    ("Linear", 1.0): [0.90, 0.90, 0.90],
+    ("REX", 0.05): [0.60, 0.61, 0.65],
+    ("REX", 1.0): [0.90, 0.90, 0.90],
+}
+
+
+def test_a_cell_is_the_mean_and_deviation_over_n_minus_1_and_the_best_is_marked(tmp_path):
+    report = tables.build(read(tmp_path, small(), by_hand(HAND)))
+    linear = field(report, "Schedules", "A", "Linear", "5 %")
+    rex = field(report, "Schedules", "A", "REX", "5 %")
+    assert (linear.text, linear.is_best) == ("52.00 ± 2.00", False)
+    assert rex.text == f"62.00 ± {100 * statistics.stdev([0.60, 0.61, 0.65]):.2f}"
+    assert rex.text == "62.00 ± 2.65"
+    assert rex.is_best
+    # Equal ones are both the best.
+    assert field(report, "Schedules", "A", "Linear", "100 %").is_best
+    assert field(report, "Schedules", "A", "REX", "100 %").is_best
+    assert report.title == "Sweep made_up"
+
+
+def test_a_low_loss_is_the_best_one_and_is_no_share(tmp_path):
+    values = {key: [100 * value for value in values] for key, values in HAND.items()}
+    grid = small(goal="val_loss", goal_mode="min")
+    found = read(tmp_path, grid, by_hand(values))
+    report = tables.build(found)
+    assert field(report, "Schedules", "A", "Linear", "5 %").is_best
+    assert not field(report, "Schedules", "A", "REX", "5 %").is_best
+    assert found.measure.label == "test loss"
+    assert "lower is better" in said(report)
+
+
+def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
+    report = tables.build(read(tmp_path, small(seeds=(0,)), by_hand(HAND)), "Linear")
+    assert field(report, "Schedules", "A", "REX", "5 %").text == "60.00"
+    assert field(report, "How much", "A", "REX", "5 %").text == "+10.00 n=1"
+    assert not field(report, "How much", "A", "REX", "5 %").is_best
+    assert "One seed: no standard deviation" in said(report)
+
+
+def test_what_is_missing_is_shown_and_its_column_neither_marked_nor_ranked(tmp_path):
+    values = {**HAND, ("REX", 0.05): [0.60, None, 0.65], ("Linear", 1.0): [None] * 3}
+    found = read(tmp_path, small(), by_hand(values))
+    report = tables.build(found)
+    assert field(report, "Schedules", "A", "REX", "5 %").text == "62.50 ± 3.54 (2/3)"
+    assert field(report, "Schedules", "A", "Linear", "100 %").text == "\N{EN DASH} (0/3)"
+    marked = [
+        e for s in report.sections[:1] for t in s.tables for r in t.rows for e in r if e.is_best
+    ]
+    assert marked == []
+    assert found.columns == []
+    assert report.title == "Sweep made_up: INCOMPLETE, 8 of 12 trials of measurement"
+    title = report.sections[0].tables[0].title
+    assert title.endswith("(incomplete: 4 of 12 missing)")
+    assert "nothing can be ranked" in said(report)
+
+
+def test_what_failed_is_counted_shown_and_behind_all_that_did_not(tmp_path):
+    """The mean of the two that finished would be the best of its column."""
+    values = {
+        **HAND,
+        ("REX", 0.05): [0.99, "diverged", 0.99],
+        ("REX", 1.0): ["stalled", "diverged", "diverged"],
+    }
+    found = read(tmp_path, small(), by_hand(values))
+    report = tables.build(found)
+    text = field(report, "Schedules", "A", "REX", "5 %").text
+    assert text == "99.00 ± 0.00 (2/3, 1 diverged)"
+    text = field(report, "Schedules", "A", "REX", "100 %").text
+    assert text == "\N{EN DASH} (0/3, 2 diverged, 1 stalled)"
+    assert field(report, "Schedules", "A", "Linear", "5 %").is_best
+    assert field(report, "Ranks", "How", "REX", "all: Top-1").text == "0/2 (0 %)"
+    assert field(report, "Ranks", "How", "REX", "all: Top-3").text == "0/2 (0 %)"
+    assert field(report, "Ranks", "How", "REX", "average rank").text == "2.00"
+    assert "3 diverged and 1 stalled of 12 measured trainings" in said(report)
+    assert found.is_complete
+
+
+def test_low_and_high_budgets_are_counted_apart_and_together(tmp_path):
+    report = tables.build(read(tmp_path, small(), by_hand(HAND)))
+    row = {
+        head: field(report, "Ranks", "How", "Linear", head).text
+        for head in ("average rank", "low: Top-1", "low: Top-3", "high: Top-1", "all: Top-1")
+    }
+    assert row == {
+        "average rank": "1.75",  # Second at 5 %, first together with REX at 100 %.
+        "low: Top-1": "0/1 (0 %)",
+        "low: Top-3": "1/1 (100 %)",
+        "high: Top-1": "1/1 (100 %)",
+        "all: Top-1": "1/2 (50 %)",
+    }
+
+
+def test_differences_are_paired_by_seed(tmp_path):
+    """Seeds differ by far more than the schedules do at any one seed."""
+    seeds = {0: 0.2, 1: 0.5, 2: 0.8}
+    values = {
+        (name, budget): {
+            s: level + (0.01 + 0.001 * s if name == "REX" else 0.0) for s, level in seeds.items()
+        }
+        for name in ("Linear", "REX")
+        for budget in (0.05, 1.0)
+    }
+    report = tables.build(read(tmp_path, small(), by_hand(values)), "linear")
+    found = field(report, "How much", "A", "REX", "5 %")
+    assert found.text == "+1.10 [+0.83, +1.37] n=3 *"
+    assert found.is_best
+    other = tables.build(read(tmp_path / "turned", small(), by_hand(values)), "REX")
+    found = field(other, "How much", "A", "Linear", "5 %")
+    assert found.text == "\N{MINUS SIGN}1.10 [\N{MINUS SIGN}1.37, \N{MINUS SIGN}0.83] n=3 *"
+    assert not found.is_best
+    overall = field(report, "How much", "Mean difference to Linear", "REX", "all")
+    assert overall.text.startswith("+1.10 [") and overall.text.endswith("] n=6 *")
+    values["REX", 1.0] = {0: 0.21, 1: "diverged", 2: 0.81}
+    other = tables.build(read(tmp_path / "other", small(), by_hand(values)), "Linear")
+    assert field(other, "How much", "A", "REX", "100 %").text.endswith("n=2")
+
+
+def test_an_unknown_baseline_is_refused_with_what_there_is(tmp_path):
+    found = read(tmp_path, small(), by_hand(HAND))
+    with pytest.raises(ValueError, match=r"must be one of Linear, REX\. Received: baseline='SGDR'"):
+        tables.build(found, "SGDR")
+
+
+def test_the_papers_numbers_are_beside_settings_that_are_the_papers(tmp_path):
+    report = tables.build(read(tmp_path, synthetic.sweep(), synthetic.accuracy))
+    section = next(s for s in report.sections if s.title == "Beside REX table 4")
+    table = next(t for t in section.tables if t.title.startswith("RN20-CIFAR10-SGDM"))
+    index = next(i for i, row in enumerate(table.rows) if row[0].text == "REX")
+    here, paper, apart = (table.rows[index + i] for i in range(3))
+    assert [e.text for e in paper[1:3]] == ["paper", "72.06 ± 0.46"]  # Printed: 27.94 ± .46 error.
+    assert [e.text for e in paper][-1] == "92.48 ± 0.05"
+    mean = float(here[2].text.split()[0])
+    assert apart[2].text.replace("\N{MINUS SIGN}", "-") == f"{mean - 72.06:+.2f}"
+    # The paper has no "None" with SGDM, and one with Adam.
+    adam = next(t for t in section.tables if t.title.startswith("RN20-CIFAR10-Adam"))
+    assert "None" not in {row[0].text for row in table.rows}
+    assert "None" in {row[0].text for row in adam.rows}
+    assert field(report, "Ranks", "How", "REX", "paper, all: Top-1").text == "70 %"
+    assert field(report, "Ranks", "How", "Plateau", "all: Top-1").text == "as Step"
+
+
+def test_a_shorter_training_or_another_setting_has_no_paper_beside_it(tmp_path):
+    grid = synthetic.sweep({"RN20-CIFAR10-SGDM": 30, "digits": 300})
+    report = tables.build(read(tmp_path, grid, synthetic.accuracy))
+    section = next(s for s in report.sections if s.title.startswith("Beside"))
+    assert section.tables == []
+    text = "\n".join(section.notes)
+    assert "was trained for 1 epochs where the paper trained for 3" in text
+    assert "digits is no setting of REX table 4" in text
+    rows = csv.DictReader(io.StringIO(formats.to_csv(results.read(tmp_path / "sweep"))))
+    assert {row["paper_mean"] for row in rows} == {""}
+
+
+def test_another_measure_than_the_papers_has_no_paper_beside_it(tmp_path):
+    grid = synthetic.sweep(goal="val_loss", goal_mode="min")
+    report = tables.build(read(tmp_path, grid, lambda trial: 1.5 - synthetic.accuracy(trial)))
+    section = next(s for s in report.sections if s.title.startswith("Beside"))
+    assert section.tables == []
+    assert "test error %, which does not compare with test loss" in "\n".join(section.notes)
+
+
+def test_demon_is_found_by_its_momentum_and_losses_as_they_are(tmp_path):
+    grid = synthetic.sweep(
+        {"VAE-MNIST-Adam": 200},
+        ("None", "Linear"),
+        momenta={"constant": {}, "Demon": {"m": 1}},
+        budgets=(0.25, 0.5),
+        goal="val_loss",
+        goal_mode="min",
+        source="Demon table 4",
+    )
+    found = read(tmp_path, grid, lambda trial: 140 + trial.coordinates["seed"])
+    assert found.methods == ["None", "None + Demon", "Linear", "Linear + Demon"]
+    section = next(s for s in tables.build(found).sections if s.title.startswith("Beside"))
+    paper = {
+        section.tables[0].rows[i][0].text: [e.text for e in section.tables[0].rows[i + 1][2:]]
+        for i in range(0, len(section.tables[0].rows), 3)
+    }
+    assert paper == {
+        "None": ["136.28", "134.64"],
+        "None + Demon": ["134.35 ± 0.24", "133.98 ± 0.40"],
+        "Linear": ["134.71", "134.00"],
+    }
+
+
+def test_files_that_are_no_results_are_named_and_not_used(tmp_path):
+    found = read(tmp_path, small(), by_hand(HAND))
+    place = tmp_path / "sweep" / "results"
+    ids = [trial.id for trial in found.grid.trials]
+    texts = {each: (place / f"{each}.json").read_text() for each in ids}
+    (place / f"{ids[0]}.json").write_text(texts[ids[0]][:50])  # Torn.
+    (place / f"{ids[1]}.json").write_text("")
+    (place / f"{ids[2]}.json").write_text(texts[ids[3]])  # Another's.
+    finished = json.loads(texts[ids[4]])
+    (place / f"{ids[4]}.json").write_text(json.dumps({**finished, "value": None}))
+    (place / f"{ids[5]}.json").write_text(
+        json.dumps({**finished, "trial": {"id": ids[5]}, "status": "?"})
+    )
+    (place / "0123456789.json").write_text(texts[ids[0]])  # Of no trial.
+    (place / "notes.txt").write_text("mine")
+    (place / ".hidden").write_text("")
+    (place / "list.json").write_text("[]")
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    again = results.read(tmp_path / "sweep")
+    assert again.recorded == {"measurement": 7}
+    assert set(again.strange) == {
+        *(f"{each}.json" for each in [*ids[:3], ids[4], ids[5]]),
+        *("0123456789.json", "notes.txt", "list.json"),
+    }
+    report = said(tables.build(again))
+    assert "8 files among the results were not used" in report
+    assert f"{ids[4]}.json: finished without val_accuracy" in report
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+
+
+def test_trials_that_only_tune_are_counted_and_not_shown(tmp_path):
+    grid = small(protocol="tuned", tuning_seeds=(100,))
+    found = read(tmp_path, grid, lambda t: None if t.phase == "tuning" else 0.5)
+    assert found.recorded == {"measurement": 12, "tuning": 0}
+    assert not found.is_complete
+    assert {cell.n for cell in found.cells} == {3}
+    assert "0 of 4 trials of tuning" in tables.build(found).title
+
+
+def test_names_say_what_differs_and_no_two_methods_have_the_same(tmp_path):
+    grid = small(
+        momenta={"constant": {}, "none": {"m": 0}, "Demon": {"m": 1}},
+        precisions={"float32": {}, "CR": {"p": 1}},
+    )
+    found = read(tmp_path, grid, lambda trial: 0.5)
+    assert len(found.methods) == 2 * 3 * 2
+    assert "REX + Demon + CR" in found.methods
+    assert "REX + Demon" in found.methods
+    alone = read(tmp_path / "b", small(schedules=("REX",)), lambda trial: 0.5)
+    assert alone.methods == ["REX"]
+    assert [s.title for s in tables.build(alone).sections] == ["Schedules and budgets"]
+
+
+def test_the_table_for_programs_has_a_line_for_every_cell(tmp_path):
+    values = {**HAND, ("REX", 0.05): [0.60, "diverged", None]}
+    found = read(tmp_path, small(), by_hand(values), cost=lambda trial: 0.25)
+    rows = list(csv.DictReader(io.StringIO(formats.to_csv(found))))
+    assert len(rows) == 4
+    rex = next(row for row in rows if row["method"] == "REX" and row["budget"] == "0.05")
+    expected = {"mean": "60.0", "std": "", "n": "1", "seeds": "3", "diverged": "1", "missing": "1"}
+    assert {key: rex[key] for key in expected} == expected
+    assert (rex["place"], rex["rank"], rex["relative_to_fp32"]) == ("", "", "0.25")
+    full = next(row for row in rows if row["method"] == "REX" and row["budget"] == "1.0")
+    assert (full["place"], full["rank"], float(full["std"])) == ("1", "1.5", 0.0)
+
+
+def test_a_synthetic_sweep_separates_what_was_made_different(tmp_path):
+    """And a sweep of noise does not: the control of the test."""
+    made = read(tmp_path, synthetic.sweep(source=""), synthetic.accuracy)
+    assert "such pairs are marked" in said(tables.build(made))
+
+    def noise(trial):
+        return 0.9 + 0.01 * math.sin(int(trial.id, 16))
+
+    same = read(tmp_path / "noise", synthetic.sweep(source=""), noise)
+    assert "pairs are not compared" in said(tables.build(same))

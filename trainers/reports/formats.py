@@ -1,0 +1,322 @@
+"""Reports written down: for GitHub, LaTeX, spreadsheets, browsers and terminals."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import pathlib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+import rich.console
+import rich.markup
+import rich.table
+
+from trainers.reports import published
+from trainers.reports.document import Entry, Report, Table
+from trainers.reports.figures import Picture
+from trainers.reports.results import Cell, Results, paper_name
+from trainers.reports.tables import comparable
+
+__all__ = ["FORMATS", "to_csv", "to_html", "to_markdown", "to_screen", "to_tex", "written"]
+
+FORMATS = ("screen", "md", "tex", "csv", "html")
+# A file or a pipe has no width: as wide as tables with six budgets need.
+_WIDTH_OF_FILES = 200
+_HEAD = (
+    *("setting", "method", "schedule", "momentum", "precision", "budget", "epochs", "measure"),
+    *("mode", "mean", "std", "n", "seeds", "diverged", "stalled", "missing", "place", "rank"),
+    *("relative_to_fp32", "paper_mean", "paper_std"),
+)
+
+
+def written(
+    form: str,
+    results: Results,
+    report: Report,
+    saved: Mapping[str, pathlib.Path],
+    pictures: Sequence[Picture],
+) -> str:
+    """Return a report as text.
+
+    Args:
+        form: One of `FORMATS`, other than "screen".
+        results: Results, which "csv" writes down.
+        report: Report, which the others do.
+        saved: Paths of saved figures by caption, which "md" and "tex" refer to.
+        pictures: Figures, which "html" contains.
+    """
+    if form == "csv":
+        return to_csv(results)
+    if form == "html":
+        return to_html(report, pictures)
+    return {"md": to_markdown, "tex": to_tex}[form](report, saved)
+
+
+# --- csv -----------------------------------------------------------------------------------------
+
+
+def to_csv(results: Results) -> str:
+    """Return a line for each cell, complete or not."""
+    source = published.parse_source(results.grid.source)
+    places = {(c.setting, c.budget): (c.places(), c.ranks()) for c in results.columns}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_HEAD)
+    for cell in results.cells:
+        place, rank = places.get((cell.setting, cell.budget), ({}, {}))
+        paper = _paper(results, source, cell)
+        failed = list(cell.failed.values())
+        writer.writerow(
+            [
+                *(cell.setting, cell.method, *cell.place.values(), cell.budget, cell.epochs),
+                *(results.measure.label, results.measure.mode, _plain(cell.mean), _plain(cell.std)),
+                *(cell.n, len(cell.seeds), failed.count("diverged"), failed.count("stalled")),
+                *(cell.missing, place.get(cell.method, ""), rank.get(cell.method, "")),
+                *(_plain(cell.cost), *map(_plain, paper)),
+            ]
+        )
+    return text.getvalue()
+
+
+def _paper(
+    results: Results, source: published.Source | None, cell: Cell
+) -> tuple[float | None, float | None]:
+    found = source and source.find(cell.setting, paper_name(cell), cell.budget)
+    if not found or not found.is_as_long_as(cell.epochs):
+        return None, None
+    return comparable(found, results.measure) or (None, None)
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(round(value, 10))
+
+
+# --- Markdown ------------------------------------------------------------------------------------
+
+
+def to_markdown(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
+    """Return tables as GitHub has them; the best is bold."""
+    lines = [f"# {_md(report.title)}", "", *_paragraphs(map(_md, report.notes))]
+    for section in report.sections:
+        lines += [f"## {_md(section.title)}", "", *_paragraphs(map(_md, section.notes))]
+        for table in section.tables:
+            lines += [f"**{_md(table.title)}**", "", _md_row(map(_md, table.head))]
+            labels = table.labels
+            lines.append(_md_row([*["---"] * labels, *["---:"] * (len(table.head) - labels)]))
+            lines += [_md_row(map(_md_entry, row)) for row in table.rows]
+            lines.append("")
+    if saved:
+        lines += ["## Figures", ""]
+        lines += _paragraphs(f"![{_md(text)}]({path.as_posix()})" for text, path in saved.items())
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _paragraphs(texts: object) -> list[str]:
+    return [line for text in texts for line in (text, "")]  # type: ignore[attr-defined]
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([\\|*_<>\[\]`])", r"\\\1", text)
+
+
+def _md_row(fields: object) -> str:
+    return f"| {' | '.join(fields)} |"  # type: ignore[arg-type]
+
+
+def _md_entry(entry: Entry) -> str:
+    return f"**{_md(entry.text)}**" if entry.is_best else _md(entry.text)
+
+
+# --- LaTeX ---------------------------------------------------------------------------------------
+
+_TEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "χ²": r"$\chi^2$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+}
+_TEX_PATTERN = re.compile("|".join(map(re.escape, sorted(_TEX, key=len, reverse=True))))
+
+
+def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
+    """Return a part of a document, with tables of the package booktabs."""
+    lines = [
+        r"% Needs \usepackage{booktabs} and, with figures, \usepackage{graphicx}.",
+        rf"\section*{{{_tex(report.title)}}}",
+        "",
+        *_paragraphs(map(_tex, report.notes)),
+    ]
+    for section in report.sections:
+        lines += [rf"\subsection*{{{_tex(section.title)}}}", ""]
+        lines += _paragraphs(map(_tex, section.notes))
+        for table in section.tables:
+            lines += _tex_table(table)
+    for caption, path in saved.items():
+        lines += [
+            r"\begin{figure}[htbp]",
+            r"  \centering",
+            rf"  \includegraphics[width=\linewidth]{{{path.as_posix()}}}",
+            rf"  \caption{{{_tex(caption)}}}",
+            r"\end{figure}",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _tex_table(table: Table) -> list[str]:
+    alignment = "l" * table.labels + "r" * (len(table.head) - table.labels)
+    return [
+        r"\begin{table}[htbp]",
+        r"  \centering",
+        rf"  \caption{{{_tex(table.title)}}}",
+        rf"  \begin{{tabular}}{{{alignment}}}",
+        r"    \toprule",
+        f"    {' & '.join(map(_tex, table.head))} \\\\",
+        r"    \midrule",
+        *(f"    {' & '.join(map(_tex_entry, row))} \\\\" for row in table.rows),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        r"\end{table}",
+        "",
+    ]
+
+
+def _tex(text: str) -> str:
+    return _TEX_PATTERN.sub(lambda found: _TEX[found[0]], text)
+
+
+def _tex_entry(entry: Entry) -> str:
+    return rf"\textbf{{{_tex(entry.text)}}}" if entry.is_best else _tex(entry.text)
+
+
+# --- HTML ----------------------------------------------------------------------------------------
+
+_STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.55 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1f2430;
+       max-width: 1180px; margin: 2.5rem auto; padding: 0 1.5rem; background: #fff; }
+h1 { font-size: 1.7rem; margin: 0 0 1rem; }
+h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-bottom: .3rem;
+     border-bottom: 1px solid #e3e6ec; }
+p { max-width: 78ch; margin: .4rem 0; color: #4a5162; }
+.scroll { overflow-x: auto; margin: 1.2rem 0 1.6rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
+caption { text-align: left; font-weight: 600; padding: 0 0 .5rem; white-space: nowrap; }
+th, td { padding: .32rem .8rem; text-align: right; white-space: nowrap; }
+th { font-weight: 600; border-top: 2px solid #1f2430; border-bottom: 1px solid #1f2430; }
+th.label, td.label { text-align: left; }
+td { border-bottom: 1px solid #eef0f4; }
+tr:last-child td { border-bottom: 2px solid #1f2430; }
+tbody tr:hover td { background: #f5f8fc; }
+td.best { font-weight: 700; background: #e8f4ea; }
+td.quiet { color: #8a91a0; }
+figure { margin: 1.6rem 0 2.2rem; }
+figure svg { width: 100%; height: auto; }
+figcaption { color: #4a5162; max-width: 78ch; }
+@media print { body { margin: 0; max-width: none; } .scroll { overflow: visible; } }
+"""
+
+
+def to_html(report: Report, pictures: Sequence[Picture]) -> str:
+    """Return a page that needs nothing else: style and figures are in it."""
+    title = html.escape(report.title)
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>",
+        *(f"<p>{html.escape(note)}</p>" for note in report.notes),
+    ]
+    for section in report.sections:
+        parts.append(f"<h2>{html.escape(section.title)}</h2>")
+        parts += [f"<p>{html.escape(note)}</p>" for note in section.notes]
+        parts += map(_html_table, section.tables)
+    if pictures:
+        parts.append("<h2>Figures</h2>")
+    for picture in pictures:
+        caption = html.escape(picture.caption)
+        parts.append(
+            f'<figure role="img" aria-label="{caption}">\n{picture.svg}\n'
+            f"<figcaption>{caption}</figcaption>\n</figure>"
+        )
+    return "\n".join([*parts, "</body>\n</html>"]) + "\n"
+
+
+def _html_table(table: Table) -> str:
+    def kind(index: int) -> str:
+        return ' class="label"' if index < table.labels else ""
+
+    head = "".join(f"<th{kind(i)}>{html.escape(name)}</th>" for i, name in enumerate(table.head))
+    rows = []
+    for row in table.rows:
+        fields = []
+        for index, entry in enumerate(row):
+            names = ["label"] * (index < table.labels)
+            names += ["best"] * entry.is_best + ["quiet"] * (entry.is_quiet and not entry.is_best)
+            classes = f' class="{" ".join(names)}"' if names else ""
+            fields.append(f"<td{classes}>{html.escape(entry.text)}</td>")
+        rows.append(f"<tr>{''.join(fields)}</tr>")
+    body = "\n".join(rows)
+    return (
+        f'<div class="scroll"><table>\n<caption>{html.escape(table.title)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+# --- terminals -----------------------------------------------------------------------------------
+
+
+def to_screen(
+    report: Report,
+    saved: Mapping[str, pathlib.Path],
+    console: rich.console.Console | None = None,
+) -> None:
+    """Print a report, in colours if standard output is a terminal."""
+    if console is None:
+        console = rich.console.Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
+    say = rich.markup.escape
+    console.print(f"[bold]{say(report.title)}[/]")
+    for note in report.notes:
+        console.print(say(note), highlight=False)
+    for section in report.sections:
+        console.print(f"\n[bold cyan]{say(section.title)}[/]")
+        for note in section.notes:
+            console.print(f"[dim]{say(note)}[/]", highlight=False)
+        for table in section.tables:
+            console.print()
+            console.print(_rich_table(table))
+    for caption, path in saved.items():
+        console.print(f"[dim]{say(caption)}[/] {say(str(path))}", highlight=False)
+
+
+def _rich_table(table: Table) -> rich.table.Table:
+    made = rich.table.Table(
+        title=rich.markup.escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=rich.box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for index, name in enumerate(table.head):
+        made.add_column(
+            rich.markup.escape(name), justify="left" if index < table.labels else "right"
+        )
+    for row in table.rows:
+        made.add_row(*map(_rich_entry, row))
+    return made
+
+
+def _rich_entry(entry: Entry) -> str:
+    text = rich.markup.escape(entry.text)
+    if entry.is_best:
+        return f"[bold green]{text}[/]"
+    return f"[dim]{text}[/]" if entry.is_quiet else text

@@ -1,0 +1,143 @@
+"""How methods look in figures: a colour and a marker for each schedule, wherever it appears."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.reports.results import AXES, Results
+
+__all__ = ["GREY", "INK", "PALE", "STYLE", "Look", "looks", "spread"]
+
+INK, GREY, PALE = "#1f2430", "#6b7280", "#d5dae3"
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9aa3b2",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#eceff4",
+    "grid.linewidth": 0.9,
+    "text.color": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # The same results give the same file.
+    "svg.hashsalt": "trainers.report",
+}
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and four more.
+_KNOWN = {
+    "none": ("#8d95a3", "o"),
+    "constant": ("#8d95a3", "o"),
+    "exp": ("#e69f00", "v"),
+    "step": ("#56b4e9", "s"),
+    "plateau": ("#8c5a2b", "P"),
+    "onecycle": ("#009e73", "^"),
+    "linear": ("#0072b2", "D"),
+    "cosine": ("#cc79a7", "h"),
+    "rex": ("#d23b1e", "o"),
+    "demon": ("#5b3a9e", "X"),
+    "float32": ("#8d95a3", "o"),
+}
+_OTHERS = (
+    *("#d23b1e", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b3a9e", "#8c5a2b"),
+    *("#b3a100", "#1b9aaa", "#a23b72", "#4f6d2f"),
+)
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h", "*", "<", ">", "p")
+_LINES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """How a method looks.
+
+    Attributes:
+        colour: Its colour.
+        marker: Its marker.
+        dashes: Style of its line.
+        order: Higher ones are drawn over lower ones.
+    """
+
+    colour: str
+    marker: str
+    dashes: Any
+    order: float
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """What `Axes.plot` takes."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.dashes,
+            "linewidth": 1.8,
+            "markersize": 5.5,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.7,
+        }
+
+    @property
+    def failed(self) -> dict[str, Any]:
+        """What `Axes.plot` takes for a cell with a failed training."""
+        return {
+            "color": self.colour,
+            "marker": "x",
+            "linestyle": "",
+            "markersize": 9,
+            "markeredgewidth": 2,
+            "zorder": 30,
+        }
+
+
+def looks(results: Results) -> dict[str, Look]:
+    """Return the look of each method: its colour by what differs most, its line by the rest."""
+    places = {cell.method: cell.place for cell in results.cells}
+    varied = [axis for axis in AXES if len({place[axis] for place in places.values()}) > 1]
+    first, *rest = varied or ["schedule"]
+    names = sorted({place[first] for place in places.values()}, key=str.casefold)
+    known = {name: _KNOWN[name.casefold()] for name in names if name.casefold() in _KNOWN}
+    used = {colour for colour, _ in known.values()}
+    free = [colour for colour in _OTHERS if colour not in used] or list(_OTHERS)
+    for index, name in enumerate(name for name in names if name not in known):
+        # Past the last colour they begin anew with other markers.
+        turn, place = divmod(index, len(free))
+        known[name] = free[place], _MARKERS[(place + turn) % len(_MARKERS)]
+    variants = list(dict.fromkeys(tuple(places[m][axis] for axis in rest) for m in results.methods))
+    found = {}
+    for index, method in enumerate(results.methods):
+        variant = variants.index(tuple(places[method][axis] for axis in rest))
+        colour, marker = known[places[method][first]]
+        if variant:
+            marker = _MARKERS[(_MARKERS.index(marker) + variant) % len(_MARKERS)]
+        found[method] = Look(colour, marker, _LINES[variant % len(_LINES)], 3 + 0.1 * index)
+    return found
+
+
+def spread(places: Mapping[str, float], gap: float) -> dict[str, float]:
+    """Return places on a line that are at least `gap` apart, near those given."""
+    names = sorted(places, key=lambda name: places[name])
+    found = [places[name] for name in names]
+    for _ in range(200):
+        moved = False
+        for index in range(len(found) - 1):
+            lack = gap - (found[index + 1] - found[index])
+            if lack > 1e-6:
+                found[index] -= lack / 2
+                found[index + 1] += lack / 2
+                moved = True
+        if not moved:
+            break
+    return dict(zip(names, found, strict=True))

@@ -1,0 +1,353 @@
+"""The results of a sweep, read from its directory; nothing in it is changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainers.reports.statistics import Column
+from trainers.sweeps.grid import Grid, Trial
+from trainers.sweeps.results import STATUSES
+
+__all__ = [
+    "AXES",
+    "DEFAULTS",
+    "ORDER",
+    "Cell",
+    "Measure",
+    "Results",
+    "in_order",
+    "paper_name",
+    "read",
+]
+
+AXES = ("schedule", "momentum", "precision")
+# The papers' schedules, from the plainest on; others follow by name.
+ORDER = (
+    *("none", "constant", "float32", "exp", "step", "plateau", "onecycle", "linear", "cosine"),
+    *("rex", "demon"),
+)
+# What is there when an axis is left alone.
+DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Return names in the order in which tables and legends have them."""
+
+    def place(name: str) -> tuple[list[int], str]:
+        words = name.casefold().split(" + ")
+        return [ORDER.index(word) if word in ORDER else len(ORDER) for word in words], name
+
+    return sorted(dict.fromkeys(names), key=place)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What is judged.
+
+    Attributes:
+        goal: Its name in a record, as "val_accuracy".
+        mode: "max" or "min".
+        scale: 100 for a share that is shown in per cent, else 1.
+    """
+
+    goal: str
+    mode: str
+    scale: float
+
+    @property
+    def label(self) -> str:
+        """What people call it: the trials that are measured are judged on test data."""
+        words = self.goal.removeprefix("val_").replace("_", " ")
+        return f"test {words}" + (" (%)" if self.scale == 100.0 else "")
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a share of what is right."""
+        return "accuracy" in self.goal and self.mode == "max"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What a table has a number for.
+
+    Attributes:
+        setting: Setting.
+        method: What is compared, by its name in tables.
+        place: "schedule", "momentum" and "precision" by their names in the grid.
+        budget: Share of the setting's epochs.
+        epochs: Epochs trained.
+        full_epochs: Epochs of the full budget.
+        seeds: Seeds planned.
+        values: The measure, scaled, by the seeds that finished.
+        failed: "diverged" or "stalled" by the seeds that did not.
+        costs: Bit operations over those in float32, where precision is emulated, by seed.
+    """
+
+    setting: str
+    method: str
+    place: Mapping[str, str]
+    budget: float
+    epochs: float
+    full_epochs: float
+    seeds: tuple[int, ...]
+    values: Mapping[int, float]
+    failed: Mapping[int, str]
+    costs: Mapping[int, float]
+
+    @property
+    def n(self) -> int:
+        """Number of seeds that finished."""
+        return len(self.values)
+
+    @property
+    def missing(self) -> int:
+        """Number of seeds without a result."""
+        return len(self.seeds) - self.n - len(self.failed)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the seeds that finished; NaN without any."""
+        return math.fsum(self.values.values()) / self.n if self.n else math.nan
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation, over n - 1; NaN for fewer than two."""
+        return statistics.stdev(self.values.values()) if self.n > 1 else math.nan
+
+    @property
+    def score(self) -> float:
+        """What is compared: the mean, or NaN if a training failed: no other makes that good."""
+        return math.nan if self.failed else self.mean
+
+    @property
+    def cost(self) -> float:
+        """Mean cost over that of float32, 1 if nothing is emulated; NaN without results."""
+        if not self.values and not self.failed:
+            return math.nan
+        return math.fsum(self.costs.values()) / len(self.costs) if self.costs else 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """All results of a sweep.
+
+    Attributes:
+        grid: Its grid.
+        measure: What is judged.
+        cells: Its cells, in the order of tables.
+        recorded: How many trials of each phase have a result.
+        planned: How many there are.
+        strange: What was found in the directory of results and not used, by file name.
+    """
+
+    grid: Grid
+    measure: Measure
+    cells: tuple[Cell, ...]
+    recorded: Mapping[str, int]
+    planned: Mapping[str, int]
+    strange: Mapping[str, str]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every trial has a result."""
+        return dict(self.recorded) == dict(self.planned)
+
+    @functools.cached_property
+    def settings(self) -> list[str]:
+        """Settings, in the order of tables."""
+        return list(dict.fromkeys(cell.setting for cell in self.cells))
+
+    @functools.cached_property
+    def methods(self) -> list[str]:
+        """Methods, in the order of tables."""
+        return in_order([cell.method for cell in self.cells])
+
+    @functools.cached_property
+    def budgets(self) -> list[float]:
+        """Budgets, from the lowest."""
+        return sorted({cell.budget for cell in self.cells})
+
+    @functools.cached_property
+    def at(self) -> dict[tuple[str, str, float], Cell]:
+        """Cells by setting, method and budget."""
+        return {(cell.setting, cell.method, cell.budget): cell for cell in self.cells}
+
+    def column(self, setting: str, budget: float) -> list[Cell]:
+        """Return the cells of a column, in the order of methods."""
+        found = (self.at.get((setting, method, budget)) for method in self.methods)
+        return [cell for cell in found if cell is not None]
+
+    @functools.cached_property
+    def columns(self) -> list[Column]:
+        """The columns in which no result is missing: what can be ranked."""
+        found = []
+        for setting in self.settings:
+            for budget in self.budgets:
+                cells = self.column(setting, budget)
+                if cells and not any(cell.missing for cell in cells):
+                    scores = {cell.method: cell.score for cell in cells}
+                    found.append(Column(setting, budget, self.measure.mode, scores))
+        return found
+
+    @functools.cached_property
+    def planned_columns(self) -> int:
+        """How many columns there will be."""
+        return len({(cell.setting, cell.budget) for cell in self.cells})
+
+
+def paper_name(cell: Cell) -> str:
+    """Return what papers call a method: "REX", "None", "Demon", "CPT 3-8/8"."""
+    schedule, *others = (cell.place[axis] for axis in ("schedule", "momentum", "precision"))
+    said = [
+        name
+        for axis, name in zip(("momentum", "precision"), others, strict=True)
+        if name.casefold() not in DEFAULTS[axis]
+    ]
+    if schedule.casefold() in ("none", "constant"):
+        return " ".join(said) or "None"
+    return " ".join([schedule, *said])
+
+
+def read(directory: pathlib.Path) -> Results:
+    """Read a sweep's grid and results.
+
+    Args:
+        directory: What `trainers.sweep` was given as `--results`.
+
+    Raises:
+        ValueError: If it is no directory of a sweep, or has no result of a measurement yet.
+    """
+    if not directory.is_dir():
+        raise ValueError(
+            f"`results` must be the directory of a sweep. Received: {directory}, which is no "
+            f"directory"
+        )
+    grid = Grid.read(directory)
+    trials = {trial.id: trial for trial in grid.trials}
+    found, strange = _files(directory / "results", trials)
+    finished: dict[str, float] = {}
+    for trial, result in found.items():
+        if result["status"] == "finished":
+            value = result["value"]
+            if isinstance(value, int | float) and math.isfinite(value):
+                finished[trial] = float(value)
+            else:
+                strange[f"{trial}.json"] = f"finished without {grid.goal}"
+    known = {key: each for key, each in found.items() if f"{key}.json" not in strange}
+    measured = [trial for trial in grid.trials if trial.phase == "measurement"]
+    if not any(trial.id in known for trial in measured):
+        raise ValueError(
+            f"{directory} has no results to report yet: 0 of {len(measured)} measurements"
+            + (f"; not used: {', '.join(sorted(strange))}" if strange else "")
+        )
+    values = [abs(finished[trial.id]) for trial in measured if trial.id in finished]
+    is_share = "accuracy" in grid.goal and max(values, default=0) <= 1
+    measure = Measure(grid.goal, grid.goal_mode, 100.0 if is_share else 1.0)
+    phases = sorted({trial.phase for trial in grid.trials})
+    return Results(
+        grid=grid,
+        measure=measure,
+        cells=_cells(measured, known, finished, measure),
+        recorded={p: sum(t.phase == p and t.id in known for t in grid.trials) for p in phases},
+        planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
+        strange=dict(sorted(strange.items())),
+    )
+
+
+def _files(
+    directory: pathlib.Path, trials: Mapping[str, Trial]
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """Return results by trial, and why other files are none."""
+    found: dict[str, dict[str, Any]] = {}
+    strange: dict[str, str] = {}
+    for path in sorted(directory.glob("*")) if directory.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        if path.suffix != ".json":
+            strange[path.name] = "not a result"
+            continue
+        try:
+            result = json.loads(path.read_bytes())
+            status, trial = result["status"], result["trial"]["id"]
+            _ = result["value"], result["record"]
+        except (OSError, ValueError, KeyError, TypeError):
+            strange[path.name] = "torn, empty or not a result"
+            continue
+        if path.stem not in trials:
+            strange[path.name] = "of no trial of this sweep"
+        elif trial != path.stem:
+            strange[path.name] = f"holds the result of {trial}"
+        elif status not in STATUSES:
+            strange[path.name] = f"of unknown status {status!r}"
+        else:
+            found[path.stem] = result
+    return found, strange
+
+
+def _cells(
+    trials: Sequence[Trial],
+    known: Mapping[str, Mapping[str, Any]],
+    finished: Mapping[str, float],
+    measure: Measure,
+) -> tuple[Cell, ...]:
+    shown = _shown(trials)
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.cell, []).append(trial)
+    cells = []
+    for members in groups.values():
+        place = members[0].coordinates
+        results = {t.coordinates["seed"]: known[t.id] for t in members if t.id in known}
+        cells.append(
+            Cell(
+                setting=place["setting"],
+                method=_method(place, shown),
+                place={axis: place[axis] for axis in AXES},
+                budget=place["budget"],
+                epochs=members[0].epochs,
+                full_epochs=float(members[0].config["epochs"]),
+                seeds=tuple(trial.coordinates["seed"] for trial in members),
+                values={
+                    t.coordinates["seed"]: measure.scale * finished[t.id]
+                    for t in members
+                    if t.id in finished
+                },
+                failed={s: r["status"] for s, r in results.items() if r["status"] != "finished"},
+                costs={s: cost for s, r in results.items() if (cost := _cost(r)) is not None},
+            )
+        )
+    methods = in_order([cell.method for cell in cells])
+    cells.sort(key=lambda cell: (cell.setting, methods.index(cell.method), cell.budget))
+    return tuple(cells)
+
+
+def _method(place: Mapping[str, Any], shown: Mapping[str, frozenset[str]]) -> str:
+    """Return what tables call a method: the names that differ, less those of what is left alone."""
+    names = [str(place[axis]) for axis in shown if place[axis] not in shown[axis]]
+    return " + ".join(names or [str(place[axis]) for axis in shown])
+
+
+def _shown(trials: Sequence[Trial]) -> dict[str, frozenset[str]]:
+    """Return the axes that differ, each with the name that need not be said beside others."""
+    values = {axis: {str(trial.coordinates[axis]) for trial in trials} for axis in AXES}
+    varied = [axis for axis in AXES if len(values[axis]) > 1] or ["schedule"]
+    shown = {}
+    for axis in varied:
+        silent = {name for name in values[axis] if name.casefold() in DEFAULTS.get(axis, ())}
+        shown[axis] = frozenset(silent) if len(silent) == 1 and len(varied) > 1 else frozenset()
+    return shown
+
+
+def _cost(result: Mapping[str, Any]) -> float | None:
+    """Return what `keras_sched.precision.Cost.summary` says, if the program recorded it."""
+    found: Any = result["record"]
+    for key in ("cost", "quantized_layers", "relative_to_fp32"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None

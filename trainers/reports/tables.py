@@ -1,0 +1,262 @@
+"""What the results of a sweep say, in tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from trainers.reports import published
+from trainers.reports.comparisons import differences, rates, tests
+from trainers.reports.document import (
+    NOTHING,
+    Entry,
+    Report,
+    Section,
+    Table,
+    digits_of,
+    percent,
+    plus_minus,
+    signed,
+)
+from trainers.reports.results import Cell, Measure, Results, paper_name
+
+__all__ = ["build", "comparable"]
+
+
+def build(results: Results, baseline: str | None = None) -> Report:
+    """Return the report on a sweep.
+
+    Args:
+        results: Its results.
+        baseline: The method that others are compared with; the best of each column if None.
+
+    Raises:
+        ValueError: If `baseline` is none of its methods.
+    """
+    if baseline is not None:
+        baseline = _named(results, baseline)
+    sections = [_measured(results)]
+    source = published.parse_source(results.grid.source)
+    if source is not None:
+        sections.append(_beside(results, source))
+    if len(results.methods) > 1:
+        sections += [rates(results, source), tests(results), differences(results, baseline)]
+    return Report(_title(results), _facts(results), sections)
+
+
+def _named(results: Results, baseline: str) -> str:
+    for method in results.methods:
+        if method.casefold() == baseline.casefold():
+            return method
+    raise ValueError(
+        f"`baseline` must be one of {', '.join(results.methods)}. Received: baseline={baseline!r}"
+    )
+
+
+def _title(results: Results) -> str:
+    if results.is_complete:
+        return f"Sweep {results.grid.name}"
+    said = ", ".join(
+        f"{results.recorded[phase]} of {results.planned[phase]} trials of {phase}"
+        for phase in results.planned
+    )
+    return f"Sweep {results.grid.name}: INCOMPLETE, {said}"
+
+
+def _facts(results: Results) -> list[str]:
+    grid, measure = results.grid, results.measure
+    good = "higher" if measure.mode == "max" else "lower"
+    how = {
+        "tuned": "The learning rate of each cell was chosen on validation data, with other seeds.",
+        "shared": "All cells of a setting were trained with the same learning rate.",
+    }[grid.protocol]
+    said = [f"Judged by {measure.label}, at the end of training; {good} is better. {how}"]
+    if grid.source:
+        said.append(f"Settings: {grid.source}.")
+    if len(results.columns) < results.planned_columns:
+        said.append(
+            f"Ranks and tests are over the {len(results.columns)} of {results.planned_columns} "
+            f"pairs of setting and budget that are complete."
+        )
+    failed: dict[str, int] = {}
+    for cell in results.cells:
+        for status in cell.failed.values():
+            failed[status] = failed.get(status, 0) + 1
+    if failed:
+        count = " and ".join(f"{number} {status}" for status, number in sorted(failed.items()))
+        said.append(
+            f"{count} of {results.recorded['measurement']} measured trainings. A mean is over the "
+            f"others; a cell with one of them is ranked behind all cells without."
+        )
+    if results.strange:
+        names = "; ".join(f"{name}: {why}" for name, why in results.strange.items())
+        said.append(f"{len(results.strange)} files among the results were not used ({names}).")
+    return said
+
+
+# --- what was measured ---------------------------------------------------------------------------
+
+
+def _measured(results: Results) -> Section:
+    counts = {len(cell.seeds) for cell in results.cells}
+    seeds = " or ".join(map(str, sorted(counts)))
+    if counts == {1}:
+        spread = "One seed: no standard deviation."
+    else:
+        spread = (
+            f"Mean ± standard deviation (over n - 1) of n = {seeds} seeds; m/n where only m "
+            f"finished."
+        )
+    notes = [spread, "The best of each complete column is marked."]
+    tables = []
+    for setting in results.settings:
+        cells = [cell for cell in results.cells if cell.setting == setting]
+        digits = digits_of([cell.mean for cell in cells], results.measure)
+        budgets = sorted({cell.budget for cell in cells})
+        best = _best(results, setting)
+        rows = [
+            [Entry(method), *(_entry(results, setting, method, b, digits, best) for b in budgets)]
+            for method in results.methods
+            if any(cell.method == method for cell in cells)
+        ]
+        missing = sum(cell.missing for cell in cells)
+        title = f"{setting}: {results.measure.label} by share of {cells[0].full_epochs:g} epochs"
+        if missing:
+            title += f" (incomplete: {missing} of {sum(len(c.seeds) for c in cells)} missing)"
+        tables.append(Table(title, ["", *map(percent, budgets)], rows))
+    return Section("Schedules and budgets", notes, tables)
+
+
+def _entry(
+    results: Results,
+    setting: str,
+    method: str,
+    budget: float,
+    digits: int,
+    best: set[tuple[str, float]],
+) -> Entry:
+    cell = results.at.get((setting, method, budget))
+    if cell is None:
+        return Entry(NOTHING, is_quiet=True)
+    text = plus_minus(cell.mean, cell.std, digits) if cell.n else NOTHING
+    remarks = [f"{cell.n}/{len(cell.seeds)}"] if cell.n < len(cell.seeds) else []
+    for status in sorted(set(cell.failed.values())):
+        remarks.append(f"{list(cell.failed.values()).count(status)} {status}")
+    if remarks:
+        text += f" ({', '.join(remarks)})"
+    return Entry(text, (method, budget) in best, bool(remarks))
+
+
+def _best(results: Results, setting: str) -> set[tuple[str, float]]:
+    return {
+        (method, column.budget)
+        for column in results.columns
+        if column.setting == setting and len(column.scores) > 1
+        for method, place in column.places().items()
+        if place == 1
+    }
+
+
+# --- beside the paper ----------------------------------------------------------------------------
+
+
+def comparable(value: published.Value, measure: Measure) -> tuple[float, float | None] | None:
+    """Return a printed mean and deviation in the units of a measure; None if it is another thing.
+
+    An error in per cent is an accuracy subtracted from 100.
+    """
+    if "above" in value.metric:  # A difference to another method.
+        return None
+    is_error, is_share = "error %" in value.metric, measure.scale == 100.0
+    if is_error and measure.is_accuracy and is_share:
+        return 100.0 - value.mean, value.std
+    if is_error and "error" in measure.goal and measure.mode == "min" and is_share:
+        return value.mean, value.std
+    if "accuracy" in value.metric and measure.is_accuracy and is_share:
+        scale = 1.0 if "%" in value.metric else 100.0
+        return scale * value.mean, None if value.std is None else scale * value.std
+    words = set(measure.goal.removeprefix("val_").split("_"))
+    if value.direction == measure.mode and words & set(value.metric.split()):
+        return value.mean, value.std
+    return None
+
+
+def _beside(results: Results, source: published.Source) -> Section:
+    tables, notes = [], []
+    for setting in results.settings:
+        if not source.knows(setting):
+            notes.append(f"{setting} is no setting of {results.grid.source}: no numbers beside it.")
+            continue
+        cells = [cell for cell in results.cells if cell.setting == setting]
+        found = {
+            (cell.method, cell.budget): value
+            for cell in cells
+            if (value := source.find(setting, paper_name(cell), cell.budget)) is not None
+        }
+        shorter = [
+            cell
+            for cell in cells
+            if (value := found.get((cell.method, cell.budget))) is not None
+            and not value.is_as_long_as(cell.epochs)
+        ]
+        if shorter:
+            cell = shorter[0]
+            printed = found[cell.method, cell.budget].epochs
+            theirs = "does not say for how many" if printed is None else f"trained for {printed:g}"
+            notes.append(
+                f"{setting} was trained for {cell.epochs:g} epochs where the paper {theirs}: it is "
+                f"not known to be the paper's, and no numbers are beside it."
+            )
+            continue
+        values = {place: comparable(value, results.measure) for place, value in found.items()}
+        if not any(values.values()):
+            metric = next((value.metric for value in found.values()), "nothing for its schedules")
+            notes.append(
+                f"{setting}: the paper has {metric}, which does not compare with "
+                f"{results.measure.label}."
+            )
+            continue
+        tables.append(_beside_table(results, setting, cells, values))
+        notes += sorted(
+            {f"{value.source}. {value.note}." for value in found.values() if value.note}
+        )
+    if tables and results.measure.is_accuracy:
+        notes.append("Errors that the paper printed are shown as accuracies: 100 - error.")
+    return Section(f"Beside {results.grid.source}", notes, tables)
+
+
+def _beside_table(
+    results: Results,
+    setting: str,
+    cells: Sequence[Cell],
+    values: Mapping[tuple[str, float], tuple[float, float | None] | None],
+) -> Table:
+    digits = digits_of([cell.mean for cell in cells], results.measure)
+    budgets = sorted({cell.budget for cell in cells})
+    rows = []
+    for method in results.methods:
+        theirs = [values.get((method, budget)) for budget in budgets]
+        if not any(theirs):
+            continue
+        ours = [_entry(results, setting, method, budget, digits, set()) for budget in budgets]
+        apart = []
+        for budget, printed in zip(budgets, theirs, strict=True):
+            cell = results.at.get((setting, method, budget))
+            known = printed is not None and cell is not None and cell.n
+            text = signed(cell.mean - printed[0], digits) if known else NOTHING  # type: ignore[union-attr, index]
+            apart.append(Entry(text, is_quiet=True))
+        printed_entries = [
+            Entry(
+                NOTHING
+                if p is None
+                else plus_minus(p[0], math.nan if p[1] is None else p[1], digits)
+            )
+            for p in theirs
+        ]
+        rows += [
+            [Entry(method), Entry("here"), *ours],
+            [Entry(""), Entry("paper"), *printed_entries],
+            [Entry(""), Entry("difference", is_quiet=True), *apart],
+        ]
+    title = f"{setting}: {results.measure.label}, here and in the paper"
+    return Table(title, ["", "", *map(percent, budgets)], rows, labels=2)
