@@ -11,7 +11,8 @@ turns, one step each, in an order that alternates:
 in two makes of the network: of stock Keras layers ("stock"), and with the fused normalisation of
 the trainers ("fused"), whose plain step is a third faster, so that the same quantizers weigh more.
 Reported are ratios of median CPU seconds, as wall time depends on how many cores wait, and of wall
-seconds beside them. qkeras' layers take the place of the stock convolutions.
+seconds beside them, with the quartiles of the ratio within each round. qkeras' layers take the
+place of the stock convolutions.
 """
 
 from __future__ import annotations
@@ -140,15 +141,27 @@ def main() -> None:
         order = list(contestants)
         for name in order if number % 2 else reversed(order):
             contestants[name].step(x, y, 3 + number % 6)
-    medians = {name: np.median(side.times, axis=0) for name, side in contestants.items()}
+    show(contestants)
+
+
+def show(contestants: dict[str, Side]) -> None:
+    """Print the medians and their spread, and the ratios last."""
+    times = {name: np.array(side.times) for name, side in contestants.items()}
+    medians = {name: np.median(each, axis=0) for name, each in times.items()}
+    ratios = []
     for name, (wall, cpu) in medians.items():
-        print(f"{name}: median of {options.rounds}: {1e3 * wall:.1f} ms wall, {1e3 * cpu:.1f} CPU")
-    for name, median in medians.items():
         make, _, side = name.partition("_")
+        said = (
+            f"{name}: median of {len(times[name])}: {1e3 * wall:.1f} ms wall, {1e3 * cpu:.1f} CPU"
+        )
         if side != "plain":
-            wall, cpu = median / medians[f"{make}_plain"]
-            print(f"{name}_over_plain_wall: {wall:.3f}")
-            print(f"{name}_over_plain_cpu: {cpu:.3f}")
+            base = f"{make}_plain"
+            low, high = np.quantile(times[name][:, 1] / times[base][:, 1], [0.25, 0.75])
+            said += f"; CPU over plain, quartiles of the rounds: {low:.3f} to {high:.3f}"
+            wall, cpu = medians[name] / medians[base]
+            ratios += [f"{name}_over_plain_wall: {wall:.3f}", f"{name}_over_plain_cpu: {cpu:.3f}"]
+        print(said)
+    print("\n".join(ratios))
 
 
 if __name__ == "__main__":
