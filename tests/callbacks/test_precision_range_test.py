@@ -399,7 +399,7 @@ def test_bad_calls() -> None:
         (None, small(steps=7), {}, "multiple of the steps per execution.*steps=7"),
         (None, small(metric="auc", direction="max"), {}, "`metric` must be one of.*'accuracy'"),
         (None, small(layers=[("none", None)]), {}, "names none that could be quantized"),
-        (None, small(layers=[(".*", None)], gradients=None), {}, "`model` must have layers"),
+        (None, small(layers=[(".*", None)], gradients=None), {}, "must leave something to q"),
         (None, small(layers=FIXED), {}, "`model` must have layers"),
         (None, small(layers=FIXED, mode="single_pass"), {}, "`model` must have layers"),
         (None, small(layers="all"), {"x": []}, "at least one batch"),
