@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import multiprocessing
 import os
 import pathlib
 import random
@@ -22,36 +21,23 @@ import pytest
 
 import keras_sched as ks
 from tests.trainers import toy
+from tests.trainers.forks import Fork
 
 KILLS = 5
-# Processes that have imported all there is to import: each start begins where they differ.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["tests.trainers.toy"])
 
 
-class Started:
+class Started(Fork):
     """A process that trains, from the line in which it says where it begins."""
 
     def __init__(self, logdir, *flags):
-        reader, writer = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=toy.main, args=([str(logdir), *flags], writer))
-        self.process.start()
-        writer.close()
-        self._output = os.fdopen(os.dup(reader.fileno()))
+        super().__init__(toy.main, [str(logdir), *flags])
         said = []
-        for line in self._output:
+        for line in self.output:
             said.append(line)
             if line.startswith("START"):
                 self.began = int(line.split()[1])
                 return
         raise AssertionError("".join(said))
-
-    def wait(self):
-        """Return the exit status, and what was said until then."""
-        with self._output:
-            said = self._output.read()
-        self.process.join(60)
-        return self.process.exitcode, said
 
     def kill(self, number=signal.SIGKILL):
         os.kill(self.process.pid, number)

@@ -7,7 +7,6 @@ often. As a program: ``python -m tests.trainers.toy LOGDIR [--forget-seeds] [--q
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
 import sys
 
@@ -131,11 +130,8 @@ def precision_callbacks(logdir):
     return [ks.CostLogger(), logger, flush]
 
 
-def main(words=None, output=None):
-    """Train; what is said goes to the connection `output`, if there is one."""
-    if output is not None:
-        os.dup2(output.fileno(), sys.stdout.fileno())
-        os.dup2(output.fileno(), sys.stderr.fileno())
+def main(words=None):
+    """Train as the words of the command line say."""
     parser = argparse.ArgumentParser()
     parser.add_argument("logdir")
     parser.add_argument("--epochs", type=int, default=20)
