@@ -71,7 +71,7 @@ def rebuild() -> Train:
         model.compile(
             optimization.optimizer(made, *optimization.schedules(made, run)),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            ["accuracy"],
+            metrics=["accuracy"],
             steps_per_execution=steps,
         )
         history = model.fit(

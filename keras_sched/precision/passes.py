@@ -140,7 +140,7 @@ class QuantizedLayer(Replaced):
 
             def quantize() -> tuple[Any, Any]:
                 exact = tf.stop_gradient(tf.cast(x, tf.float32))
-                bounds = tf.reduce_min(exact), tf.reduce_max(exact)
+                bounds = quantizers.extremes(exact)
                 rounded = quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
                 return rounded, bounds
 
@@ -329,12 +329,9 @@ def noise_key(place: str, step: Any) -> Any:
 
 def bounds_of(running: Any, x: Any) -> tuple[Any, Any]:
     """Return a running range, or that of `x` if nothing was seen yet."""
-    exact = tf.cast(x, tf.float32)
+    low, high = quantizers.extremes(tf.cast(x, tf.float32))
     seen = running[0] <= running[1]
-    return (
-        tf.where(seen, running[0], tf.reduce_min(exact)),
-        tf.where(seen, running[1], tf.reduce_max(exact)),
-    )
+    return tf.where(seen, running[0], low), tf.where(seen, running[1], high)
 
 
 def moved_bounds(old: Any, found: Mapping[int, tuple[Any, Any]]) -> Any:

@@ -21,15 +21,26 @@ range below 1e-30 is one level.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-__all__ = ["Grid", "fake_quantize", "grid", "hash_uniform", "nearest", "quantize_gradient"]
+__all__ = [
+    "Grid",
+    "extremes",
+    "fake_quantize",
+    "grid",
+    "hash_uniform",
+    "nearest",
+    "quantize_gradient",
+]
 
 # A range narrower than this is one level: its reciprocal would overflow.
 _NARROWEST = 1e-30
+# Rows of a tensor in which its lowest and highest number are looked for on a CPU.
+_ROWS = 8
 
 
 class Grid(NamedTuple):
@@ -105,7 +116,7 @@ def _nearest_in_one(x: Any, levels: Grid) -> Any:
 
     if levels.symmetric:
         return quantized(x)
-    if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+    if _has_accelerator():
         return shifted()  # There a condition would wait for the device.
     # Behind a ReLU the lowest number is 0: two of three passes over the tensor can be left out.
     return tf.cond(levels.offset == 0.0, lambda: quantized(x), shifted)
@@ -220,6 +231,26 @@ def _fold(h: Any, shift: int) -> Any:
     return tf.bitwise.bitwise_xor(h, tf.bitwise.right_shift(h, tf.constant(shift, tf.uint32)))
 
 
+def extremes(x: Any) -> tuple[Any, Any]:
+    """Return the lowest and the highest number of a tensor, two scalars; NaN if one is.
+
+    TensorFlow's CPU kernel finds those of a few long rows in a quarter of the time that it takes
+    for a whole tensor.
+    """
+    rows = 1
+    if x.shape.rank and not _has_accelerator():
+        rows = math.gcd(_ROWS, math.prod(size or 1 for size in x.shape))
+    if rows == 1:
+        return tf.reduce_min(x), tf.reduce_max(x)
+    cut = tf.reshape(x, (rows, -1))
+    return tf.reduce_min(tf.reduce_min(cut, axis=1)), tf.reduce_max(tf.reduce_max(cut, axis=1))
+
+
 def _bounds(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
-    keep = axes is not None
-    return tf.reduce_min(x, axes, keepdims=keep), tf.reduce_max(x, axes, keepdims=keep)
+    if axes is None:
+        return extremes(x)
+    return tf.reduce_min(x, axes, keepdims=True), tf.reduce_max(x, axes, keepdims=True)
+
+
+def _has_accelerator() -> bool:
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))

@@ -136,6 +136,20 @@ def test_what_is_not_finite_is_not_hidden(bad, axes):
     assert np.isfinite(got[:, 1]).all() == (axes is not None)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (64,), (3, 5), (4, 3, 2), (2, 3, 5, 16)])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known shape", "unknown rows"])
+def test_extremes_are_those_of_the_whole_tensor(shape, is_known):
+    signature = tf.TensorSpec(shape if is_known or not shape else (None, *shape[1:]))
+    extremes = tf.function(quantizers.extremes, input_signature=[signature])
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=shape).astype(np.float32)
+    for place in np.ndindex(shape):
+        for bad in (9.0, -9.0, np.nan, np.inf, -np.inf):
+            changed = x.copy()
+            changed[place] = bad
+            np.testing.assert_array_equal(extremes(changed), (changed.min(), changed.max()))
+
+
 def test_an_empty_batch():
     assert quantizers.fake_quantize(tf.zeros([0, 3]), width(4)).shape == (0, 3)
 
