@@ -8,11 +8,17 @@ one in the place of the old (`keras_sched.hyperparameters.replace`).
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+# The seeds of Keras and of TensorFlow have no public names.
+from keras.src.backend.common import global_state
+from tensorflow.python.eager import context
 
 from keras_sched import hyperparameters, precision
 from trainers.setting import Setting
@@ -69,7 +75,10 @@ class Compiled:
         """
         if self.begun and not self._reusable:
             raise RuntimeError("Only `Compiled(reusable=True)` trains a second time.")
-        keras.utils.set_random_seed(seed)
+        if self.begun:
+            _seed_again(seed)
+        else:
+            keras.utils.set_random_seed(seed)
         with self.strategy.scope():
             model, optimizer = setting.model(), setting.optimizer()
             optimizer.build(model.trainable_variables)
@@ -271,3 +280,18 @@ class Compiled:
                 mean.reset_state()
 
         self._read_means, self._reset_means = read, reset
+
+
+def _seed_again(seed: int) -> None:
+    """Do what `keras.utils.set_random_seed` does, but keep what TensorFlow has prepared to run.
+
+    `tf.random.set_seed` drops the kernels of everything traced, so that random operations with a
+    state in their kernel begin anew; to prepare them again takes longer than a short training. A
+    training has none: its state is in variables (`trainers.state`).
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  # the one that others draw from
+    global_state.set_global_attribute("global_random_seed", seed)
+    global_state.set_global_attribute("global_seed_generator", None)
+    eager = context.context()
+    eager._seed, eager._rng = seed, random.Random(seed)
