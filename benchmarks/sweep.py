@@ -159,6 +159,8 @@ def main() -> None:
         for name, value in spent.items():
             seconds[name].append(value)
         rich.console.Console().print(f"round {index + 1} of {options.rounds}", spent)
+    for name in ("sweep", "rebuild"):
+        sides[name].close()
     _report(seconds, accuracies, len(plan[0]))
 
 

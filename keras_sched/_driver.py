@@ -61,22 +61,24 @@ class Source:
 
         They are held in a variable, so that what was traced after the first time follows.
         """
-        values = schedule(np.arange(steps + 1))
+        self._values = schedule(np.arange(steps + 1))
         if self._held is None:
             with tf.init_scope():
-                self._held = tf.Variable(values, shape=[None], trainable=False)
+                self._held = tf.Variable(self._values, shape=[None], trainable=False)
         else:
-            self._held.assign(values)
+            self._held.assign(self._values)
         self.schedule = schedule
 
     def value(self, count: Any) -> Any:
         """Return the float32 value at a count of the clock."""
         step = count - self.first_step if self.first_step else count
+        if self._values is None:
+            return self.schedule(step)
+        if tf.executing_eagerly():
+            return tf.constant(self._values[np.clip(int(step), 0, len(self._values) - 1)])
         if self._held is not None:
             last = tf.raw_ops.VariableShape(input=self._held.handle, out_type=step.dtype)[0] - 1
             return tf.gather(self._held, tf.clip_by_value(step, 0, last))
-        if self._values is None:
-            return self.schedule(step)
         if self._table is None:
             # Outside of any graph, so that all of them share it and none has it inside.
             with tf.init_scope():

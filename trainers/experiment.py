@@ -30,6 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from keras_sched import precision
 from trainers import records
@@ -237,11 +238,13 @@ class Experiment:
         values = self.compiled.live_values()
         for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
             callback.on_epoch_end(epoch, logs)
-        self.history.append({"epoch": epoch, "step": self.step, **logs, **values})
-        for name, value in {**logs, **values}.items():
-            tf.summary.scalar(name, value, step=self.step)
+        step = self.step
+        self.history.append({"epoch": epoch, "step": step, **logs, **values})
+        # One event for all: joined bytes of messages are a message with the fields of all.
+        scalars = [scalar_pb(*item).SerializeToString() for item in {**logs, **values}.items()]
+        tf.summary.experimental.write_raw_pb(b"".join(scalars), step=step)
         tf.summary.flush()
-        progress.epoch(epoch + 1, self.plan.epochs, self.step, {**logs, **values})
+        progress.epoch(epoch + 1, self.plan.epochs, step, {**logs, **values})
 
     def _stop_unless_sound(self) -> None:
         bad = self.compiled.counted("bad_step")

@@ -26,7 +26,7 @@ def config(seed=0, **changes):
     values = {
         "name": "small",
         "dataset": "digits8",
-        "model": "cnn",
+        "model": "cnn3",
         "epochs": 4,
         "batch_size": 512,
         "steps_per_call": 2,

@@ -73,7 +73,7 @@ from configs import digits
 
 def get_config():
     config = digits.get_config()
-    config.dataset, config.model = "digits8", "cnn"
+    config.dataset, config.model = "digits8", "cnn3"
     return config
 """
 
@@ -131,7 +131,7 @@ def test_the_policy_is_what_layers_compute_in(trained):
 def test_the_record_has_what_it_cost_and_says_that_it_is_emulated(trained):
     record, history, _, shown, _ = trained
     cost = record["cost"]
-    counted = [layer.macs for layer in ks.precision.macs(models.get("cnn", (8, 8, 1), 10))]
+    counted = [layer.macs for layer in ks.precision.macs(models.get("cnn3", (8, 8, 1), 10))]
     q = history["weight_bits"].astype(np.float64)
     assert cost["all_layers"]["macs"] == 44 * 64 * sum(counted)
     quantized = 64 * sum(counted[:-1])

@@ -12,7 +12,7 @@ def trial(seed=0, **changes):
     values = {
         "name": "trial",
         "dataset": "digits8",
-        "model": "cnn",
+        "model": "cnn3",
         "batch_size": 128,
         "epochs": 2,
         "learning_rate": 0.1,

@@ -16,7 +16,8 @@ from trainers.models.wide_resnet import wide_resnet
 __all__ = ["get", "names"]
 
 _BY_NAME: dict[str, Callable[[tuple[int, int, int], int], keras.Model]] = {
-    "cnn": cnn,
+    "cnn2": functools.partial(cnn, 2),
+    "cnn3": functools.partial(cnn, 3),
     "resnet8": functools.partial(resnet, 8),
     "resnet20": functools.partial(resnet, 20),
     "resnet38": functools.partial(resnet, 38),
