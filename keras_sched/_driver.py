@@ -75,7 +75,8 @@ class Source:
         if self._values is None:
             return self.schedule(step)
         if tf.executing_eagerly():
-            return tf.constant(self._values[np.clip(int(step), 0, len(self._values) - 1)])
+            index = np.clip(int(tf.convert_to_tensor(step)), 0, len(self._values) - 1)
+            return tf.constant(self._values[index])
         if self._held is not None:
             last = tf.raw_ops.VariableShape(input=self._held.handle, out_type=step.dtype)[0] - 1
             return tf.gather(self._held, tf.clip_by_value(step, 0, last))
@@ -100,6 +101,8 @@ class Driver:
         self._sources: dict[str, Source] = {}
         self._factors: dict[str, list[Any]] = {}
         self._cache: dict[tuple[str, int], Any] | None = None
+        # Why the sources cannot be replaced, if what was made of them is in the trace.
+        self.fixed_by: str | None = None
 
     @property
     def scheduled(self) -> set[str]:

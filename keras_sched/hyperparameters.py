@@ -159,8 +159,9 @@ def replace(
     Raises:
         TypeError: If a value is no schedule.
         ValueError: If the names are not those that are attached, a schedule has an open length or
-            leaves the range of its hyperparameter, `steps` is out of range, or the learning rate
-            follows a schedule that is not attached, which is a constant of the trace.
+            leaves the range of its hyperparameter, `steps` is out of range, the learning rate
+            follows a schedule that is not attached, which is a constant of the trace, or an
+            optimizer corrects its bias exactly, by constants too.
 
     Example:
         >>> import keras, keras_sched as ks
@@ -183,6 +184,11 @@ def replace(
             raise ValueError(
                 f"The learning rate of {type(part).__name__} {group!r} must not follow a schedule "
                 f"that is not attached. Received: {rate!r}. Use `ks.optimizers`, or `attach`."
+            )
+        if (fixed_by := driver_of(part).fixed_by) is not None:
+            raise ValueError(
+                f"The schedules of {type(part).__name__} {group!r} must not be in the trace. "
+                f"Received: {fixed_by}, which has their products there."
             )
     for path, schedule in schedules.items():
         _verify_schedule(path.rpartition("/")[2], schedule)

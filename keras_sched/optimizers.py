@@ -30,6 +30,7 @@ from keras import ops
 
 from keras_sched import _validate
 from keras_sched.hyperparameters import attach, driver_of
+from keras_sched.hyperparameters import schedules as attached
 from keras_sched.schedules import Schedule
 
 __all__ = [
@@ -82,7 +83,8 @@ class _Scheduled:
         config = super().get_config()  # type: ignore[misc]
         saved = {
             name: keras.saving.serialize_keras_object(schedule)
-            for name, schedule in self._schedules.items()
+            for name, schedule in attached(self).items()
+            if name in self._schedules
         }
         return {**config, **saved, "per": self._per}
 
@@ -155,6 +157,8 @@ class _Debiased(_Scheduled):
             for name, schedule in self._schedules.items()
             if name in self._corrected and exact_bias_correction
         }
+        if self._products:
+            driver_of(self).fixed_by = "exact_bias_correction=True"
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; schedules in their saved form."""

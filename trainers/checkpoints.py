@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-__all__ = ["Checkpoint", "CheckpointError", "Checkpoints", "sync"]
+from trainers.files import sync, sync_directory
+
+__all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
 
 _NAME = re.compile(r"step_(\d{8,})\Z")
 _FILES = ("arrays.npz", "state.json")
@@ -79,9 +81,9 @@ class Checkpoints:
         _write_json(temporary / "state.json", checkpoint.state)
         files = {name: _fingerprint(temporary / name) for name in _FILES}
         _write_json(temporary / _MANIFEST, {"step": checkpoint.step, "files": files})
-        _sync_directory(temporary)
+        sync_directory(temporary)
         os.rename(temporary, final)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
         self._prune()
         return final
 
@@ -123,12 +125,6 @@ class Checkpoints:
             shutil.rmtree(left)
 
 
-def sync(file: Any) -> None:
-    """Flush an open file to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
-
-
 def _read(directory: pathlib.Path) -> Checkpoint:
     manifest = json.loads((directory / _MANIFEST).read_text())
     for name in _FILES:
@@ -149,11 +145,3 @@ def _write_json(path: pathlib.Path, value: Any) -> None:
     with open(path, "w") as file:
         json.dump(value, file, indent=1, sort_keys=True)
         sync(file)
-
-
-def _sync_directory(path: pathlib.Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,8 +34,9 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from keras_sched import precision
 from trainers import records
-from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints, sync
+from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints
 from trainers.compiled import Compiled
+from trainers.files import sync
 from trainers.progress import Progress
 from trainers.setting import Plan, Setting
 from trainers.state import restore, snapshot
@@ -236,6 +237,12 @@ class Experiment:
         logs = self.compiled.means_of(training=True)
         logs.update(self._evaluate())
         values = self.compiled.live_values()
+        lost = [name for name, mean in logs.items() if not np.isfinite(mean)]
+        if lost:
+            raise NonFiniteError(
+                f"{', '.join(lost)} is not finite after data step {self.step}, with {values}. The "
+                f"last checkpoint is kept."
+            )
         for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
             callback.on_epoch_end(epoch, logs)
         step = self.step

@@ -135,7 +135,7 @@ def quantized(model: keras.Model, config: Config, run: ks.Run) -> keras.Model:
             gradients=config.gradient_bits or None,
             layers=config.quantized_layers,
             evaluation=_evaluation(config),
-            seed=0,  # A constant of the trace, which trainings of other seeds share.
+            seed=config.seed,
         )
     return model
 

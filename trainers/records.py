@@ -8,11 +8,10 @@ import json
 import os
 import pathlib
 import platform
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from trainers.checkpoints import sync
+from trainers.files import write_once
 
 __all__ = ["SCHEMA", "config_hash", "environment", "read", "write"]
 
@@ -63,12 +62,4 @@ def write(path: pathlib.Path, record: Mapping[str, Any]) -> None:
         FileExistsError: If `path` exists.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing_", suffix=".json")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"schema": SCHEMA, **record}, file, indent=1, sort_keys=True)
-            sync(file)
-        # A link, unlike a rename, refuses to replace.
-        os.link(temporary, path)
-    finally:
-        os.unlink(temporary)
+    write_once(path, json.dumps({"schema": SCHEMA, **record}, indent=1, sort_keys=True))

@@ -58,8 +58,7 @@ class Plan:
         l2: Coupled weight decay: ``l2 * w`` is added to the gradient of every trainable variable,
             as PyTorch does; at least 0. It is not part of the loss that is logged.
         steps_per_call: Data steps of one call of the compiled function; at least 1.
-        steps_per_checkpoint: Data steps between checkpoints within an epoch, or None for none; at
-            the end of an epoch there always is one.
+        steps_per_checkpoint: Data steps between checkpoints within an epoch, or None for none.
         seconds_per_checkpoint: Least time between checkpoints at the ends of epochs, for epochs
             that are shorter than a checkpoint is worth; at least 0.
         keep: Checkpoints kept.

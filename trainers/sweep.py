@@ -42,8 +42,10 @@ def main(arguments: Sequence[str]) -> int:
         if len(arguments) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}")
         shard = part(_SHARD.value)
+        if sum(flag.value for flag in (_STATUS, _DRY_RUN, _RETRY)) > 1:
+            raise ValueError("Only one of --status, --dry_run and --retry_quarantined can be given")
         if _STATUS.value:
-            return _finish(Store.open(_directory()), shard, console)
+            return _show(Store.open(_directory()), shard, console)
         run = engines.Run(
             _WORKERS.value,
             _DATA_DIR.value,
@@ -68,7 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
-    finished = _finish(store, shard, console)
+    table = results.write_table(store)
+    finished = _show(store, shard, console)
+    console.print(f"All results as a table: {table}", highlight=False, soft_wrap=True)
     if trouble:
         sys.stderr.write(f"{trouble}\n")
     return code or finished
@@ -106,11 +110,9 @@ def _forgive(store: Store, shard: tuple[int, int]) -> None:
                 claim.attempts.forgive()
 
 
-def _finish(store: Store, shard: tuple[int, int], console: rich.console.Console) -> int:
+def _show(store: Store, shard: tuple[int, int], console: rich.console.Console) -> int:
     found = status.Status.of(store, shard)
-    table = results.write_table(store)
     status.show(found, store, console)
-    console.print(f"All results as a table: {table}", highlight=False, soft_wrap=True)
     return 0 if found.complete else 1
 
 

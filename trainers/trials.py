@@ -65,7 +65,7 @@ class Classification:
         self._images: dict[tuple[str, str], datasets.Images] = {}
         self._compiled: tuple[str, Compiled] | None = None
 
-    GOALS = frozenset({"loss", "accuracy", "val_loss", "val_accuracy"})
+    GOALS = frozenset({"val_loss", "val_accuracy"})
 
     @staticmethod
     def verify(config: Mapping[str, Any]) -> None:

@@ -389,7 +389,7 @@ def _free_widths(handle: Quantized) -> list[BitWidth]:
 def _finite(
     losses: list[float], values: list[float]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return both up to the last step at which both are finite."""
+    """Return both up to the first step at which one is not finite."""
     good = np.isfinite(losses) & np.isfinite(values)
     end = len(good) if good.all() else int(np.argmin(good))
     return tuple(losses[:end]), tuple(values[:end])

@@ -15,7 +15,7 @@ import keras
 from keras_sched import _validate
 from keras_sched.duration import Run
 from keras_sched.hyperparameters import Attachment, attach, groups
-from keras_sched.precision.attach import BITS, Quantized, find
+from keras_sched.precision.attach import BITS, Quantized, find, handles
 from keras_sched.schedules import Schedule
 
 __all__ = ["Scheduler"]
@@ -107,7 +107,7 @@ class Scheduler(keras.callbacks.Callback):
             # is left over from a training that was interrupted.
             "owner": self.params,
         }
-        quantized = self._find_quantized(bits) if bits else find(self.model)
+        quantized = self._find_quantized(bits)
         self._attachment = attach(self.model.optimizer, resolved, **options)
         if quantized is not None:
             try:
@@ -139,7 +139,11 @@ class Scheduler(keras.callbacks.Callback):
         if self.schedules.keys() & {"bits", *BITS}:
             self.model.test_function = self.model.predict_function = None
 
-    def _find_quantized(self, names: Any) -> Quantized:
+    def _find_quantized(self, names: Any) -> Quantized | None:
+        """Return the handle; without bits to schedule, that which may follow a lost training."""
+        if not names:
+            owners = handles(self.model)
+            return owners[0] if len(owners) == 1 else None
         found = find(self.model)
         if found is None:
             raise ValueError(

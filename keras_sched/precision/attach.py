@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
@@ -151,9 +152,7 @@ def find(model: keras.Model) -> Quantized | None:
     Raises:
         ValueError: If parts of it have handles of their own.
     """
-    calls = [vars(layer).get("call") for layer in rules.walk(model)]
-    quantized = [c for c in calls if isinstance(c, ModelCall | QuantizedLayer | CountedAttention)]
-    owners = list({id(call.owner): call.owner for call in quantized}.values())
+    owners = handles(model)
     if len(owners) > 1:
         raise ValueError(
             f"A model must be quantized as a whole, so that one handle has its bits and its cost. "
@@ -161,6 +160,13 @@ def find(model: keras.Model) -> Quantized | None:
             f"whole, and choose by `layers=`."
         )
     return owners[0] if owners else None
+
+
+def handles(model: keras.Model) -> list[Quantized]:
+    """Return the handles of a model and of its parts."""
+    calls = [vars(layer).get("call") for layer in rules.walk(model)]
+    quantized = [c for c in calls if isinstance(c, ModelCall | QuantizedLayer | CountedAttention)]
+    return list({id(call.owner): call.owner for call in quantized}.values())
 
 
 class Quantized:
@@ -193,12 +199,15 @@ class Quantized:
         self._layers = list(layers)
         self._chosen = list(chosen)
         self._attentions = attention_layers(model)
-        self._seed = seed
         self._optimizer = optimizer
         self._local = threading.local()
         self._replaced: list[Replaced] = []
         self._unknown: set[int] = set()
         self.widths = Widths(plan, self._verify_dtypes)
+        # A variable, so that trainings of other seeds share a trace; it has 32 bits of any number.
+        self._seed = _variable(
+            "seed", np.asarray(zlib.crc32(str(seed).encode()), np.int64), "only_first_replica"
+        )
         self._evaluation = _variable(
             "evaluation", np.asarray(evaluation, np.float32), "only_first_replica"
         )
@@ -394,7 +403,7 @@ class Quantized:
     def variables(self) -> list[keras.Variable]:
         """The state of the handle, to save and restore beside the model's."""
         widths = [width.variable for width in self.widths.given]
-        return [*widths, self._evaluation, self._bounds, self._work]
+        return [*widths, self._seed, self._evaluation, self._bounds, self._work]
 
     # --- for the layers -------------------------------------------------------------------------
 
@@ -411,7 +420,8 @@ class Quantized:
 
     def noise_key(self, index: int, call: int) -> Any:
         """Return the uint32 key of the noise at this step, replica, layer and call of the pass."""
-        return noise_key(f"{self._seed}/{index}/{call}", count_of(self.optimizer, "micro"))
+        step = count_of(self.optimizer, "micro")
+        return noise_key(self._seed.value, f"{index}/{call}", step)
 
     def _begin_pass(self) -> Pass:
         if is_training():

@@ -318,12 +318,13 @@ def evaluated(width: BitWidth, code: Any) -> Any:
     return tf.where(code > 0.0, code, otherwise)
 
 
-def noise_key(place: str, step: Any) -> Any:
-    """Return the uint32 key of the noise at a place, at a step and in this replica."""
+def noise_key(seed: Any, place: str, step: Any) -> Any:
+    """Return the uint32 key of the noise of a seed at a place, at a step and in this replica."""
     context = tf.distribute.get_replica_context()
     replica = 0 if context is None else context.replica_id_in_sync_group
     number = tf.constant(zlib.crc32(place.encode()), tf.uint32)
     key = quantizers.mix(tf.cast(step, tf.uint32) + number)
+    key = quantizers.mix(key + tf.cast(seed, tf.uint32))
     return quantizers.mix(key + tf.cast(replica, tf.uint32))
 
 

@@ -197,6 +197,17 @@ def test_t29_steps_of_unknown_count_are_refused():
     assert scheduler.run.steps == 6
 
 
+def test_parts_quantized_apart_do_not_matter_to_a_schedule_of_the_rate():
+    parts = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]) for _ in range(2)]
+    model = keras.Sequential([keras.Input((2,)), *parts, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    for part in parts:
+        ks.precision.quantize(part, 8, 8, None, layers="all")
+    fit(model, ks.Scheduler(learning_rate=ks.REX(0.1)), epochs=1)
+    with pytest.raises(ValueError, match="2 parts quantized apart"):
+        fit(model, ks.Scheduler(bits=ks.precision.cr(3, 8, cycles=2)))
+
+
 def test_two_schedulers_of_one_thing_are_refused():
     pair = [ks.Scheduler(learning_rate=ks.Constant(0.1)) for _ in range(2)]
     with pytest.raises(ValueError, match="scheduled already"):

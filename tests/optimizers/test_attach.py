@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
-from keras_sched.hyperparameters import attach, current, schedulable
+from keras_sched.hyperparameters import attach, current, replace, schedulable, schedules
 
 NAMES = [
     name
@@ -198,6 +198,22 @@ def test_current_shows_the_live_values():
     optimizer.iterations.assign(2)
     values = {name: float(value) for name, value in current(optimizer).items()}
     assert values == pytest.approx({"learning_rate": 0.5, "momentum": 0.9 * 0.5 / 0.55})
+
+
+def test_an_optimizer_whose_schedules_were_replaced_is_saved_with_the_new_ones():
+    optimizer = ks.optimizers.SGD(ks.Linear(1.0, steps=4), momentum=ks.Demon(0.9, steps=4))
+    new = {"learning_rate": ks.Cosine(0.5, steps=9), "momentum": ks.Demon(0.8, steps=9)}
+    replace(optimizer, new, steps=9)
+    again = type(optimizer).from_config(optimizer.get_config())
+    assert schedules(again) == new
+
+
+def test_products_of_a_schedule_in_the_trace_keep_it_from_being_replaced():
+    beta = ks.Demon(0.9, steps=4)
+    exact = ks.optimizers.Adam(0.1, beta_1=beta, exact_bias_correction=True)
+    with pytest.raises(ValueError, match="exact_bias_correction=True"):
+        replace(exact, {"beta_1": ks.Demon(0.8, steps=9)}, steps=9)
+    replace(ks.optimizers.Adam(0.1, beta_1=beta), {"beta_1": ks.Demon(0.8, steps=9)}, steps=9)
 
 
 def test_a_scheduled_number_is_no_number_to_compare_with():

@@ -64,8 +64,9 @@ def mix(h):
 
 def noise(shape, seed, step, layer, call):
     """Numbers in [0, 1), from nothing but the seed, the step, the layer, the call and the place."""
-    number = zlib.crc32(f"{seed}/{layer}/{call}".encode())
-    key = mix(mix((np.uint64(step) + np.uint64(number)) & M32))
+    number = zlib.crc32(f"{layer}/{call}".encode())
+    key = mix((np.uint64(step) + np.uint64(number)) & M32)
+    key = mix(mix((key + np.uint64(zlib.crc32(str(seed).encode()))) & M32))
     place = (np.arange(np.prod(shape), dtype=np.uint64) * np.uint64(0x9E3779B1)) & M32
     return ((mix(place ^ key) >> np.uint64(8)) * 2.0**-24).reshape(shape)
 

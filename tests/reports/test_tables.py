@@ -159,7 +159,9 @@ def test_differences_are_paired_by_seed(tmp_path):
     assert overall.text.startswith("+1.10 [") and overall.text.endswith("] n=6 *")
     values["REX", 1.0] = {0: 0.21, 1: "diverged", 2: 0.81}
     other = tables.build(read(tmp_path / "other", small(), by_hand(values)), "Linear")
-    assert field(other, "How much", "A", "REX", "100 %").text.endswith("n=2")
+    assert field(other, "How much", "A", "REX", "100 %").text == "\N{EN DASH}"
+    assert field(other, "How much", "Mean difference", "REX", "all").text.endswith("n=3 *")
+    assert "a training of one of the two failed" in said(other)
 
 
 def test_an_unknown_baseline_is_refused_with_what_there_is(tmp_path):

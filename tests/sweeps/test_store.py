@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -51,6 +52,16 @@ def held(store, trial):
     process.start()
     assert begun.wait(60)
     return process, end
+
+
+def test_a_training_whose_goal_is_not_finite_at_its_end_has_diverged(store):
+    trial = store.grid.trials[0]
+    record = {"status": "finished", "final": {"val_accuracy": math.nan}, "best": None}
+    found = tables.result(store.grid, trial, 0.1, record, {})
+    assert (found["status"], found["value"]) == ("diverged", None)
+    record["final"]["val_accuracy"] = 0.5
+    found = tables.result(store.grid, trial, 0.1, record, {})
+    assert (found["status"], found["value"]) == ("finished", 0.5)
 
 
 def test_who_holds_a_trial_keeps_others_from_it_until_it_is_killed(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import keras
@@ -160,6 +161,18 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     kept = made._checkpoints.latest()
     assert kept.step < 63
     assert all(np.isfinite(array).all() for array in kept.arrays.values())
+
+
+def test_an_evaluation_that_is_not_finite_ends_the_run(tmp_path):
+    """Not as an error of the checkpoint, whether one is due or not."""
+    lost = dataclasses.replace(toy.setting(2), evaluation=lambda: toy.batches(0, nan_at=0).take(2))
+    for name, seconds in (("saved", 0.0), ("not saved", 1000.0)):
+        plan = toy.plan(
+            tmp_path / name, 2, steps_per_checkpoint=None, seconds_per_checkpoint=seconds
+        )
+        record = experiment.Experiment(lost, plan).run()
+        assert record["status"] == "diverged"
+        assert "val_loss" in record["reason"] and "after data step 50" in record["reason"]
 
 
 def test_a_float16_training_that_always_overflows_is_stopped(tmp_path):

@@ -73,7 +73,7 @@ def test_a_bad_configuration_is_refused_before_any_directory(tmp_path):
 
 def test_a_trial_is_measured_without_its_data(monkeypatch):
     """No image is read: the data set is one that would have to be downloaded."""
-    monkeypatch.setattr("trainers.datasets.sources.from_tfds", None)
+    monkeypatch.setattr("trainers.datasets.from_tfds", None)
     config = trial(dataset="mnist", epochs=10)
     plan = Classification.plan(config)
     assert plan == {"group": traced(config), "steps": 10 * (60_000 // 128), "evaluations": 10}

@@ -167,6 +167,8 @@ def differences(results: Results, baseline: str | None) -> Section:
         f"Intervals without 0 have a star, those of the better method are marked; they are not "
         f"corrected for how many there are.",
     ]
+    if any(cell.failed for cell in results.cells):
+        notes.append("Where a training of one of the two failed there is no difference.")
     if baseline is None:
         notes.append("The best of a column was chosen by the same numbers: it owes them some luck.")
     tables = []
@@ -198,8 +200,8 @@ def _leader(results: Results, setting: str, budget: float) -> str | None:
 
 def _pairs(results: Results, setting: str, budget: float, method: str, other: str) -> list[float]:
     cells = [results.at.get((setting, name, budget)) for name in (method, other)]
-    if cells[0] is None or cells[1] is None:
-        return []
+    if cells[0] is None or cells[1] is None or cells[0].failed or cells[1].failed:
+        return []  # Seeds that are left of a method that failed do not speak for it.
     a, b = cells[0].values, cells[1].values
     return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
 

@@ -183,11 +183,15 @@ def _budget(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> 
             if cell.failed and cell.n:
                 ax.plot(cell.budget, cell.mean, **look[method].failed)
             elif cell.failed:
-                at_edge = ax.get_xaxis_transform()
-                ax.plot(cell.budget, 0.03, transform=at_edge, **look[method].failed)
+                _at_the_bottom(ax, cell.budget, look[method])
     _budget_axis(ax, results.budgets)
     means = [c.mean for c in results.cells if c.setting == setting and c.n]
     _wide_range(ax, results.measure, means)
+
+
+def _at_the_bottom(ax: Axes, x: float, look: Look) -> None:
+    """Mark a cell of which a training failed, and which has no place on the other axis."""
+    ax.plot(x, 0.03, transform=ax.get_xaxis_transform(), **look.failed)
 
 
 def _wide_range(ax: Axes, measure: Measure, means: Sequence[float]) -> None:
@@ -227,8 +231,12 @@ def _behind(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> 
         if column.setting == setting
     }
     for method in results.methods:
-        cells = [c for c in _cells(results, setting, method) if c.n and c.budget in best]
-        _line(ax, look[method], cells, [sign * cell.mean - best[cell.budget] for cell in cells], 0)
+        cells = [c for c in _cells(results, setting, method) if c.budget in best]
+        whole = [c for c in cells if c.n and not c.failed]
+        _line(ax, look[method], whole, [sign * cell.mean - best[cell.budget] for cell in whole], 0)
+        for cell in cells:
+            if cell.failed:
+                _at_the_bottom(ax, cell.budget, look[method])
     ax.set_yscale(
         "function",
         functions=(
@@ -297,6 +305,9 @@ def _cost(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> No
             if not cell.n:
                 continue
             x = 100 * cell.cost * cell.budget
+            if cell.failed:  # What is left of it is no point that others are to be compared with.
+                ax.plot(x, cell.mean, **look[method].failed)
+                continue
             points.append((x, cell.mean))
             error = None if math.isnan(cell.std) else cell.std
             shown = look[method]

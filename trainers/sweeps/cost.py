@@ -57,7 +57,12 @@ def measure(
     Returns:
         The costs, and the seconds of all tracing if one worker ran the trials in their order,
         holding one trace at a time.
+
+    Raises:
+        ValueError: If there are no trials.
     """
+    if not trials:
+        raise ValueError("A shard must have trials to be measured. Received: one of no cells")
     program = load(grid.program)(data_dir, grid.threads)
     plans = [program.plan(with_rate(trial)) for trial in trials]
     groups: dict[str, list[int]] = {}

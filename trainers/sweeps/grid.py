@@ -35,6 +35,8 @@ __all__ = ["MEASUREMENT", "PROTOCOLS", "TUNING", "Grid", "Trial", "chosen_rate",
 PROTOCOLS = ("tuned", "shared")
 TUNING, MEASUREMENT = "tuning", "measurement"
 _AXES = ("schedules", "momenta", "precisions")
+# What the sweep itself gives to each trial.
+_OWN = frozenset({"name", "budget", "learning_rate", "seed", "split"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +139,11 @@ class Grid:
         budgets = _distinct(sweep, "budgets", float)
         seeds = _distinct(sweep, "seeds", operator.index)
         tuning_seeds = _distinct(sweep, "tuning_seeds", operator.index)
+        if min([*seeds, *tuning_seeds]) < 0:
+            raise ValueError(
+                f"`seeds` and `tuning_seeds` must be at least 0. Received: seeds={seeds}, "
+                f"tuning_seeds={tuning_seeds}"
+            )
         if not all(0.0 < budget < math.inf for budget in budgets):
             raise ValueError(
                 f"`budgets` must be finite and above 0. Received: budgets={sweep['budgets']}"
@@ -245,6 +252,11 @@ class _Cell:
         config: dict[str, Any] = {**sweep["settings"][setting]["config"]}
         changed: set[str] = set()
         for part in changes:
+            if taken := sorted(_OWN & set(part)):
+                raise ValueError(
+                    f"A change must leave {', '.join(sorted(_OWN))} to the sweep. Received: "
+                    f"{', '.join(taken)} changed in {' '.join(map(str, labels))}"
+                )
             if changed & set(part):
                 raise ValueError(
                     f"A key must be changed by one axis only. Received: "

@@ -26,6 +26,8 @@ _POLL_SECONDS = 0.25
 _MOST_FRUITLESS = 5
 _MOST_ERRORS = 30
 _TAIL_LINES = 20
+# A person, or a scheduler that tells every process, may send several signals at once.
+_SECONDS_OF_ONE_WISH = 2.0
 
 
 @dataclasses.dataclass
@@ -68,6 +70,7 @@ class Pool:
         self._worker = worker
         self._slots = [_Slot(number) for number in range(workers)]
         self._asked = 0
+        self._heard_until = 0.0
         self._errors = 0
         self._has_recorded = False
         self._is_stopping = False
@@ -104,7 +107,9 @@ class Pool:
                     slot.process.wait()
 
     def _ask(self, number: int) -> None:
-        self._asked += 1
+        if time.monotonic() >= self._heard_until:  # What comes together is one wish.
+            self._asked += 1
+            self._heard_until = time.monotonic() + _SECONDS_OF_ONE_WISH
 
     def _pass_on(self, number: signal.Signals) -> None:
         for slot in self._slots:
@@ -129,7 +134,7 @@ class Pool:
             return
         self._errors += code == ERRED
         said = self._said(slot)
-        slot.fruitless = 0 if BEGINS in said else slot.fruitless + 1
+        slot.fruitless = 0 if BEGINS.search(said) else slot.fruitless + 1
         if code == BAD_USAGE or slot.fruitless >= _MOST_FRUITLESS or self._is_hopeless:
             self._give_up(slot, code, said)
             return

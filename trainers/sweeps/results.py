@@ -57,7 +57,7 @@ COLUMNS = {
 def result(
     grid: Grid, trial: Trial, rate: float, record: Mapping[str, Any], timing: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what is recorded of a trial.
+    """Return what is recorded of a trial; one whose goal is not finite has diverged.
 
     Args:
         grid: The grid.
@@ -81,11 +81,13 @@ def result(
             f"A record must have the goal of the sweep at its end. Received: goal={grid.goal!r}, "
             f"final={record['final']}"
         )
+    value = value_of(record, grid.goal)
+    is_lost = record["status"] == "finished" and not math.isfinite(value)
     return {
         "trial": {**trial.coordinates, "id": trial.id, "cell": trial.cell, "phase": trial.phase},
         "learning_rate": rate,
-        "status": record["status"],
-        "value": _finite(value_of(record, grid.goal)),
+        "status": "diverged" if is_lost else record["status"],
+        "value": _finite(value),
         "record": _finite({key: record[key] for key in record if key not in VOLATILE}),
         "timing": _finite({**timing, **{key: record[key] for key in VOLATILE if key in record}}),
     }
@@ -110,7 +112,7 @@ def foreign(store: Store) -> list[str]:
     """Say of each file in ``results/`` that belongs to no trial what it is."""
     ids = {trial.id for trial in store.grid.trials}
     said = []
-    for path in sorted(store.results.iterdir()):
+    for path in sorted(store.results.glob("*")):
         if path.name.removesuffix(".json") in ids and path.name.endswith(".json"):
             continue
         name, _, number = path.name.partition(".json.torn-")

@@ -23,7 +23,7 @@ _COUNTS = ("done", "running", "missing", "blocked", "quarantined")
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """Where each trial stands; each id is in one of the first five.
+    """Where each trial stands: in one of `done` to `missing`.
 
     Attributes:
         trials: The trials that this is about.

@@ -26,6 +26,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from trainers.files import write_once
 from trainers.sweeps.attempts import Attempts
 from trainers.sweeps.grid import Grid
 
@@ -70,13 +71,15 @@ class Store:
             place.mkdir(parents=True, exist_ok=True)
             _probe_locks(place)
             with contextlib.suppress(FileExistsError):  # Another pool was faster: compare.
-                _link_new(path, grid.to_lines(), place)
+                write_once(path, grid.to_lines(), place)
         found = cls.open(place)
         if found.grid.to_lines() != grid.to_lines():
             raise ValueError(
                 f"{place} is another sweep: {_difference(found.grid, grid)}. "
                 f"A changed grid needs a directory of its own; received: {grid.name!r}"
             )
+        found.results.mkdir(exist_ok=True)
+        found.logs.mkdir(exist_ok=True)
         return found
 
     @classmethod
@@ -87,13 +90,12 @@ class Store:
             ValueError: If there is none, or it cannot be read.
         """
         found = pathlib.Path(directory)
-        store = cls(found, Grid.read(found))
-        store.results.mkdir(exist_ok=True)
-        store.logs.mkdir(exist_ok=True)
-        return store
+        return cls(found, Grid.read(found))
 
     def recorded(self) -> set[str]:
         """Return the ids that have a result file, without reading the files."""
+        if not self.results.exists():  # The grid was frozen this moment, or by hand.
+            return set()
         with os.scandir(self.results) as entries:
             names = {entry.name.removesuffix(".json") for entry in entries}
         return names & self._ids
@@ -186,7 +188,7 @@ class Claim:
             FileExistsError: If there is one.
         """
         text = json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        _link_new(self.store.results / f"{self.trial}.json", text, self.directory)
+        write_once(self.store.results / f"{self.trial}.json", text, self.directory)
 
 
 def is_result(found: Any) -> bool:
@@ -200,25 +202,6 @@ def is_result(found: Any) -> bool:
     )
 
 
-def _link_new(path: pathlib.Path, text: str, beside: pathlib.Path) -> None:
-    """Write a file that appears whole, through a temporary one in `beside` on the same disk."""
-    temporary = beside / f".writing_{path.name}_{os.getpid()}"
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # A link, unlike a rename, refuses to replace.
-        os.link(temporary, path)
-    finally:
-        temporary.unlink()
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _set_aside(path: pathlib.Path) -> None:
     number = 1
     while (aside := path.with_name(f"{path.name}.torn-{number}")).exists():
@@ -227,7 +210,10 @@ def _set_aside(path: pathlib.Path) -> None:
 
 
 def _probe_locks(directory: pathlib.Path) -> None:
-    """Refuse a disk without locks, before anything relies on them."""
+    """Refuse a disk without locks, before anything relies on them.
+
+    A disk whose locks hold on each machine alone passes: it takes two machines to tell.
+    """
     probe = directory / ".locks"
     with open(probe, "a") as first, open(probe, "a") as second:
         try:

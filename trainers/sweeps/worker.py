@@ -12,6 +12,7 @@ import contextlib
 import datetime
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -33,7 +34,8 @@ __all__ = ["BAD_USAGE", "BEGINS", "ERRED", "Part", "Worker", "part"]
 BAD_USAGE = 2
 ERRED = 70
 # How the log says that a worker got as far as to run a trial.
-BEGINS = "begins "
+_BEGINS = "begins "
+BEGINS = re.compile(rf"^\d\d:\d\d:\d\d {_BEGINS}[0-9a-f]{{10}} ", re.MULTILINE)
 _PAUSES = (0.05, 1.0)
 
 Part = tuple[int, int]
@@ -119,7 +121,7 @@ class Worker:
 
     def _attempt(self, trial: Trial, claim: Claim) -> None:
         number = claim.attempts.begin()
-        self._say(f"{BEGINS}{trial.id} {trial.name}" + (f", attempt {number}" * (number > 1)))
+        self._say(f"{_BEGINS}{trial.id} {trial.name}" + (f", attempt {number}" * (number > 1)))
         began = time.monotonic()
         begun = now()
         try:
