@@ -10,7 +10,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "clock"]
 
 _SHORT = {
     "learning_rate": "lr",
@@ -72,7 +72,7 @@ class Progress:
         spent = time.monotonic() - self._began
         left = spent / max(step - self._before, 1) * (self._total - step)
         self._console.print(
-            f"epoch {number}/{total}  {_line(values)}  {_clock(left)} left",
+            f"epoch {number}/{total}  {_line(values)}  {clock(left)} left",
             highlight=False,
             soft_wrap=True,
         )
@@ -97,7 +97,8 @@ def _line(values: Mapping[str, float]) -> str:
     )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a length of time, as "2:05:00"."""
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

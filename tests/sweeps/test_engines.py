@@ -10,6 +10,8 @@ import pytest
 from tests.sweeps import running
 from trainers.sweeps import engines
 from trainers.sweeps.engines import Job, Run
+from trainers.sweeps.status import Status
+from trainers.sweeps.store import Store
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +74,8 @@ def test_asked_to_end_the_jobs_end_and_the_command_goes_on(alone, results, engin
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=running.PATIENCE)
     assert process.returncode == 143, out
-    assert "running" in running.run(results, "--status", expected=1)
+    status = Status.of(Store.open(results))
+    assert status.missing and not status.running
     running.run(results, "--workers=2")
     assert running.contents(results) == alone
 

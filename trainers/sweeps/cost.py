@@ -9,9 +9,9 @@ from collections.abc import Callable
 import rich.console
 import rich.table
 
+from trainers.progress import clock
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 from trainers.sweeps.programs import load, with_rate
-from trainers.sweeps.progress import clock
 
 __all__ = ["Cost", "measure", "show"]
 

@@ -9,9 +9,10 @@ from typing import Self
 import rich.console
 import rich.progress
 
+from trainers.progress import clock
 from trainers.sweeps.grid import Trial
 
-__all__ = ["View", "clock"]
+__all__ = ["View"]
 
 _SECONDS_PER_LINE = 10.0
 
@@ -88,10 +89,3 @@ class View:
 
     def _weight(self, ids: set[str]) -> float:
         return sum(self._epochs[each] for each in ids & self._epochs.keys())
-
-
-def clock(seconds: float) -> str:
-    """Return a length of time, as "2:05:00"."""
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
