@@ -252,13 +252,13 @@ def test_files_that_are_no_results_are_named_and_not_used(tmp_path):
     before = {path.name: path.read_bytes() for path in place.iterdir()}
     again = results.read(tmp_path / "sweep")
     assert again.recorded == {"measurement": 7}
-    assert set(again.strange) == {
+    assert {said.split()[0] for said in again.strange} == {
         *(f"{each}.json" for each in [*ids[:3], ids[4], ids[5]]),
         *("0123456789.json", "notes.txt", "list.json"),
     }
     report = said(tables.build(again))
     assert "8 files among the results were not used" in report
-    assert f"{ids[4]}.json: finished without val_accuracy" in report
+    assert f"{ids[4]}.json finished without val_accuracy" in report
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import statistics
@@ -13,7 +12,8 @@ from typing import Any
 
 from trainers.reports.statistics import Column
 from trainers.sweeps.grid import Grid, Trial
-from trainers.sweeps.results import STATUSES
+from trainers.sweeps.results import STATUSES, foreign, sound
+from trainers.sweeps.store import Store
 
 __all__ = [
     "AXES",
@@ -144,7 +144,7 @@ class Results:
         cells: Its cells, in the order of tables.
         recorded: How many trials of each phase have a result.
         planned: How many there are.
-        strange: What was found in the directory of results and not used, by file name.
+        strange: What files in the directory of results were not used, and why.
     """
 
     grid: Grid
@@ -152,7 +152,7 @@ class Results:
     cells: tuple[Cell, ...]
     recorded: Mapping[str, int]
     planned: Mapping[str, int]
-    strange: Mapping[str, str]
+    strange: tuple[str, ...]
 
     @property
     def is_complete(self) -> bool:
@@ -229,23 +229,28 @@ def read(directory: pathlib.Path) -> Results:
             f"`results` must be the directory of a sweep. Received: {directory}, which is no "
             f"directory"
         )
-    grid = Grid.read(directory)
-    trials = {trial.id: trial for trial in grid.trials}
-    found, strange = _files(directory / "results", trials)
+    store = Store.open(directory)
+    grid = store.grid
+    found, torn = sound(store, grid.trials)
+    strange = [*torn, *foreign(store)]
+    known: dict[str, Mapping[str, Any]] = {}
     finished: dict[str, float] = {}
     for trial, result in found.items():
-        if result["status"] == "finished":
-            value = result["value"]
-            if isinstance(value, int | float) and math.isfinite(value):
-                finished[trial] = float(value)
-            else:
-                strange[f"{trial}.json"] = f"finished without {grid.goal}"
-    known = {key: each for key, each in found.items() if f"{key}.json" not in strange}
+        value = result["value"]
+        if result["status"] not in STATUSES:
+            strange.append(f"{trial}.json has the unknown status {result['status']!r}")
+        elif result["status"] != "finished":
+            known[trial] = result
+        elif isinstance(value, int | float) and math.isfinite(value):
+            known[trial] = result
+            finished[trial] = float(value)
+        else:
+            strange.append(f"{trial}.json finished without {grid.goal}")
     measured = [trial for trial in grid.trials if trial.phase == "measurement"]
     if not any(trial.id in known for trial in measured):
         raise ValueError(
             f"{directory} has no results to report yet: 0 of {len(measured)} measurements"
-            + (f"; not used: {', '.join(sorted(strange))}" if strange else "")
+            + (f"; not used: {'; '.join(sorted(strange))}" if strange else "")
         )
     values = [abs(finished[trial.id]) for trial in measured if trial.id in finished]
     is_share = "accuracy" in grid.goal and max(values, default=0) <= 1
@@ -257,38 +262,8 @@ def read(directory: pathlib.Path) -> Results:
         cells=_cells(measured, known, finished, measure),
         recorded={p: sum(t.phase == p and t.id in known for t in grid.trials) for p in phases},
         planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
-        strange=dict(sorted(strange.items())),
+        strange=tuple(sorted(strange)),
     )
-
-
-def _files(
-    directory: pathlib.Path, trials: Mapping[str, Trial]
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Return results by trial, and why other files are none."""
-    found: dict[str, dict[str, Any]] = {}
-    strange: dict[str, str] = {}
-    for path in sorted(directory.glob("*")) if directory.is_dir() else ():
-        if path.name.startswith("."):
-            continue
-        if path.suffix != ".json":
-            strange[path.name] = "not a result"
-            continue
-        try:
-            result = json.loads(path.read_bytes())
-            status, trial = result["status"], result["trial"]["id"]
-            _ = result["value"], result["record"]
-        except (OSError, ValueError, KeyError, TypeError):
-            strange[path.name] = "torn, empty or not a result"
-            continue
-        if path.stem not in trials:
-            strange[path.name] = "of no trial of this sweep"
-        elif trial != path.stem:
-            strange[path.name] = f"holds the result of {trial}"
-        elif status not in STATUSES:
-            strange[path.name] = f"of unknown status {status!r}"
-        else:
-            found[path.stem] = result
-    return found, strange
 
 
 def _cells(

@@ -89,8 +89,10 @@ def _facts(results: Results) -> list[str]:
             f"others; a cell with one of them is ranked behind all cells without."
         )
     if results.strange:
-        names = "; ".join(f"{name}: {why}" for name, why in results.strange.items())
-        said.append(f"{len(results.strange)} files among the results were not used ({names}).")
+        said.append(
+            f"{len(results.strange)} files among the results were not used: "
+            f"{'; '.join(results.strange)}."
+        )
     return said
 
 

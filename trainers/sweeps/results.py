@@ -109,10 +109,10 @@ def sound(store: Store, trials: Iterable[Trial]) -> tuple[dict[str, dict[str, An
 
 
 def foreign(store: Store) -> list[str]:
-    """Say of each file in ``results/`` that belongs to no trial what it is."""
+    """Say of each file in ``results/`` that belongs to no trial what it is; not of hidden ones."""
     ids = {trial.id for trial in store.grid.trials}
     said = []
-    for path in sorted(store.results.glob("*")):
+    for path in sorted(store.results.glob("[!.]*")):
         if path.name.removesuffix(".json") in ids and path.name.endswith(".json"):
             continue
         name, _, number = path.name.partition(".json.torn-")
