@@ -1,5 +1,6 @@
 """The command: its exit codes, its status, trials that fail, and that it ends and goes on."""
 
+import io
 import json
 import os
 import pathlib
@@ -10,10 +11,12 @@ import sys
 
 import pandas
 import pytest
+import rich.console
 
 from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.sweeps import pool as pools
+from trainers.sweeps import progress
 from trainers.sweeps.grid import Grid
 from trainers.sweeps.pool import Pool
 from trainers.sweeps.progress import View
@@ -164,6 +167,23 @@ def test_the_status_writes_nothing(results):
     assert sorted(results.rglob("*")) == before
     shutil.rmtree(store.results)  # As in a sweep whose grid was frozen this moment.
     assert "missing" in running.run(results, "--status", expected=1)
+
+
+def test_the_time_left_is_that_of_trials_not_of_the_beginning(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    console = rich.console.Console(file=io.StringIO(), width=100)
+    trials = Grid.of(make(**SHARED, settings=("a", "b", "c"))).trials
+    view = View(trials, set(), console=console)
+    for number, moment in enumerate((600.0, 610.0, 621.0)):  # It traced for ten minutes.
+        now[0] = moment
+        view.update({trial.id for trial in trials[: number + 1]}, 2)
+    said = console.file.getvalue().splitlines()
+    assert [line.rpartition("workers  ")[2] for line in said] == [
+        "time left unknown",
+        "about 0:40 left",
+        "about 0:31 left",
+    ]
 
 
 def test_workers_die_with_a_pool_that_is_killed(results):

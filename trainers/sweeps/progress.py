@@ -20,7 +20,8 @@ _SECONDS_PER_LINE = 10.0
 class View:
     """Shows how much of a sweep is done, by how many, and about how long the rest takes.
 
-    The time left is judged by epochs, of which trials differ in number.
+    The time left is judged by epochs, of which trials differ in number, from the first trial on
+    that is recorded: before that, workers import and trace.
 
     Args:
         trials: The trials that are shown.
@@ -40,8 +41,8 @@ class View:
         self._epochs = {trial.id: trial.epochs for trial in trials}
         self._unit = unit
         self._before = self._weight(done)
-        self._began = time.monotonic()
-        self._next_line = self._began + _SECONDS_PER_LINE
+        self._began: float | None = None
+        self._next_line = time.monotonic() + _SECONDS_PER_LINE
         self._shown = -1
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -82,9 +83,11 @@ class View:
         weight, total = self._weight(done), sum(self._epochs.values())
         if len(done) == len(self._epochs):
             return "done"
-        spent = time.monotonic() - self._began
-        if weight <= self._before:
+        if self._began is None and weight > self._before:
+            self._before, self._began = weight, time.monotonic()
+        if self._began is None or weight <= self._before:
             return "time left unknown"
+        spent = time.monotonic() - self._began
         return f"about {clock(spent * (total - weight) / (weight - self._before))} left"
 
     def _weight(self, ids: set[str]) -> float:
