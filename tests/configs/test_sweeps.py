@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import itertools
 import pathlib
+import re
 
+import pandas
 import pytest
 
 from trainers import datasets, optimization
@@ -111,6 +113,20 @@ def test_the_sweep_on_digits_is_that_of_minutes():
     rates = sorted(column(found, "learning_rate") - {None})
     assert [round(b / a) for a, b in itertools.pairwise(rates)] == [3, 3]
     assert datasets.facts("digits8").num_train // found.trials[0].config["batch_size"] >= 10
+
+
+def test_the_results_that_are_shown_are_those_of_the_sweep_on_digits():
+    """A change of the configuration calls for another run of it."""
+    table = pandas.read_parquet(ROOT / "docs" / "digits_rex" / "results.parquet")
+    assert list(table["id"]) == [trial.id for trial in grid("digits_rex").trials]
+    assert set(table["status"]) == {"finished"}
+    measured = table[table["phase"] == "measurement"]
+    mean = 100 * measured[measured["budget"] == 1.0].groupby("schedule")["value"].mean()
+    text = (ROOT / "docs" / "digits_rex" / "report.md").read_text()
+    for schedule, value in mean.items():
+        last = rf"^\| {schedule} \|.* \| \**([\d.]+) ± [\d.]+\** \|$"
+        (shown,) = re.findall(last, text, re.MULTILINE)
+        assert float(shown) == pytest.approx(value, abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["OneCycle", "Step", "Exp"])
