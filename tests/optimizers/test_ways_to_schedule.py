@@ -116,7 +116,9 @@ def test_t08_accumulation_per_micro_reads_the_schedule_at_calls(way):
 
 @both
 def test_t28_mirrored_strategy_equals_one_device(way):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
     with strategy.scope():
         optimizer, callbacks = way()
         model = network(optimizer, jit_compile=False)

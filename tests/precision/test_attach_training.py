@@ -258,7 +258,9 @@ def test_one_trace_for_all_bits_and_one_more_to_detach():
 
 def test_replicas_share_bits_and_ranges():
     devices = [d.name for d in tf.config.list_logical_devices("CPU")][:2]
-    with tf.distribute.MirroredStrategy(devices).scope():
+    # A second strategy in a process can fail with the collectives that are the default.
+    reduction = tf.distribute.ReductionToOneDevice()
+    with tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction).scope():
         net = model()
         handle = quantize(net, climb(), climb(), 6, layers="all")
     fit(net, epochs=1)
