@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
             pictures = figures.pictures(found) if options.format == "html" else []
             text = formats.written(options.format, found, report, drawn, pictures)
             sys.stdout.write(text)
-    except (ValueError, NotADirectoryError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         sys.stderr.write(f"trainers.report: {error}\n")
         return _BAD_USAGE
     return 0

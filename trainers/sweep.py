@@ -70,6 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
+    except OSError as error:
+        sys.stderr.write(f"`--results` must be a directory that can be written: {error}\n")
+        return BAD_USAGE
     table = results.write_table(store)
     finished = _show(store, shard, console)
     console.print(f"All results as a table: {table}", highlight=False, soft_wrap=True)

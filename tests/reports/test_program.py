@@ -11,7 +11,7 @@ import pytest
 
 from tests.reports import synthetic
 from trainers import report
-from trainers.reports import figures, looks, results
+from trainers.reports import figures, formats, looks, results
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,24 @@ def test_precision_sweeps_show_cost_against_quality(tmp_path):
         round(float(line.get_xdata()[0]), 3) for line in axes[0].lines if len(line.get_xdata()) == 1
     }
     assert shown == {round(100 * cell.cost, 3) for cell in found.cells}
+
+
+@pytest.mark.parametrize("failed", ["all", "a setting", "a column"])
+def test_what_failed_altogether_is_reported_and_drawn(failed, tmp_path, capsys):
+    def outcome(trial):
+        place = trial.coordinates
+        is_lost = {
+            "all": True,
+            "a setting": place["setting"] == synthetic.PAPER[0],
+            "a column": place["budget"] == 0.05,
+        }[failed]
+        return "diverged" if is_lost else synthetic.accuracy(trial)
+
+    directory = synthetic.write(tmp_path / "sweep", synthetic.sweep(), outcome)
+    for kind in formats.FORMATS:
+        assert "diverged" in written(capsys, directory, f"--format={kind}")
+    written(capsys, directory, f"--figures={tmp_path / 'figures'}")
+    assert (tmp_path / "figures" / "budget.png").exists()
 
 
 def test_a_front_has_what_nothing_beats_in_both():

@@ -76,6 +76,13 @@ def test_a_low_loss_is_the_best_one_and_is_no_share(tmp_path):
     assert "lower is better" in said(report)
 
 
+def test_a_budget_of_less_than_an_epoch_is_told_of(tmp_path):
+    grid = synthetic.sweep({"A": 10}, ("Linear", "REX"), budgets=(0.01, 0.5))
+    text = said(tables.build(read(tmp_path, grid, synthetic.accuracy)))
+    assert "1 % of 10 epochs is 1, as epochs are trained whole" in text
+    assert "50 % of" not in text
+
+
 def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
     report = tables.build(read(tmp_path, small(seeds=(0,)), by_hand(HAND)), "Linear")
     assert field(report, "Schedules", "A", "REX", "5 %").text == "60.00"

@@ -214,7 +214,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
     # 32 trials of 3 epochs on average: 480 steps of 10 ms and 96 evaluations of 0.5 s.
     assert "480" in out and "0:52" in out
     seconds = (480 * 0.01 + 96 * 0.5) / 2 + 0.25
-    assert f"{seconds / 3600:.2f} hours with 2 workers" in out
+    assert f"{seconds / 3600:.2f} hours (0:26) with 2 workers" in out
     assert not results.exists()
 
 

@@ -163,7 +163,8 @@ def differences(results: Results, baseline: str | None) -> Section:
     good = "Above" if results.measure.mode == "max" else "Below"
     notes = [
         f"Mean difference of {results.measure.label} to {to}, over n pairs of equal seeds, with a "
-        f"95 % bootstrap interval; one pair, and equal differences, have none. {good} 0 is better. "
+        f"95 % bootstrap interval, widened for how few they are; one pair, and equal differences, "
+        f"have none. {good} 0 is better. "
         f"Intervals without 0 have a star, those of the better method are marked; they are not "
         f"corrected for how many there are.",
     ]

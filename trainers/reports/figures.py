@@ -244,7 +244,8 @@ def _behind(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> 
             lambda y: np.sign(y) * np.square(y),
         ),
     )
-    highest = max(ax.dataLim.ymax, 1e-6) if best else 1.0
+    highest = ax.dataLim.ymax
+    highest = max(highest, 1e-6) if math.isfinite(highest) else 1.0  # If all failed there is none.
     ax.set_yticks(_round_ticks(highest))
     ax.set_ylim(1.06 * highest, -0.001 * highest)
     _budget_axis(ax, results.budgets)

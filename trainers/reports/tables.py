@@ -22,6 +22,9 @@ from trainers.reports.results import Cell, Measure, Results, paper_name
 
 __all__ = ["build", "comparable"]
 
+# A budget whose whole epochs are further from it than this share is told of.
+_ROUNDING = 0.1
+
 
 def build(results: Results, baseline: str | None = None) -> Report:
     """Return the report on a sweep.
@@ -110,6 +113,14 @@ def _measured(results: Results) -> Section:
             f"finished."
         )
     notes = [spread, "The best of each complete column is marked."]
+    for cell in results.cells:
+        planned = cell.budget * cell.full_epochs
+        note = (
+            f"{percent(cell.budget)} of {cell.full_epochs:g} epochs is {cell.epochs:g}, as epochs "
+            f"are trained whole and at least one."
+        )
+        if abs(cell.epochs - planned) > _ROUNDING * planned and note not in notes:
+            notes.append(note)
     tables = []
     for setting in results.settings:
         cells = [cell for cell in results.cells if cell.setting == setting]

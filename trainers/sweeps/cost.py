@@ -133,8 +133,8 @@ def show(
     threads = f"{grid.threads}" if grid.threads else "all"
     console.print(
         f"{len(trials)} trials ({phases}), {len(costs)} traces: about "
-        f"{seconds / 3600:.2f} hours with {workers} workers of {threads} threads, if the machine "
-        f"has a core for each. Nothing was written.",
+        f"{seconds / 3600:.2f} hours ({clock(seconds)}) with {workers} workers of {threads} "
+        f"threads, if the machine has a core for each. Nothing was written.",
         highlight=False,
         soft_wrap=True,
     )

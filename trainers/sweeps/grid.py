@@ -189,14 +189,19 @@ class Grid:
             for field in dataclasses.fields(self)
             if field.name != "trials"
         }
+        facts["trials"] = len(self.trials)
         lines = [json.dumps(facts, sort_keys=True), *(trial.to_json() for trial in self.trials)]
         return "\n".join(lines) + "\n"
 
     @classmethod
     def from_lines(cls, text: str) -> Self:
         """Read what `to_lines` returned."""
-        first, *rest = text.splitlines()
-        return cls(**json.loads(first), trials=tuple(map(Trial.from_json, rest)))
+        first, *rest = text.splitlines() or [""]
+        facts = json.loads(first)
+        trials = tuple(map(Trial.from_json, rest))
+        if (count := facts.pop("trials")) != len(trials):
+            raise ValueError(f"it has {len(trials)} of its {count} trials")
+        return cls(**facts, trials=trials)
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> Self:

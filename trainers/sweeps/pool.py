@@ -28,6 +28,8 @@ _MOST_ERRORS = 30
 _TAIL_LINES = 20
 # A person, or a scheduler that tells every process, may send several signals at once.
 _SECONDS_OF_ONE_WISH = 2.0
+# Within what clusters give a job that is asked to end, less some.
+_GRACE_SECONDS = 100.0
 
 
 @dataclasses.dataclass
@@ -88,12 +90,15 @@ class Pool:
         return ASKED_TO_END if self._asked else 0
 
     def _watch(self, view: View) -> None:
-        passed_on, before = 0, len(self._store.recorded())
+        passed_on, before, grace_ends = 0, len(self._store.recorded()), 0.0
         try:
             while any(not slot.is_over for slot in self._slots):
                 for slot in self._slots:
                     self._look_after(slot)
+                if passed_on == 1 and time.monotonic() > grace_ends:
+                    self._pass_on(signal.SIGKILL)  # Hung: what it has saved is on the disk.
                 if self._asked > passed_on:
+                    grace_ends = time.monotonic() + _GRACE_SECONDS
                     passed_on = self._asked
                     self._pass_on(signal.SIGTERM if passed_on == 1 else signal.SIGKILL)
                 recorded = self._store.recorded()
