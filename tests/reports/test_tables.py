@@ -1,6 +1,7 @@
 """Directories of sweeps become tables: what is complete, what failed, what is the paper's."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -8,8 +9,10 @@ import statistics
 
 import pytest
 
+from configs.sweeps import base
 from tests.reports import synthetic
 from trainers.reports import formats, results, tables
+from trainers.sweeps.grid import Grid
 
 
 def read(tmp_path, grid, outcome, cost=None):
@@ -81,6 +84,23 @@ def test_a_budget_of_less_than_an_epoch_is_told_of(tmp_path):
     text = said(tables.build(read(tmp_path, grid, synthetic.accuracy)))
     assert "1 % of 10 epochs is 1, as epochs are trained whole" in text
     assert "50 % of" not in text
+
+
+def test_chosen_rates_are_shown_and_those_at_an_edge_have_a_star(tmp_path):
+    rates = [0.01, 0.1, 1.0]
+    configs = {"A": {"config": {"epochs": 10}, "learning_rates": rates}}
+    keyed = {name: {"schedule": name} for name in ("Linear", "REX")}
+    facts = {"settings": configs, "schedules": keyed, "budgets": (0.1, 1.0), "seeds": (0,)}
+    grid = Grid.of(base.sweep("chosen", tuning_seeds=(100,), **facts))
+    found = read(tmp_path, grid, lambda t: 0.5 if t.phase == "measurement" else None)
+    report = tables.build(found)
+    assert field(report, "Learning rates", "A", "REX", "10 %").text == "0.1"
+    chosen = dataclasses.replace(found.cells[0], rate=1.0)
+    assert tables._rate(chosen).text == "1 *"
+    assert tables._rate(dataclasses.replace(chosen, rate=0.01)).text == "0.01 *"
+    assert tables._rate(dataclasses.replace(chosen, rate=math.nan)).text == "\N{EN DASH}"
+    shared = tables.build(read(tmp_path / "shared", small(), by_hand(HAND)))
+    assert "Learning rates" not in [section.title for section in shared.sections]
 
 
 def test_one_seed_has_no_deviation_and_no_interval(tmp_path):

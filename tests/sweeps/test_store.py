@@ -227,6 +227,10 @@ def test_a_directory_of_something_else_is_refused(tmp_path, name):
         Store.create(tmp_path, Grid.of(make(**SMALL)))
     with pytest.raises(ValueError, match=r"no grid\.jsonl"):
         Store.open(tmp_path)
+    whole = Grid.of(make()).to_lines()
+    (tmp_path / "grid.jsonl").write_text("".join(whole.splitlines(keepends=True)[:5]))
+    with pytest.raises(ValueError, match="damaged: it has 4 of its"):
+        Store.open(tmp_path)
     (tmp_path / "grid.jsonl").write_text("torn")
     with pytest.raises(ValueError, match="damaged"):
         Store.open(tmp_path)

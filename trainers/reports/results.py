@@ -88,6 +88,8 @@ class Cell:
         values: The measure, scaled, by the seeds that finished.
         failed: "diverged" or "stalled" by the seeds that did not.
         costs: Bit operations over those in float32, where precision is emulated, by seed.
+        rate: Learning rate of what was measured; NaN without results.
+        candidates: Learning rates that it was chosen from; none if it was not.
     """
 
     setting: str
@@ -100,6 +102,8 @@ class Cell:
     values: Mapping[int, float]
     failed: Mapping[int, str]
     costs: Mapping[int, float]
+    rate: float
+    candidates: tuple[float, ...]
 
     @property
     def n(self) -> int:
@@ -296,6 +300,8 @@ def _cells(
                 },
                 failed={s: r["status"] for s, r in results.items() if r["status"] != "finished"},
                 costs={s: cost for s, r in results.items() if (cost := _cost(r)) is not None},
+                rate=next((float(r["learning_rate"]) for r in results.values()), math.nan),
+                candidates=tuple(sorted(map(float, members[0].candidates))),
             )
         )
     methods = in_order([cell.method for cell in cells])

@@ -39,6 +39,8 @@ def build(results: Results, baseline: str | None = None) -> Report:
     if baseline is not None:
         baseline = _named(results, baseline)
     sections = [_measured(results)]
+    if any(len(cell.candidates) > 1 for cell in results.cells):
+        sections.append(_chosen(results))
     source = published.parse_source(results.grid.source)
     if source is not None:
         sections.append(_beside(results, source))
@@ -138,6 +140,34 @@ def _measured(results: Results) -> Section:
             title += f" (incomplete: {missing} of {sum(len(c.seeds) for c in cells)} missing)"
         tables.append(Table(title, ["", *map(percent, budgets)], rows))
     return Section("Schedules and budgets", notes, tables)
+
+
+def _chosen(results: Results) -> Section:
+    """Return the learning rates that were chosen."""
+    notes = [
+        "The rate with the best mean on validation data. A star: the lowest or the highest there "
+        "was, so that a better one may lie beyond it."
+    ]
+    tables = []
+    for setting in results.settings:
+        cells = [cell for cell in results.cells if cell.setting == setting]
+        budgets = sorted({cell.budget for cell in cells})
+        rows = []
+        for method in results.methods:
+            found = [results.at.get((setting, method, budget)) for budget in budgets]
+            if any(cell is not None for cell in found):
+                rows.append([Entry(method), *map(_rate, found)])
+        candidates = sorted({rate for cell in cells for rate in cell.candidates})
+        title = f"{setting}: learning rate, of {', '.join(f'{rate:g}' for rate in candidates)}"
+        tables.append(Table(title, ["", *map(percent, budgets)], rows))
+    return Section("Learning rates", notes, tables)
+
+
+def _rate(cell: Cell | None) -> Entry:
+    if cell is None or math.isnan(cell.rate):
+        return Entry(NOTHING, is_quiet=True)
+    is_edge = len(cell.candidates) > 1 and cell.rate in (cell.candidates[0], cell.candidates[-1])
+    return Entry(f"{cell.rate:g}" + " *" * is_edge)
 
 
 def _entry(
