@@ -1,5 +1,6 @@
 """What a sweep may say; see `trainers.sweeps.grid` for what becomes of it."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,9 +16,18 @@ def setting(config: ConfigDict, learning_rates: Sequence[float], **changes: Any)
         config: The setting's own configuration, as `configs.rn20_cifar10.get_config()`.
         learning_rates: Rates to choose from; under the protocol "shared" the one that is used.
         **changes: What is changed in the configuration.
+
+    Raises:
+        ValueError: If a change is of a key that the configuration does not have.
     """
     changed = config.copy_and_resolve_references()
     for name, value in changes.items():
+        if name not in changed and changed.is_locked:
+            near = difflib.get_close_matches(name, list(changed), n=1)
+            raise ValueError(
+                f"A change must be of a key of the configuration. Received: {name}={value!r}."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+            )
         changed[name] = value
     return {"config": changed.to_dict(), "learning_rates": list(learning_rates)}
 

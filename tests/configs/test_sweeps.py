@@ -10,6 +10,7 @@ import re
 import pandas
 import pytest
 
+from configs.sweeps.base import setting
 from trainers import datasets, optimization
 from trainers.classification import Config
 from trainers.sweeps.grid import Grid
@@ -113,6 +114,15 @@ def test_the_sweep_on_digits_is_that_of_minutes():
     rates = sorted(column(found, "learning_rate") - {None})
     assert [round(b / a) for a, b in itertools.pairwise(rates)] == [3, 3]
     assert datasets.facts("digits8").num_train // found.trials[0].config["batch_size"] >= 10
+
+
+def test_a_setting_refuses_to_change_what_is_not_there():
+    from configs import base
+
+    digits = base.setting(dataset="digits8", model="cnn2")
+    assert setting(digits, [0.1], epochs=3)["config"]["epochs"] == 3
+    with pytest.raises(ValueError, match=r"Received: epoch=3\. Did you mean 'epochs'\?"):
+        setting(digits, [0.1], epoch=3)
 
 
 def test_the_results_that_are_shown_are_those_of_the_sweep_on_digits():
