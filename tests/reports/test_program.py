@@ -106,6 +106,7 @@ def test_a_terminal_gets_all_tables_and_no_name_is_taken_for_markup(sweep, capsy
     assert "A_1 & 50% <b>|x|: test accuracy (%) by share of 10 epochs" in text
     assert "1 diverged" in text
     assert "How often among the best" in text
+    assert " •" in text  # In a file there are no colours to mark what is best.
 
 
 def test_figures_are_saved_as_png_and_svg_and_named(sweep, capsys, tmp_path):

@@ -280,7 +280,7 @@ def to_screen(
     saved: Mapping[str, pathlib.Path],
     console: rich.console.Console | None = None,
 ) -> None:
-    """Print a report, in colours if standard output is a terminal."""
+    """Print a report, in colours if standard output is a terminal; else what is marked has a •."""
     if console is None:
         console = rich.console.Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
     say = rich.markup.escape
@@ -293,12 +293,12 @@ def to_screen(
             console.print(f"[dim]{say(note)}[/]", highlight=False)
         for table in section.tables:
             console.print()
-            console.print(_rich_table(table))
+            console.print(_rich_table(table, mark="" if console.is_terminal else " •"))
     for caption, path in saved.items():
         console.print(f"[dim]{say(caption)}[/] {say(str(path))}", highlight=False)
 
 
-def _rich_table(table: Table) -> rich.table.Table:
+def _rich_table(table: Table, mark: str) -> rich.table.Table:
     made = rich.table.Table(
         title=rich.markup.escape(table.title),
         title_justify="left",
@@ -311,12 +311,12 @@ def _rich_table(table: Table) -> rich.table.Table:
             rich.markup.escape(name), justify="left" if index < table.labels else "right"
         )
     for row in table.rows:
-        made.add_row(*map(_rich_entry, row))
+        made.add_row(*(_rich_entry(entry, mark) for entry in row))
     return made
 
 
-def _rich_entry(entry: Entry) -> str:
+def _rich_entry(entry: Entry, mark: str) -> str:
     text = rich.markup.escape(entry.text)
     if entry.is_best:
-        return f"[bold green]{text}[/]"
+        return f"[bold green]{text}{mark}[/]"
     return f"[dim]{text}[/]" if entry.is_quiet else text
