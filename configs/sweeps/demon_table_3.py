@@ -24,25 +24,12 @@ from ml_collections import ConfigDict
 
 from configs import rn20_cifar10, wrn_stl10
 from configs.sweeps.base import setting, sweep
-from configs.sweeps.rows import ADAM_KIN, DEMON, DEMON_ADAM, MOMENTA, PLATEAU, RATES
-
-_BASELINES = {name: row for name, row in RATES.items() if name != "REX"}
-_PARTS = {
-    "SGDM": ("sgd", [0.01, 0.03, 0.1, 0.3], {**_BASELINES, **PLATEAU, **MOMENTA, **DEMON}),
-    # Demon Adam does at a tenth of the rate what Adam does.
-    "Adam": (
-        "adam",
-        [3e-5, 1e-4, 3e-4, 1e-3, 3e-3],
-        {**_BASELINES, **PLATEAU, **MOMENTA, **ADAM_KIN, **DEMON_ADAM},
-    ),
-}
+from configs.sweeps.rows import ADAM_KIN, demon_part
 
 
 def get_config(part: str = "SGDM") -> ConfigDict:
     """Return the sweep of a part of the table: "SGDM" or "Adam"."""
-    if part not in _PARTS:
-        raise ValueError(f"`part` must be one of {', '.join(_PARTS)}. Received: part={part!r}")
-    optimizer, rates, rows = _PARTS[part]
+    optimizer, rates, rows = demon_part(part, ADAM_KIN)
     return sweep(
         f"demon_table_3_{part.lower()}",
         settings={

@@ -6,7 +6,10 @@ nothing may follow the images that a trial is measured on. Its patience is tuned
 multiples of 5 epochs; here it is 5.
 """
 
-__all__ = ["ADAM_KIN", "DEMON", "DEMON_ADAM", "MOMENTA", "PLATEAU", "RATES"]
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["ADAM_KIN", "DEMON", "DEMON_ADAM", "MOMENTA", "PLATEAU", "RATES", "demon_part"]
 
 _TRIANGLE = {
     "momentum": 0.95,
@@ -46,3 +49,31 @@ ADAM_KIN = {
     "AMSGrad": {"schedule": "constant", "optimizer": "amsgrad"},
     "AdamW": {"schedule": "constant", "optimizer": "adamw", "weight_decay": 0.01, "l2": 0.0},
 }
+
+
+def demon_part(
+    part: str, others: Mapping[str, Any] | None = None
+) -> tuple[str, list[float], dict[str, Any]]:
+    """Return optimizer, learning rates and rows of a part of a table of Demon.
+
+    Args:
+        part: "SGDM" or "Adam".
+        others: Further rows of the part on Adam.
+
+    Raises:
+        ValueError: If the part is unknown.
+    """
+    baselines = {name: row for name, row in RATES.items() if name != "REX"}
+    rows = {**baselines, **PLATEAU, **MOMENTA}
+    parts = {
+        "SGDM": ("sgd", [0.01, 0.03, 0.1, 0.3], {**rows, **DEMON}),
+        # Demon Adam does at a tenth of the rate what Adam does.
+        "Adam": (
+            "adam",
+            [3e-5, 1e-4, 3e-4, 1e-3, 3e-3],
+            {**rows, **(others or {}), **DEMON_ADAM},
+        ),
+    }
+    if part not in parts:
+        raise ValueError(f"`part` must be one of {', '.join(parts)}. Received: part={part!r}")
+    return parts[part]

@@ -10,7 +10,7 @@ import keras
 from keras_sched import _validate
 from keras_sched.precision._replaced import Replaced
 from keras_sched.precision.bits import highest_of, verify_schedule, whole_bits
-from keras_sched.precision.rules import walk
+from keras_sched.precision.rules import verify_built, walk
 from keras_sched.schedules import Schedule
 
 __all__ = [
@@ -31,13 +31,7 @@ CURRENT, MAXIMUM = 0.0, -1.0
 
 def verify_model(model: Any) -> None:
     """Raise a TypeError or ValueError if a model cannot be quantized as it is."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
-    if not model.built:
-        raise ValueError(
-            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
-            f"a batch, or `model.build(input_shape)`."
-        )
+    verify_built(model)
     for layer in walk(model):
         if isinstance(vars(layer).get("call"), Replaced):
             raise ValueError(

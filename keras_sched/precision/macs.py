@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras import tree
 
 from keras_sched.precision._replaced import Replaced
-from keras_sched.precision.rules import own_weights, targets, walk
+from keras_sched.precision.rules import own_weights, targets, verify_built, walk
 
 __all__ = ["LayerMacs", "attention_layers", "attention_macs", "layer_macs", "macs"]
 
@@ -242,13 +242,7 @@ def _size(x: Any, axis: int) -> Any:
 
 
 def _specs(model: keras.Model, inputs: tuple[Any, ...]) -> list[tf.TensorSpec]:
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
-    if not model.built:
-        raise ValueError(
-            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
-            f"a batch, or `model.build(input_shape)`."
-        )
+    verify_built(model)
     for shape in inputs:
         if not isinstance(shape, tuple | list):
             raise TypeError(

@@ -24,6 +24,7 @@ __all__ = [
     "own_weights",
     "resolve",
     "targets",
+    "verify_built",
     "verify_dtypes",
     "verify_some",
     "walk",
@@ -69,6 +70,17 @@ def targets(model: keras.Model) -> list[keras.layers.Layer]:
         if id(layer) not in cells and own_weights(layer):
             found.append(layer)
     return found
+
+
+def verify_built(model: Any) -> None:
+    """Raise a TypeError if it is no model, or a ValueError if it has no weights yet."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
+            f"a batch, or `model.build(input_shape)`."
+        )
 
 
 def walk(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

@@ -9,7 +9,7 @@ import math
 import pathlib
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import rich.console
 import rich.markup
@@ -115,16 +115,16 @@ def to_markdown(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _paragraphs(texts: object) -> list[str]:
-    return [line for text in texts for line in (text, "")]  # type: ignore[attr-defined]
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    return [line for text in texts for line in (text, "")]
 
 
 def _md(text: str) -> str:
     return re.sub(r"([\\|*_<>\[\]`])", r"\\\1", text)
 
 
-def _md_row(fields: object) -> str:
-    return f"| {' | '.join(fields)} |"  # type: ignore[arg-type]
+def _md_row(fields: Iterable[str]) -> str:
+    return f"| {' | '.join(fields)} |"
 
 
 def _md_entry(entry: Entry) -> str:

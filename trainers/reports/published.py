@@ -16,6 +16,7 @@ import importlib.resources
 import math
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from trainers.reports.statistics import Column, Rate, merged, top_rates
 
@@ -103,9 +104,12 @@ def load() -> tuple[Value, ...]:
 
 
 def _value(row: dict[str, str]) -> Value:
-    numbers = {key: float(row[key]) if row[key] else None for key in ("budget", "epochs", "std")}
-    trials = int(row["trials"]) if row["trials"] else None
-    return Value(**{**row, **numbers, "mean": float(row["mean"]), "trials": trials})  # type: ignore[arg-type]
+    numbers: dict[str, Any] = {
+        key: float(row[key]) if row[key] else None for key in ("budget", "epochs", "std")
+    }
+    numbers["mean"] = float(row["mean"])
+    numbers["trials"] = int(row["trials"]) if row["trials"] else None
+    return Value(**{**row, **numbers})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -285,8 +285,9 @@ def _beside_table(
         apart = []
         for budget, printed in zip(budgets, theirs, strict=True):
             cell = results.at.get((setting, method, budget))
-            known = printed is not None and cell is not None and cell.n
-            text = signed(cell.mean - printed[0], digits) if known else NOTHING  # type: ignore[union-attr, index]
+            text = NOTHING
+            if printed is not None and cell is not None and cell.n:
+                text = signed(cell.mean - printed[0], digits)
             apart.append(Entry(text, is_quiet=True))
         printed_entries = [
             Entry(

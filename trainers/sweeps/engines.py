@@ -317,7 +317,7 @@ def _begin_ray(address: str | None, own: Mapping[str, Any]) -> None:
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **own)
             return
-        except Exception as error:
+        except Exception as error:  # Ray raises plain exceptions for what it waited for in vain.
             ray.shutdown()
             if not left:
                 raise ValueError(f"Ray cannot begin: {error}") from error
