@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from keras_sched.schedules import Schedule
 
-__all__ = ["read"]
+__all__ = ["read", "verify_length"]
 
 # A schedule is read at every step; of a longer one, at this many.
 _MOST_READINGS = 1_000_000
@@ -39,3 +40,15 @@ def _longest(schedule: Schedule) -> int:
             if isinstance(each, Schedule)
         ]
     return max([schedule.span or 0, *map(_longest, parts)])
+
+
+def verify_length(name: str, schedule: Any) -> None:
+    """Raise a TypeError if it is no schedule, or a ValueError if its length is open."""
+    if not isinstance(schedule, Schedule):
+        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
+    if not schedule.is_resolved:
+        raise ValueError(
+            f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. Give "
+            f"one, as `steps=1000`, or use `ks.Scheduler({name}=...)`, which reads the run's from "
+            f"`fit`."
+        )

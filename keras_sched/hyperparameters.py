@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched._driver import LEARNING_RATE, Driver, Source, driver_of
-from keras_sched._reading import read
+from keras_sched._reading import read, verify_length
 from keras_sched.schedules import Schedule
 
 __all__ = [
@@ -288,13 +288,7 @@ def _verify(
 
 
 def _verify_schedule(name: str, schedule: Any) -> None:
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
-    if not schedule.is_resolved:
-        raise ValueError(
-            f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. "
-            f"Give one, as `steps=1000`, or use `ks.Scheduler`, which reads the run's from `fit`."
-        )
+    verify_length(name, schedule)
     _verify_range(name, schedule)
 
 

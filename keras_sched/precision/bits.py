@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_sched import _validate
 from keras_sched._driver import Source, driver_of
-from keras_sched._reading import read
+from keras_sched._reading import read, verify_length
 from keras_sched.hyperparameters import groups
 from keras_sched.schedules import Schedule
 
@@ -197,14 +197,7 @@ def verify_schedule(name: str, schedule: Any) -> None:
         TypeError: If it is no schedule.
         ValueError: If it has an open length, or leaves the whole numbers in [2, 16].
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
-    if not schedule.is_resolved:
-        raise ValueError(
-            f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. Give "
-            f"one, as `steps=1000`, or use `ks.Scheduler({name}=...)`, which reads the run's from "
-            f"`fit`."
-        )
+    verify_length(name, schedule)
     wrong, _ = _read(schedule)
     if wrong is not None:
         raise ValueError(
