@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_sched as ks
 from tests.trainers import toy
-from trainers import experiment
+from trainers import compiled, experiment
 from trainers.compiled import Compiled
 from trainers.state import snapshot
 
@@ -33,7 +36,8 @@ def quantized(name, total):
         low, high = BITS[name]
         bits = ks.precision.get("cr", low, high, cycles=2).resolve(total)
         network = toy.model()
-        ks.precision.quantize(network, bits, bits, 8, layers="all", evaluation="max")
+        options = {"layers": "all", "evaluation": "max", "seed": sum(BITS[name])}
+        ks.precision.quantize(network, bits, bits, 8, **options)
         return network
 
     return make
@@ -77,6 +81,24 @@ def test_a_diverged_training_leaves_nothing_to_the_next_one(tmp_path):
     )
     assert run.run()["status"] == "diverged"
     assert train(tmp_path / "a", TRIALS[1], shared) == train(tmp_path / "b", TRIALS[1])
+
+
+def test_seeds_that_are_set_again_are_those_that_keras_sets():
+    def draws():
+        order = tf.data.Dataset.range(99).shuffle(99)
+        return [
+            random.random(),
+            np.random.random(),  # noqa: NPY002
+            keras.random.normal([3]).numpy().tolist(),
+            list(order.as_numpy_iterator()),
+        ]
+
+    keras.utils.set_random_seed(5)
+    expected = draws()
+    assert draws() != expected
+    keras.utils.set_random_seed(6)
+    compiled._seed_again(5)
+    assert draws() == expected
 
 
 def test_without_the_transplant_they_do_not(tmp_path, monkeypatch):

@@ -256,6 +256,17 @@ def run_of(config):
     return ks.Run(steps=steps, steps_per_epoch=PER_EPOCH, batch_size=128)
 
 
+def test_the_rounding_noise_has_the_seed_of_the_training():
+    found = []
+    for seed in (0, 0, 1):
+        network = models.get("cnn2", (8, 8, 1), 10)
+        made = configuration("digits", precision_schedule="cr", seed=seed)
+        handle = ks.precision.find(precision.quantized(network, made, run_of(made)))
+        (variable,) = (v for v in handle.variables if v.name == "seed")
+        found.append(int(variable.numpy()))
+    assert found[0] == found[1] != found[2]
+
+
 def everything(config):
     """Return rates, momenta and bits of every step."""
     run = run_of(config)
