@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.backend.common import global_state
 
 import keras_sched as ks
 from tests.trainers import toy
@@ -97,7 +98,9 @@ def test_seeds_that_are_set_again_are_those_that_keras_sets():
     expected = draws()
     assert draws() != expected
     keras.utils.set_random_seed(6)
+    draws()
     compiled._seed_again(5)
+    assert global_state.get_global_attribute("global_random_seed") == 5
     assert draws() == expected
 
 
