@@ -329,10 +329,11 @@ def noise_key(seed: Any, place: str, step: Any) -> Any:
 
 
 def bounds_of(running: Any, x: Any) -> tuple[Any, Any]:
-    """Return a running range, or that of `x` if nothing was seen yet."""
+    """Return a running range, or that of `x` if nothing was seen yet or `x` is not finite."""
     low, high = quantizers.extremes(tf.cast(x, tf.float32))
-    seen = running[0] <= running[1]
-    return tf.where(seen, running[0], low), tf.where(seen, running[1], high)
+    is_finite = tf.math.is_finite(low) & tf.math.is_finite(high)
+    use = (running[0] <= running[1]) & is_finite
+    return tf.where(use, running[0], low), tf.where(use, running[1], high)
 
 
 def moved_bounds(old: Any, found: Mapping[int, tuple[Any, Any]]) -> Any:

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # whether XLA compiles has no public name
 
 __all__ = [
     "Grid",
@@ -80,7 +81,8 @@ def grid(low: Any, high: Any, bits: Any, symmetric: bool = False) -> Grid:
         offset, width = tf.zeros_like(low), tf.maximum(tf.abs(low), tf.abs(high))
     else:
         offset, width = low, high - low
-    finite = tf.math.is_finite(width)
+    # Each by itself: under XLA on a CPU the maximum of NaN and a number is the number.
+    finite = tf.math.is_finite(low) & tf.math.is_finite(high) & tf.math.is_finite(width)
     offset = tf.where(finite, offset, float("nan"))
     width = tf.where(finite & (width > _NARROWEST), width, 1.0)
     return Grid(offset, width, levels - 1.0, bits, symmetric)
@@ -112,13 +114,12 @@ def _nearest_in_one(x: Any, levels: Grid) -> Any:
         )
 
     def shifted() -> Any:
-        return quantized(x - levels.offset) + levels.offset
+        return quantized(x if levels.symmetric else x - levels.offset) + levels.offset
 
-    if levels.symmetric:
-        return quantized(x)
     if _has_accelerator():
         return shifted()  # There a condition would wait for the device.
-    # Behind a ReLU the lowest number is 0: two of three passes over the tensor can be left out.
+    # Where levels are symmetric, or the lowest number is 0 as behind a ReLU, the passes that add
+    # the offset can be left out, unless it is NaN.
     return tf.cond(levels.offset == 0.0, lambda: quantized(x), shifted)
 
 
@@ -136,8 +137,9 @@ def fake_quantize(
         x: Tensor of any floating dtype; the result has the same. The levels are float32.
         bits: Number of bits, a float32 scalar tensor of whole value in [2, 16].
         axes: Axes that share one range; all of them if None.
-        bounds: The one range (low, high) of the tensor if it is known, two scalars; numbers beyond
-            it take its ends. By default the lowest and highest number that share a range.
+        bounds: The one range (low, high) of the tensor if it is known, two scalars, NaN where `x`
+            is not finite; numbers beyond it take its ends. By default the lowest and highest number
+            that share a range.
         symmetric: Whether the levels are symmetric about 0.
 
     Example:
@@ -241,15 +243,30 @@ def extremes(x: Any) -> tuple[Any, Any]:
     if x.shape.rank and not _has_accelerator():
         rows = math.gcd(_ROWS, math.prod(size or 1 for size in x.shape))
     if rows == 1:
-        return tf.reduce_min(x), tf.reduce_max(x)
+        return _sound(x, None, tf.reduce_min(x), tf.reduce_max(x))
     cut = tf.reshape(x, (rows, -1))
-    return tf.reduce_min(tf.reduce_min(cut, axis=1)), tf.reduce_max(tf.reduce_max(cut, axis=1))
+    low, high = tf.reduce_min(cut, axis=1), tf.reduce_max(cut, axis=1)
+    return _sound(x, None, tf.reduce_min(low), tf.reduce_max(high))
 
 
 def _bounds(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
     if axes is None:
         return extremes(x)
-    return tf.reduce_min(x, axes, keepdims=True), tf.reduce_max(x, axes, keepdims=True)
+    low = tf.reduce_min(x, axes, keepdims=True)
+    return _sound(x, axes, low, tf.reduce_max(x, axes, keepdims=True))
+
+
+def _sound(x: Any, axes: Sequence[int] | None, low: Any, high: Any) -> tuple[Any, Any]:
+    """Return the bounds of a tensor, NaN where one of its numbers is.
+
+    XLA on a CPU passes over NaN in a minimum. Elsewhere the kernels do not, and the pass that asks
+    for it, which XLA fuses with the others, would cost time.
+    """
+    if not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        return low, high
+    has_nan = tf.reduce_any(tf.math.is_nan(x), axes, keepdims=axes is not None)
+    nan = tf.constant(float("nan"), low.dtype)
+    return tf.where(has_nan, nan, low), tf.where(has_nan, nan, high)
 
 
 def _has_accelerator() -> bool:

@@ -69,7 +69,9 @@ class Widths:
             width.release()
         attachment = object()
         for width in free:
-            width.bind(Source(plan[width.name], per, first_step, owner, attachment), clock)
+            source = Source(plan[width.name], per, first_step, attachment)
+            vars(source)["owner"] = owner
+            width.bind(source, clock)
         return attachment, bool(free or stale)
 
     def unfollow(self, attachment: object | None) -> bool:
@@ -142,4 +144,4 @@ class WidthOf:
 
 def _holds(source: Source, owner: object | None) -> bool:
     """Whether a schedule is in force, not left behind by a training that was interrupted."""
-    return source.owner is None or source.owner is owner
+    return vars(source)["owner"] in (None, owner)
