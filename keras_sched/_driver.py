@@ -6,12 +6,14 @@ Private to `keras_sched.hyperparameters`, which says what may be scheduled.
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from keras_sched.schedules import Schedule
 
@@ -21,6 +23,8 @@ LEARNING_RATE = "learning_rate"
 _KEY = "_keras_sched_driver"
 # Values of a schedule that are kept to be looked up: 4 MiB.
 _LONGEST_TABLE = 2**20
+# By optimizer and clock. They outlive an attachment, as does a traced step that reads them.
+_OFFSETS: weakref.WeakKeyDictionary[Any, dict[str, tf.Variable]] = weakref.WeakKeyDictionary()
 
 
 def driver_of(optimizer: keras.optimizers.Optimizer) -> Driver:
@@ -34,20 +38,20 @@ class Source:
 
     Where it settles soon enough its values are looked up: one operation a step instead of dozens,
     with the same bits, as they are the values that the schedule has in NumPy.
+
+    Args:
+        schedule: A schedule with its length in steps.
+        per: The clock, "update" or "micro".
+        first_step: The count at which the schedule is at its step 0, or a variable that holds it.
+        attachment: What it is released by.
     """
 
     def __init__(
-        self,
-        schedule: Schedule,
-        per: str,
-        first_step: int,
-        owner: object | None,
-        attachment: object,
+        self, schedule: Schedule, per: str, first_step: int | tf.Variable, attachment: object
     ) -> None:
         self.schedule = schedule
         self.per = per
         self.first_step = first_step
-        self.owner = owner
         self.attachment = attachment
         last = schedule.span
         self._values: np.ndarray | None = None
@@ -63,15 +67,14 @@ class Source:
         """
         self._values = schedule(np.arange(steps + 1))
         if self._held is None:
-            with tf.init_scope():
-                self._held = tf.Variable(self._values, shape=[None], trainable=False)
+            self._held = _variable(self._values, shape=[None])
         else:
             self._held.assign(self._values)
         self.schedule = schedule
 
     def value(self, count: Any) -> Any:
         """Return the float32 value at a count of the clock."""
-        step = count - self.first_step if self.first_step else count
+        step = self._step(count)
         if self._values is None:
             return self.schedule(step)
         if tf.executing_eagerly():
@@ -86,6 +89,13 @@ class Source:
                 self._table = tf.constant(self._values)
         return tf.gather(self._table, tf.clip_by_value(step, 0, len(self._values) - 1))
 
+    def _step(self, count: Any) -> Any:
+        """Return the step of the schedule at a count of the clock."""
+        first = self.first_step
+        if isinstance(first, int):
+            return tf.maximum(count - first, 0) if first else count
+        return tf.maximum(count - tf.cast(first, count.dtype), 0)
+
 
 class Driver:
     """Computes the driven hyperparameters of one optimizer, each once per update and graph.
@@ -99,7 +109,8 @@ class Driver:
         self._optimizer = optimizer
         self._found: dict[str, Any] = {}
         self._sources: dict[str, Source] = {}
-        self._factors: dict[str, list[Any]] = {}
+        self._factors: dict[str, list[tuple[Any, float | None]]] = {}
+        self._read: set[str] = set()
         self._cache: dict[tuple[str, int], Any] | None = None
         # Why the sources cannot be replaced, if what was made of them is in the trace.
         self.fixed_by: str | None = None
@@ -117,10 +128,32 @@ class Driver:
         """Return the schedule of a hyperparameter and its clock, if it has one."""
         return self._sources.get(name)
 
-    def is_taken(self, name: str, owner: object | None) -> bool:
-        """Whether a schedule is attached that is not left over from an interrupted training."""
-        source = self._sources.get(name)
-        return source is not None and (source.owner is None or source.owner is owner)
+    def is_taken(self, name: str) -> bool:
+        """Whether a schedule is attached."""
+        return name in self._sources
+
+    def unread(self) -> set[str]:
+        """Return what is driven and was not read by an update since it was bound.
+
+        An update is a call of `apply`, also one that is traced. A step that was traced before and
+        runs again reads nothing anew.
+        """
+        return set(self._found) - self._read
+
+    def note(self, name: str) -> None:
+        """Remember that what stands in the place of a number is read, if by an update."""
+        if self._cache is not None:
+            self._read.add(name)
+
+    def offset(self, per: str) -> tf.Variable:
+        """Return the count at which schedules with `first_step=None` are at their step 0.
+
+        It is an int64 scalar, at first 0, made once for an optimizer and a clock, and never saved.
+        """
+        offsets = _OFFSETS.setdefault(self._optimizer, {})
+        if per not in offsets:
+            offsets[per] = _variable(np.int64(0))
+        return offsets[per]
 
     def bind(self, name: str, source: Source) -> None:
         """Drive a hyperparameter by a schedule."""
@@ -134,14 +167,18 @@ class Driver:
             del self._sources[name]
             self._undrive(name)
 
-    def multiply(self, name: str, factor: Any) -> None:
-        """Multiply a hyperparameter by a scalar variable, whatever drives it."""
-        self._factors.setdefault(name, []).append(factor)
+    def multiply(self, name: str, factor: Any, floor: float | None = None) -> None:
+        """Multiply a hyperparameter by a scalar variable, whatever drives it.
+
+        With a `floor` the product goes no lower than that, unless the value itself does:
+        ``max(value * factor, min(floor, value))``.
+        """
+        self._factors.setdefault(name, []).append((factor, floor))
         self._drive(name)
 
     def unmultiply(self, name: str, factor: Any) -> None:
         """Take a factor off again."""
-        kept = [other for other in self._factors.pop(name, []) if other is not factor]
+        kept = [pair for pair in self._factors.pop(name, []) if pair[0] is not factor]
         if kept:
             self._factors[name] = kept
         self._undrive(name)
@@ -192,12 +229,15 @@ class Driver:
                     else value()
                 )
             value = keras.ops.cast(value, "float32")
-        for factor in self._factors.get(name, ()):
+        for factor, floor in self._factors.get(name, ()):
+            lowest = None if floor is None else tf.minimum(value, floor)
             value = value * keras.ops.cast(factor, "float32")
+            value = value if lowest is None else tf.maximum(value, lowest)
         return value
 
     def _drive(self, name: str) -> None:
         attributes = vars(self._optimizer)
+        self._read.discard(name)
         if name in self._found:
             return
         if not self._found:
@@ -231,6 +271,12 @@ class Driver:
             return type(self._optimizer).get_config(self._optimizer)
 
 
+def _variable(value: Any, **options: Any) -> tf.Variable:
+    """Return a variable outside of any graph, that no strategy mirrors."""
+    with tf.init_scope():
+        return ResourceVariable(value, trainable=False, **options)
+
+
 def _attribute(name: str) -> str:
     return "_learning_rate" if name == LEARNING_RATE else name
 
@@ -243,6 +289,7 @@ class DrivenRate(keras.optimizers.schedules.LearningRateSchedule):
         self._name = name
 
     def __call__(self, step: Any) -> Any:
+        self._driver.note(self._name)
         return self._driver.value(self._name)
 
 
@@ -256,6 +303,7 @@ class DrivenNumber:
         self._name = name
 
     def _tensor(self) -> Any:
+        self._driver.note(self._name)
         return self._driver.value(self._name)
 
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:

@@ -27,12 +27,13 @@ from keras_sched.schedules import Schedule
 __all__ = [
     "Attachment",
     "attach",
+    "attached",
+    "begin",
     "current",
     "driver_of",
     "groups",
     "replace",
     "schedulable",
-    "schedules",
 ]
 
 # At 1 these averages never forget what they have seen.
@@ -67,11 +68,10 @@ class Attachment:
 
 def attach(
     optimizer: keras.optimizers.Optimizer,
-    schedules: Mapping[str, Schedule],
     *,
+    schedules: Mapping[str, Schedule],
     per: str = "update",
-    first_step: int = 0,
-    owner: object | None = None,
+    first_step: int | None = 0,
 ) -> Attachment:
     """Let schedules drive hyperparameters of an optimizer.
 
@@ -83,9 +83,7 @@ def attach(
         per: What a schedule counts under gradient accumulation: "update" (weight updates) or
             "micro" (calls, as Keras' own schedules do).
         first_step: The count at which the schedules are at their step 0; at least 0. Before it they
-            stay at their first value.
-        owner: Whose attachment this is. One of a different owner, left behind by a training that
-            was interrupted, is replaced.
+            stay at their first value. None: where `begin` says, at first 0.
 
     Returns:
         The attachment.
@@ -98,7 +96,7 @@ def attach(
     Example:
         >>> import keras, keras_sched as ks
         >>> optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        >>> attachment = attach(optimizer, {"momentum": ks.Demon(0.9, steps=100)})
+        >>> attachment = attach(optimizer, schedules={"momentum": ks.Demon(0.9, steps=100)})
         >>> _ = optimizer.iterations.assign(50)
         >>> round(float(current(optimizer)["momentum"]), 4)
         0.8182
@@ -107,18 +105,50 @@ def attach(
         0.9
     """
     _validate.choice("per", per, ("update", "micro"))
-    first_step = _validate.integer("first_step", first_step)
+    if first_step is not None:
+        first_step = _validate.integer("first_step", first_step)
     plan = []
     drivers: dict[int, Driver] = {}
     for path, schedule in schedules.items():
         part, name = _find(optimizer, path)
         driver = drivers.setdefault(id(part), driver_of(part))
-        _verify(part, driver, name, schedule, owner)
+        _check(part, driver, name, schedule)
         plan.append((driver, name, schedule))
     attachment = Attachment([(driver, name) for driver, name, _ in plan])
     for driver, name, schedule in plan:
-        driver.bind(name, Source(schedule, per, first_step, owner, attachment))
+        first = driver.offset(per) if first_step is None else first_step
+        driver.bind(name, Source(schedule, per, first, attachment))
     return attachment
+
+
+def begin(optimizer: keras.optimizers.Optimizer, *, step: int, per: str = "update") -> None:
+    """Let the schedules that are attached with `first_step=None` stand at a step now.
+
+    A training step that was traced before follows.
+
+    Args:
+        optimizer: Any Keras optimizer, with or without schedules.
+        step: The step of the schedules at the optimizer's present count; at least 0.
+        per: The clock: "update" or "micro", as in `attach`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> import keras, keras_sched as ks
+        >>> optimizer = keras.optimizers.SGD(0.1)
+        >>> _ = optimizer.iterations.assign(50)
+        >>> schedules = {"learning_rate": ks.Linear(1.0, steps=10)}
+        >>> attachment = attach(optimizer, schedules=schedules, first_step=None)
+        >>> begin(optimizer, step=2)
+        >>> round(float(current(optimizer)["learning_rate"]), 4)
+        0.8
+    """
+    step = _validate.integer("step", step)
+    _validate.choice("per", per, ("update", "micro"))
+    for part in groups(optimizer).values():
+        driver = driver_of(part)
+        driver.offset(per).assign(keras.ops.cast(driver.count(per), "int64") - step)
 
 
 def current(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
@@ -131,19 +161,21 @@ def current(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for group, part in parts.items():
         prefix = f"{group}/" if group else ""
-        found[prefix + LEARNING_RATE] = keras.ops.convert_to_tensor(part.learning_rate)
-        for name in sorted(driver_of(part).scheduled - {LEARNING_RATE}):
-            found[prefix + name] = driver_of(part).value(name)
+        driver = driver_of(part)
+        if LEARNING_RATE not in driver.scheduled:
+            found[prefix + LEARNING_RATE] = keras.ops.convert_to_tensor(part.learning_rate)
+        for name in sorted(driver.scheduled, key=lambda name: (name != LEARNING_RATE, name)):
+            found[prefix + name] = driver.value(name)
     return found
 
 
-def schedules(optimizer: keras.optimizers.Optimizer) -> dict[str, Schedule]:
+def attached(optimizer: keras.optimizers.Optimizer) -> dict[str, Schedule]:
     """Return the schedules that are attached to an optimizer, by the names that `attach` takes."""
-    return {path: source.schedule for path, source in _attached(optimizer).items()}
+    return {path: source.schedule for path, source in _sources(optimizer).items()}
 
 
 def replace(
-    optimizer: keras.optimizers.Optimizer, schedules: Mapping[str, Schedule], steps: int
+    optimizer: keras.optimizers.Optimizer, *, schedules: Mapping[str, Schedule], steps: int
 ) -> None:
     """Let other schedules drive what is scheduled already, in steps that stay as they are traced.
 
@@ -152,7 +184,7 @@ def replace(
 
     Args:
         optimizer: An optimizer with schedules attached.
-        schedules: A schedule for each of `schedules(optimizer)`, with its length in steps.
+        schedules: A schedule for each of `attached(optimizer)`, with its length in steps.
         steps: Steps of the training, at least 1: a schedule is read at these, and stays at the last
             one's value.
 
@@ -166,17 +198,18 @@ def replace(
     Example:
         >>> import keras, keras_sched as ks
         >>> optimizer = ks.optimizers.SGD(ks.REX(0.1, steps=10))
-        >>> replace(optimizer, {"learning_rate": ks.Linear(0.4, steps=20)}, steps=20)
+        >>> new = {"learning_rate": ks.Linear(0.4, steps=20)}
+        >>> replace(optimizer, schedules=new, steps=20)
         >>> _ = optimizer.iterations.assign(10)
         >>> round(float(current(optimizer)["learning_rate"]), 4)
         0.2
     """
     steps = _validate.integer("steps", steps, low=1)
-    attached = _attached(optimizer)
-    if set(schedules) != set(attached):
+    sources = _sources(optimizer)
+    if set(schedules) != set(sources):
         raise ValueError(
             f"`schedules` must replace all that are attached. Received: {sorted(schedules)}. "
-            f"Expected: {sorted(attached)}"
+            f"Expected: {sorted(sources)}"
         )
     for group, part in groups(optimizer).items():
         rate = vars(part)["_learning_rate"]
@@ -191,9 +224,9 @@ def replace(
                 f"Received: {fixed_by}, which has their products there."
             )
     for path, schedule in schedules.items():
-        _verify_schedule(path.rpartition("/")[2], schedule)
+        _check_schedule(path.rpartition("/")[2], schedule)
     for path, schedule in schedules.items():
-        attached[path].replace(schedule, steps)
+        sources[path].replace(schedule, steps)
 
 
 def groups(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.optimizers.Optimizer]:
@@ -239,7 +272,7 @@ def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
     )
 
 
-def _attached(optimizer: keras.optimizers.Optimizer) -> dict[str, Source]:
+def _sources(optimizer: keras.optimizers.Optimizer) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for group, part in groups(optimizer).items():
         for name in sorted(driver_of(part).scheduled):
@@ -260,13 +293,7 @@ def _find(
     return parts[group], name
 
 
-def _verify(
-    optimizer: keras.optimizers.Optimizer,
-    driver: Driver,
-    name: str,
-    schedule: Any,
-    owner: object | None,
-) -> None:
+def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, schedule: Any) -> None:
     kind = type(optimizer).__name__
     allowed = schedulable(optimizer)
     if name not in allowed:
@@ -274,7 +301,7 @@ def _verify(
             f"{kind} has no hyperparameter to schedule of this name. Received: {name!r}. "
             f"Expected one of: {', '.join(allowed)}"
         )
-    if driver.is_taken(name, owner):
+    if driver.is_taken(name):
         raise ValueError(
             f"`{name}` of this {kind} is scheduled already. "
             f"Received a second schedule: {schedule!r}. Schedule it in one place."
@@ -284,15 +311,15 @@ def _verify(
             f"{kind} was built with momentum 0, so it has no velocities to schedule. "
             f"Build it with a momentum above 0: `{kind}(..., momentum=0.9)`."
         )
-    _verify_schedule(name, schedule)
+    _check_schedule(name, schedule)
 
 
-def _verify_schedule(name: str, schedule: Any) -> None:
+def _check_schedule(name: str, schedule: Any) -> None:
     verify_length(name, schedule)
-    _verify_range(name, schedule)
+    _check_range(name, schedule)
 
 
-def _verify_range(name: str, schedule: Schedule) -> None:
+def _check_range(name: str, schedule: Schedule) -> None:
     """Read the schedule over its whole length: a momentum of 1 must not wait until step 90,000."""
     steps, values = read(schedule)
     high = 1.0 if name in _AVERAGES else np.inf

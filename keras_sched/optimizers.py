@@ -29,8 +29,7 @@ import numpy as np
 from keras import ops
 
 from keras_sched import _validate
-from keras_sched.hyperparameters import attach, driver_of
-from keras_sched.hyperparameters import schedules as attached
+from keras_sched.hyperparameters import attach, attached, driver_of
 from keras_sched.schedules import Schedule
 
 __all__ = [
@@ -76,7 +75,7 @@ class _Scheduled:
         # Past Keras' tracking: they hold no variable.
         self.__dict__["_per"] = _validate.choice("per", per, ("update", "micro"))
         self.__dict__["_schedules"] = schedules
-        attach(self, schedules, per=per)
+        attach(self, schedules=schedules, per=per)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; schedules in their saved form."""

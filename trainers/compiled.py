@@ -121,7 +121,8 @@ class Compiled:
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, steps: int
     ) -> None:
         """Let the schedules of a new model and optimizer drive those that are traced."""
-        hyperparameters.replace(self.optimizer, hyperparameters.schedules(optimizer), steps)
+        new_schedules = hyperparameters.attached(optimizer)
+        hyperparameters.replace(self.optimizer, schedules=new_schedules, steps=steps)
         quantized, new = precision.find(self.model), precision.find(model)
         if quantized is not None and new is not None:
             quantized.replace(new.schedules(), steps)

@@ -100,18 +100,19 @@ class Scheduler(keras.callbacks.Callback):
         self.run = self._count(self.model.optimizer)
         resolved = {name: item.resolve(self.run) for name, item in self.schedules.items()}
         bits = {name: resolved.pop(name) for name in ("bits", *BITS) if name in resolved}
-        options: dict[str, Any] = {
-            "per": self._per,
-            "first_step": self._first_step,
-            # Keras gives all callbacks of one `fit` the same object here: another one's attachment
-            # is left over from a training that was interrupted.
-            "owner": self.params,
-        }
+        options: dict[str, Any] = {"per": self._per, "first_step": self._first_step}
         quantized = self._find_quantized(bits)
-        self._attachment = attach(self.model.optimizer, resolved, **options)
+        self._attachment = attach(self.model.optimizer, schedules=resolved, **options)
         if quantized is not None:
             try:
-                self._following = quantized.follow(bits, optimizer=self.model.optimizer, **options)
+                self._following = quantized.follow(
+                    # Keras gives all callbacks of one `fit` the same object here: another one's
+                    # schedules are left over from a training that was interrupted.
+                    bits,
+                    optimizer=self.model.optimizer,
+                    owner=self.params,
+                    **options,
+                )
             except (TypeError, ValueError):
                 self._attachment.detach()
                 raise

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
-from keras_sched.hyperparameters import attach, current, replace, schedulable, schedules
+from keras_sched.hyperparameters import attach, attached, current, replace, schedulable
 
 NAMES = [
     name
@@ -48,7 +48,7 @@ def test_detach_leaves_the_optimizer_as_it_was_found(name):
     network(optimizer).train_on_batch(X, Y)
     before = {key: id(value) for key, value in vars(optimizer).items()}
     config, count = optimizer.get_config(), len(optimizer.variables)
-    attachment = attach(optimizer, schedules_for(optimizer))
+    attachment = attach(optimizer, schedules=schedules_for(optimizer))
     assert len(optimizer.variables) == count
     assert optimizer.get_config() == config, "saved while attached, it is the stock optimizer"
     attachment.detach()
@@ -152,19 +152,19 @@ def test_what_cannot_work_is_refused(schedules, error, message):
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     before = dict(vars(optimizer))
     with pytest.raises(error, match=message):
-        attach(optimizer, schedules)
+        attach(optimizer, schedules=schedules)
     assert vars(optimizer) == before
 
 
 def test_momentum_on_an_optimizer_built_without_is_refused():
     with pytest.raises(ValueError, match="built with momentum 0"):
-        attach(keras.optimizers.SGD(0.1), {"momentum": ks.Demon(0.9, steps=5)})
+        attach(keras.optimizers.SGD(0.1), schedules={"momentum": ks.Demon(0.9, steps=5)})
 
 
 def test_one_hyperparameter_has_one_schedule():
     optimizer = ks.optimizers.SGD(ks.Linear(0.1, steps=8))
     with pytest.raises(ValueError, match="scheduled already"):
-        attach(optimizer, {"learning_rate": ks.Constant(0.1)})
+        attach(optimizer, schedules={"learning_rate": ks.Constant(0.1)})
 
 
 def test_a_constructor_refuses_a_schedule_of_open_length():
@@ -203,17 +203,19 @@ def test_current_shows_the_live_values():
 def test_an_optimizer_whose_schedules_were_replaced_is_saved_with_the_new_ones():
     optimizer = ks.optimizers.SGD(ks.Linear(1.0, steps=4), momentum=ks.Demon(0.9, steps=4))
     new = {"learning_rate": ks.Cosine(0.5, steps=9), "momentum": ks.Demon(0.8, steps=9)}
-    replace(optimizer, new, steps=9)
+    replace(optimizer, schedules=new, steps=9)
     again = type(optimizer).from_config(optimizer.get_config())
-    assert schedules(again) == new
+    assert attached(again) == new
 
 
 def test_products_of_a_schedule_in_the_trace_keep_it_from_being_replaced():
     beta = ks.Demon(0.9, steps=4)
     exact = ks.optimizers.Adam(0.1, beta_1=beta, exact_bias_correction=True)
     with pytest.raises(ValueError, match="exact_bias_correction=True"):
-        replace(exact, {"beta_1": ks.Demon(0.8, steps=9)}, steps=9)
-    replace(ks.optimizers.Adam(0.1, beta_1=beta), {"beta_1": ks.Demon(0.8, steps=9)}, steps=9)
+        replace(exact, schedules={"beta_1": ks.Demon(0.8, steps=9)}, steps=9)
+    replace(
+        ks.optimizers.Adam(0.1, beta_1=beta), schedules={"beta_1": ks.Demon(0.8, steps=9)}, steps=9
+    )
 
 
 def test_a_scheduled_number_is_no_number_to_compare_with():

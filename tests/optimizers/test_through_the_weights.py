@@ -91,7 +91,7 @@ def stock(name, options, schedules):
     optimizer = getattr(keras.optimizers, name)(
         **options, **({"momentum": 0.9} if "momentum" in schedules else {})
     )
-    attach(optimizer, schedules)
+    attach(optimizer, schedules=schedules)
     return optimizer
 
 

@@ -186,7 +186,7 @@ def test_t26_multi_optimizer_takes_a_schedule_for_each_group():
     assert float(first.momentum) == 0.9
     assert float(rest.learning_rate) == pytest.approx(0.1)
     with pytest.raises(ValueError, match="names no group of the optimizer"):
-        attach(multi, {"learning_rate": ks.Constant(0.1)})
+        attach(multi, schedules={"learning_rate": ks.Constant(0.1)})
 
 
 def test_the_step_is_traced_once():

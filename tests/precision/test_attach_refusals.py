@@ -249,7 +249,7 @@ def test_the_scheduler_says_what_is_missing(trained):
         rate = ks.REX(0.1)
         scheduler = ks.Scheduler(rate, gradient_bits=ks.precision.cpt(2, 6, 3), first_step=10**6)
         fit(trained, scheduler)
-    assert ks.hyperparameters.schedules(trained.optimizer) == {}
+    assert ks.hyperparameters.attached(trained.optimizer) == {}
 
 
 def test_steps_are_counted_by_an_optimizer():
