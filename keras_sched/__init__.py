@@ -9,21 +9,31 @@ Example:
     [0.1, 0.0667, 0.0]
 """
 
-from keras_sched import hyperparameters, optimizers, precision, profiles
+from keras_sched import (
+    callbacks,
+    hyperparameters,
+    optimizers,
+    precision,
+    profiles,
+    range_tests,
+    schedules,
+)
 from keras_sched.callbacks import (
     CostLogger,
-    LRRangeTest,
     Plateau,
-    PrecisionRangeResult,
-    PrecisionRangeTest,
     ProgressivePrecision,
-    RangeTestResult,
     Scheduler,
     StepLogger,
 )
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
 from keras_sched.precision import PrecisionPolicy
+from keras_sched.range_tests import (
+    LRRangeTest,
+    PrecisionRangeResult,
+    PrecisionRangeTest,
+    RangeTestResult,
+)
 from keras_sched.schedules import (
     REX,
     WSD,
@@ -115,6 +125,7 @@ __all__ = [
     "Triangular",
     "Triangular2",
     "Warmup",
+    "callbacks",
     "get",
     "hyperparameters",
     "join",
@@ -123,5 +134,7 @@ __all__ = [
     "plot",
     "precision",
     "profiles",
+    "range_tests",
+    "schedules",
     "simulate",
 ]

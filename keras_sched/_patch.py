@@ -26,7 +26,7 @@ class _Wrapped:
         self._had_own = name in vars(target)
         self._inner = getattr(target, name)
         self._wrappers: list[Callable[..., Any]] = []
-        functools.update_wrapper(self, self._inner)
+        functools.update_wrapper(self, self._inner, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         call = self._inner
@@ -72,5 +72,12 @@ def wrap(target: Any, name: str, wrapper: Callable[..., Any]) -> Callable[[], No
 def forget_functions(model: Any) -> None:
     """Have the compiled functions of a model, or of a part that is one, made anew."""
     for name in FUNCTIONS:
-        if getattr(model, name, None) is not None:
+        function = getattr(model, name, None)
+        if function is None:
+            continue
+        # While the model is trained, something stands in the place of the step.
+        forget = getattr(function, "forget", None)
+        if forget is not None:
+            forget()
+        else:
             setattr(model, name, None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Board", "Csv", "replace_file"]
+from keras_sched._files import replace_file
+
+__all__ = ["Board", "Csv"]
 
 
 class Csv:
@@ -114,10 +115,3 @@ class Board:
             )
 
         return write
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write a file so that at every moment it is either the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched.callbacks import _results, _suggest, _undone
+from keras_sched.range_tests import _results, _suggest, _undone
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, groups
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_sched as ks
-from keras_sched.callbacks import LRRangeTest, RangeTestResult, _suggest
+from keras_sched.range_tests import LRRangeTest, RangeTestResult, _suggest
 
 X = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
 Y = (X @ np.array([[1.0], [-2.0], [0.5]])).astype("float32")

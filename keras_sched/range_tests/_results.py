@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from keras_sched.callbacks import _sinks
+from keras_sched._files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,7 @@ class Result:
         if target.exists():
             raise FileExistsError(f"`path` must not exist yet. Received: path='{target}'")
         target.parent.mkdir(parents=True, exist_ok=True)
-        _sinks.replace_file(
-            target, json.dumps(dataclasses.asdict(self), allow_nan=False, indent=1) + "\n"
-        )
+        replace_file(target, json.dumps(dataclasses.asdict(self), allow_nan=False, indent=1) + "\n")
 
     @classmethod
     def from_json(cls, path: str | os.PathLike[str]) -> Self:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_sched.callbacks import _results
+from keras_sched.range_tests import _results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import get_data_adapter  # how `fit` reads its data
 
 from keras_sched import _validate
-from keras_sched.callbacks import _undone
-from keras_sched.callbacks.precision_range_result import PrecisionRangeResult
+from keras_sched.range_tests import _undone
+from keras_sched.range_tests.bits_result import PrecisionRangeResult
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.precision.attach import Quantized, find, quantize
 from keras_sched.precision.bits import BitWidth, whole_bits
@@ -379,7 +379,7 @@ def _free_widths(handle: Quantized) -> list[BitWidth]:
             raise ValueError(
                 f"`{width.name}` must not follow a schedule, as the test sets them. Received: "
                 f"{width.source.schedule!r}. Release it first: "
-                f"`ks.precision.find(model).unfollow()`."
+                f"`ks.precision.find(model).detach_schedules()`."
             )
     if not handle.followers():
         raise ValueError(_NOTHING_FOLLOWS)
