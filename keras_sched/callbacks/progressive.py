@@ -149,7 +149,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
             if width.source is not None:
                 raise ValueError(
                     f"`{name}` cannot climb, as they follow {width.source.schedule!r}. Release "
-                    f"them first: `ks.precision.find(model).unfollow()`."
+                    f"them first: `ks.precision.find(model).detach_schedules()`."
                 )
             width.verify(rungs[-1])  # Now, not when it gets there.
         for _, width, rungs in climbing:

@@ -93,7 +93,7 @@ class Scheduler(keras.callbacks.Callback):
         self._facts = Run(steps=1, batch_size=batch_size, seconds_per_step=seconds_per_step)
         self._attachment: Attachment | None = None
         self._quantized: Quantized | None = None
-        self._following: object | None = None
+        self._following: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attach the schedules and have the training step traced with them."""
@@ -105,14 +105,7 @@ class Scheduler(keras.callbacks.Callback):
         self._attachment = attach(self.model.optimizer, schedules=resolved, **options)
         if quantized is not None:
             try:
-                self._following = quantized.follow(
-                    # Keras gives all callbacks of one `fit` the same object here: another one's
-                    # schedules are left over from a training that was interrupted.
-                    bits,
-                    optimizer=self.model.optimizer,
-                    owner=self.params,
-                    **options,
-                )
+                self._following = quantized.attach(bits, optimizer=self.model.optimizer, **options)
             except (TypeError, ValueError):
                 self._attachment.detach()
                 raise
@@ -129,7 +122,7 @@ class Scheduler(keras.callbacks.Callback):
             self._attachment.detach()
             self._attachment = None
             if self._quantized is not None:
-                self._quantized.unfollow(self._following)
+                self._following.detach()
                 self._quantized = self._following = None
             # The compiled step has the schedules in it: the next `fit` must trace its own.
             self.model.train_function = None

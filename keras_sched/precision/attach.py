@@ -12,7 +12,7 @@ import contextlib
 import functools
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import keras
@@ -32,7 +32,7 @@ from keras_sched.precision._verify import (
     verify_model,
     verify_optimizer,
 )
-from keras_sched.precision.bits import NO_CLOCK, BitWidth, count_of
+from keras_sched.precision.bits import NO_CLOCK, BitWidth, clock_of
 from keras_sched.precision.cost import Cost, LayerCost
 from keras_sched.precision.macs import attention_layers
 from keras_sched.precision.passes import (
@@ -48,7 +48,7 @@ from keras_sched.precision.passes import (
     opened,
     operations,
 )
-from keras_sched.precision.widths import WidthOf, Widths
+from keras_sched.precision.widths import BitsAttachment, WidthOf, Widths
 from keras_sched.schedules import Schedule
 
 __all__ = ["BITS", "Quantized", "find", "quantize"]
@@ -218,19 +218,19 @@ class Quantized:
         self._work = _variable("bit_operations", np.zeros((rows, 4)), "sum")
         for name, bits in plan.items():
             if isinstance(bits, Schedule):
-                self.follow({name: bits})
+                self.attach({name: bits})
 
     # --- what the user changes ------------------------------------------------------------------
 
-    def follow(
+    def attach(
         self,
         schedules: Mapping[str, Schedule],
         *,
         optimizer: keras.optimizers.Optimizer | None = None,
         per: str = "update",
-        first_step: int = 0,
-        owner: object | None = None,
-    ) -> object:
+        first_step: int | None = 0,
+        retrace: bool = True,
+    ) -> BitsAttachment:
         """Let bits follow schedules, as `ks.Scheduler` does.
 
         Args:
@@ -238,46 +238,55 @@ class Quantized:
                 "gradient_bits", or "bits" for the first two.
             optimizer: Whose steps are counted; by default the model's.
             per: What is counted under gradient accumulation: "update" or "micro".
-            first_step: The count at which the schedules begin, at least 0.
-            owner: Whose schedules these are. Those of a different owner, left behind by a training
-                that was interrupted, are dropped.
+            first_step: The count at which the schedules begin, at least 0. None: where
+                `keras_sched.hyperparameters.begin` says.
+            retrace: Whether the compiled functions of the model are made anew, now and when the
+                schedules are detached. False if the caller sees to that.
 
         Returns:
-            What `unfollow` takes.
+            The attachment; its `detach` takes the schedules off again.
 
         Raises:
             TypeError: If a value is no schedule.
-            ValueError: If a name is unknown, in full precision or scheduled already, or a schedule
-                leaves the whole numbers in [2, 16] or what a layer's dtype can tell apart.
+            ValueError: If a name is unknown, in full precision or scheduled already, a schedule
+                leaves the whole numbers in [2, 16] or what a layer's dtype can tell apart, or
+                `first_step` is None and there is no optimizer yet.
         """
         _validate.choice("per", per, ("update", "micro"))
-        first_step = _validate.integer("first_step", first_step)
         verify_optimizer(optimizer)
-        attachment, has_changed = self.widths.follow(
-            schedules, lambda: optimizer or self._counted, per, first_step, owner
-        )
-        if has_changed:
+        first: Any = None
+        if first_step is not None:
+            first = _validate.integer("first_step", first_step)
+        else:
+            optimizer = optimizer or self.optimizer
+            first = clock_of(optimizer).offset(per)
+        attachment = BitsAttachment(functools.partial(self._detach_schedules, retrace=retrace))
+        clock: Callable[[], Any] = lambda: optimizer or self._counted  # noqa: E731
+        if self.widths.attach(schedules, clock, per, first, attachment) and retrace:
             self._retrace()
         return attachment
 
-    def unfollow(self, attachment: object | None = None) -> None:
-        """Stop following the schedules of a `follow`, or all; the bits are those set before."""
-        if self.widths.unfollow(attachment):  # Who followed nothing has traced nothing.
-            self._retrace()
+    def detach_schedules(self) -> None:
+        """Take all schedules off; the bits are those set before."""
+        self._detach_schedules(None)
 
-    def schedules(self) -> dict[str, Schedule]:
-        """Return the schedules that bits follow, by the names that `follow` takes."""
-        return self.widths.schedules()
+    def attached(self) -> dict[str, Schedule]:
+        """Return the schedules that bits follow, by the names that `attach` takes."""
+        return self.widths.attached()
+
+    def _detach_schedules(self, attachment: BitsAttachment | None, retrace: bool = True) -> None:
+        if self.widths.detach(attachment) and retrace:  # Who followed nothing has traced nothing.
+            self._retrace()
 
     def replace(self, schedules: Mapping[str, Schedule], steps: int) -> None:
         """Let other schedules drive bits that follow one, in steps that stay as they are traced.
 
         Args:
-            schedules: A schedule for each of `schedules()`.
+            schedules: A schedule for each of `attached()`.
             steps: Steps of the training; see `keras_sched.hyperparameters.replace`.
 
         Raises:
-            ValueError: If the names are not those of `schedules()`, or a schedule is none of bits.
+            ValueError: If the names are not those of `attached()`, or a schedule is none of bits.
         """
         self.widths.replace(schedules, steps)
 
@@ -420,7 +429,7 @@ class Quantized:
 
     def noise_key(self, index: int, call: int) -> Any:
         """Return the uint32 key of the noise at this step, replica, layer and call of the pass."""
-        step = count_of(self.optimizer, "micro")
+        step = clock_of(self.optimizer).count("micro")
         return noise_key(self._seed.value, f"{index}/{call}", step)
 
     def _begin_pass(self) -> Pass:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched import _validate
-from keras_sched._driver import Source, driver_of
+from keras_sched._driver import Driver, Source, driver_of
 from keras_sched._reading import read, verify_length
 from keras_sched.hyperparameters import groups
 from keras_sched.schedules import Schedule
@@ -26,7 +26,7 @@ __all__ = [
     "NO_CLOCK",
     "BitWidth",
     "argument_of",
-    "count_of",
+    "clock_of",
     "highest_of",
     "rising_bits",
     "verify_schedule",
@@ -117,7 +117,7 @@ class BitWidth:
         if self.source is not None:
             raise ValueError(
                 f"`{self.name}` follows a schedule and cannot be set. Received: {number}. "
-                f"Release it first: `ks.precision.find(model).unfollow()`."
+                f"Release it first: `ks.precision.find(model).detach_schedules()`."
             )
         self.verify(number)
         self.variable.assign(float(number))
@@ -169,7 +169,7 @@ class BitWidth:
         optimizer = self._clock()
         if optimizer is None:
             raise ValueError(NO_CLOCK)
-        return self.source.value(count_of(optimizer, self.source.per))
+        return self.source.value(clock_of(optimizer).count(self.source.per))
 
     @property
     def has_value(self) -> bool:
@@ -185,9 +185,9 @@ class BitWidth:
         return tf.convert_to_tensor(self.variable.value)
 
 
-def count_of(optimizer: keras.optimizers.Optimizer, per: str) -> Any:
-    """Return how many updates, or calls, an optimizer has behind it: the clock of all schedules."""
-    return driver_of(next(iter(groups(optimizer).values()))).count(per)
+def clock_of(optimizer: keras.optimizers.Optimizer) -> Driver:
+    """Return the driver of an optimizer, whose counts are the clock of all schedules."""
+    return driver_of(next(iter(groups(optimizer).values())))
 
 
 def verify_schedule(name: str, schedule: Any) -> None:

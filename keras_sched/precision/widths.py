@@ -1,7 +1,6 @@
-"""The bits of one quantized model: of weights, activations and gradients, and whose they are.
+"""The bits of one quantized model: of weights, activations and gradients.
 
-Each is a `BitWidth` or, in full precision, None. A schedule that bits follow has an owner: those
-that a training which was interrupted has left behind give way to those of the next.
+Each is a `BitWidth` or, in full precision, None.
 """
 
 from __future__ import annotations
@@ -9,13 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Self, overload
 
+import tensorflow as tf
+
 from keras_sched import _validate
 from keras_sched._driver import Source
 from keras_sched.precision._verify import BITS
 from keras_sched.precision.bits import BitWidth, argument_of, highest_of, verify_schedule
 from keras_sched.schedules import Schedule
 
-__all__ = ["WidthOf", "Widths"]
+__all__ = ["BitsAttachment", "WidthOf", "Widths"]
+
+
+class BitsAttachment:
+    """Schedules that bits follow; `detach` takes them off again."""
+
+    def __init__(self, detach: Callable[[BitsAttachment], None]) -> None:
+        self._detach = detach
+
+    def detach(self) -> None:
+        """Stop following the schedules, the bits being those set before; twice is allowed."""
+        self._detach(self)
 
 
 class Widths:
@@ -42,40 +54,30 @@ class Widths:
             self.by_name[name] = None if number is None else BitWidth(name, number, verify)
         self.given = [width for width in self.by_name.values() if width is not None]
 
-    def follow(
+    def attach(
         self,
         schedules: Mapping[str, Schedule],
         clock: Callable[[], Any],
         per: str,
-        first_step: int,
-        owner: object | None,
-    ) -> tuple[object, bool]:
-        """Let bits follow schedules; see `Quantized.follow`.
-
-        Returns:
-            What `unfollow` takes, and whether anything has changed.
-        """
+        first_step: int | tf.Variable,
+        attachment: BitsAttachment,
+    ) -> bool:
+        """Let bits follow schedules; see `Quantized.attach`. Return whether there are any."""
         plan: dict[str, Schedule] = {}
         free: list[BitWidth] = []
         for name, schedule in schedules.items():
             for each in BITS[:2] if name == "bits" else (name,):
-                width = self._free(each, owner, plan)
+                width = self._free(each, plan)
                 verify_schedule(each, schedule)
                 width.verify(highest_of(schedule))
                 plan[each] = schedule
                 free.append(width)
-        stale = [w for w in self.given if w.source is not None and not _holds(w.source, owner)]
-        for width in stale:
-            width.release()
-        attachment = object()
         for width in free:
-            source = Source(plan[width.name], per, first_step, attachment)
-            vars(source)["owner"] = owner
-            width.bind(source, clock)
-        return attachment, bool(free or stale)
+            width.bind(Source(plan[width.name], per, first_step, attachment), clock)
+        return bool(free)
 
-    def unfollow(self, attachment: object | None) -> bool:
-        """Stop following the schedules of a `follow`, or all; return whether there were any."""
+    def detach(self, attachment: BitsAttachment | None) -> bool:
+        """Stop following the schedules of an attachment, or all; return whether there were any."""
         released = [
             width
             for width in self.given
@@ -85,16 +87,16 @@ class Widths:
             width.release()
         return bool(released)
 
-    def schedules(self) -> dict[str, Schedule]:
+    def attached(self) -> dict[str, Schedule]:
         """Return the schedules that bits follow, by name."""
         return {w.name: w.source.schedule for w in self.given if w.source is not None}
 
     def replace(self, schedules: Mapping[str, Schedule], steps: int) -> None:
         """Let other schedules drive bits that follow one; see `Quantized.replace`."""
-        if set(schedules) != set(self.schedules()):
+        if set(schedules) != set(self.attached()):
             raise ValueError(
-                f"`schedules` must replace all that are followed. Received: {sorted(schedules)}. "
-                f"Expected: {sorted(self.schedules())}"
+                f"`schedules` must replace all that are attached. Received: {sorted(schedules)}. "
+                f"Expected: {sorted(self.attached())}"
             )
         for name, schedule in schedules.items():
             verify_schedule(name, schedule)
@@ -102,7 +104,7 @@ class Widths:
             if width.name in schedules:
                 width.replace(schedules[width.name], steps)
 
-    def _free(self, name: str, owner: object | None, plan: Mapping[str, Schedule]) -> BitWidth:
+    def _free(self, name: str, plan: Mapping[str, Schedule]) -> BitWidth:
         """Return the bits of a name, if neither another schedule nor one of `plan` has them."""
         width = self.by_name[_validate.choice("name", name, BITS)]
         if width is None:
@@ -110,8 +112,7 @@ class Widths:
                 f"`{name}` cannot be scheduled, as it was left in full precision. Give "
                 f"`quantize(..., {argument_of(name)}=8)` a number to begin with."
             )
-        source = width.source
-        by = source.schedule if source and _holds(source, owner) else plan.get(name)
+        by = plan.get(name) if width.source is None else width.source.schedule
         if by is not None:
             raise ValueError(f"`{name}` is scheduled already, by {by!r}. Schedule it in one place.")
         return width
@@ -140,8 +141,3 @@ class WidthOf:
             f"`{self._name}` cannot be replaced, as it is in compiled steps. Received: {value!r}. "
             f"Expected, to set the number of bits: {expected}"
         )
-
-
-def _holds(source: Source, owner: object | None) -> bool:
-    """Whether a schedule is in force, not left behind by a training that was interrupted."""
-    return vars(source)["owner"] in (None, owner)

@@ -202,8 +202,8 @@ def test_more_bits_than_a_dtype_can_tell_apart(policy, most):
         with pytest.raises(ValueError, match=message):
             handle.evaluation = most + 1
         with pytest.raises(ValueError, match=message):
-            handle.follow({"bits": too_many})
-        assert (handle.weights.most, handle.evaluation, handle.schedules()) == (most, "max", {})
+            handle.attach({"bits": too_many})
+        assert (handle.weights.most, handle.evaluation, handle.attached()) == (most, "max", {})
         assert snapshot(model) == before
     assert all(v.dtype == "float32" for v in model.trainable_variables)
     assert np.isfinite(model.predict(X, verbose=0)).all()
@@ -220,22 +220,28 @@ def test_schedules_that_cannot_be_followed(trained):
             ({"bits": SCHEDULE, "weight_bits": SCHEDULE}, ValueError, "scheduled already"),
         ):
             with pytest.raises(error, match=message):
-                handle.follow(schedules)
+                handle.attach(schedules)
         for options in ({"per": "epoch"}, {"first_step": -1}):
             with pytest.raises(ValueError, match=next(iter(options))):
-                handle.follow({"bits": SCHEDULE}, **options)
+                handle.attach({"bits": SCHEDULE}, **options)
         with pytest.raises(TypeError, match="optimizer"):
-            handle.follow({"bits": SCHEDULE}, optimizer="sgd")
-        assert handle.schedules() == {}
-        attachment = handle.follow({"weight_bits": SCHEDULE})
+            handle.attach({"bits": SCHEDULE}, optimizer="sgd")
+        assert handle.attached() == {}
+        attachment = handle.attach({"weight_bits": SCHEDULE})
         with pytest.raises(ValueError, match=r"follows a schedule and cannot be set. Received: 4"):
             handle.weights.assign(4)
         with pytest.raises(ValueError, match=r"`weight_bits` is scheduled already, by .*Linear"):
-            handle.follow({"bits": SCHEDULE})
-        assert list(handle.schedules()) == ["weight_bits"]
-        handle.unfollow(object())  # of somebody else: nothing happens
-        assert list(handle.schedules()) == ["weight_bits"]
-        handle.unfollow(attachment)
+            handle.attach({"bits": SCHEDULE})
+        assert list(handle.attached()) == ["weight_bits"]
+        with pytest.raises(ValueError, match="not compiled"):
+            quantize(network(spy=False), SCHEDULE, 8).attach(
+                {"activation_bits": SCHEDULE}, first_step=None
+            )
+        other = handle.attach({"activation_bits": SCHEDULE})
+        other.detach()
+        other.detach()
+        assert list(handle.attached()) == ["weight_bits"]
+        attachment.detach()
         handle.weights.assign(4)
         assert handle.weights.most == 4
 

@@ -300,7 +300,7 @@ def test_rate_momentum_and_bits_have_one_clock_and_go_on_where_they_were():
         # After a step the clock shows the next.
         np.testing.assert_allclose([s[name] for s in seen], schedule(np.arange(1, 25)), rtol=1e-6)
     assert len({s["weight_bits"] for s in seen}) == 5
-    assert (handle.weights.most, handle.schedules()) == (8, {})
+    assert (handle.weights.most, handle.attached()) == (8, {})
 
     again = model()
     with quantize(again, 8, 8, 8, layers="all") as half:
@@ -323,6 +323,37 @@ def test_rate_momentum_and_bits_have_one_clock_and_go_on_where_they_were():
     assert_same(numbers(rest.variables), numbers(handle.variables))
 
 
+def test_bits_stand_where_the_training_is_said_to_begin():
+    net, seen = model(), []
+    net.optimizer.iterations.assign(50)
+    look = Each(lambda net, batch: seen.append(float(find(net).current()["weight_bits"])))
+    with quantize(net, 8, 8, None, layers="all") as handle:
+        handle.attach({"weight_bits": climb(2, 8, 6)}, first_step=None)
+        ks.hyperparameters.begin(net.optimizer, step=0)
+        fit(net, look, epochs=1)
+        traced = net.train_function
+        ks.hyperparameters.begin(net.optimizer, step=3)  # The step follows as it was traced.
+        fit(net, look, epochs=1)
+        assert net.train_function is traced
+    expected = climb(2, 8, 6)(np.concatenate([np.arange(1, 13), np.arange(4, 16)]))
+    np.testing.assert_array_equal(seen, expected)
+    bits = np.concatenate([climb(2, 8, 6)(np.arange(12)), climb(2, 8, 6)(np.arange(3, 15))])
+    spent = [layer.forward / (8 * layer.macs / 24) for layer in handle.cost().layers]
+    assert spent == [bits.sum(), bits.sum()]
+
+
+def test_who_attaches_may_see_to_the_compiled_functions():
+    net = model()
+    with quantize(net, 8, 8, None, layers="all") as handle:
+        fit(net, epochs=1)
+        traced = net.train_function
+        attachment = handle.attach({"bits": climb()}, retrace=False)
+        attachment.detach()
+        assert net.train_function is traced and handle.attached() == {}
+        handle.attach({"bits": climb()})
+        assert net.train_function is None
+
+
 def test_an_interrupted_training_leaves_a_model_that_trains_again():
     net = model()
     handle = quantize(net, 8, 8, None, layers="all")
@@ -330,10 +361,11 @@ def test_an_interrupted_training_leaves_a_model_that_trains_again():
         fit(net, ks.Scheduler(bits=ks.precision.cpt(2, 6, 3)), Interrupt(5))
     begun = state(net)
     steps = int(net.optimizer.iterations)
-    # Those of the interrupted training are dropped, also the ones that are not given anew.
+    # Nothing is left of the interrupted training, also nothing that is not given anew.
+    assert handle.attached() == {}
     new = ks.Scheduler(weight_bits=ks.Linear(4, 7).rounded(), first_step=steps)
     fit(net, new, epochs=1)
-    assert (handle.weights.most, handle.activations.most, handle.schedules()) == (8, 8, {})
+    assert (handle.weights.most, handle.activations.most, handle.attached()) == (8, 8, {})
     went_on = state(net)
 
     twin = model()
@@ -342,14 +374,11 @@ def test_an_interrupted_training_leaves_a_model_that_trains_again():
         variable.assign(value)
     with pytest.raises(KeyboardInterrupt):
         fit(net, ks.Scheduler(bits=ks.precision.cpt(2, 6, 3), first_step=steps + 12), Interrupt(5))
-    with pytest.raises(ValueError, match=r"unfollow\(\)"):
+    assert handle.attached() == {}
+    handle.attach({"bits": climb(4, 7, 13)})
+    with pytest.raises(ValueError, match=r"detach_schedules\(\)"):
         handle.weights.assign(4)
-    # Any scheduler drops what an interrupted training has left behind; or it is released by hand.
-    now = int(net.optimizer.iterations)
-    fit(net, ks.Scheduler(ks.Constant(0.1), first_step=now), epochs=1)
-    assert handle.schedules() == {}
-    handle.follow({"bits": climb(4, 7, 13)})
-    handle.unfollow()
+    handle.detach_schedules()
     handle.weights.assign(4)
 
     with quantize(twin, climb(4, 7, 13), 8, None, layers="all") as other:
