@@ -73,6 +73,7 @@ from keras_sched.schedules import (
     get,
     join,
     names,
+    register_schedule,
 )
 
 __version__ = "0.1.0"
@@ -135,6 +136,7 @@ __all__ = [
     "precision",
     "profiles",
     "range_tests",
+    "register_schedule",
     "schedules",
     "simulate",
 ]

@@ -1,4 +1,4 @@
-"""Reading a schedule over its whole length before it is used, to verify what it will give."""
+"""Reading a schedule over its whole length before it is used, to check what it will give."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_sched.schedules import Schedule
+from keras_sched.schedules.base import part_of
 
-__all__ = ["read", "verify_length"]
+__all__ = ["check_length", "read"]
 
 # A schedule is read at every step; of a longer one, at this many.
 _MOST_READINGS = 1_000_000
@@ -42,11 +43,9 @@ def _longest(schedule: Schedule) -> int:
     return max([schedule.span or 0, *map(_longest, parts)])
 
 
-def verify_length(name: str, schedule: Any) -> None:
+def check_length(name: str, schedule: Any) -> None:
     """Raise a TypeError if it is no schedule, or a ValueError if its length is open."""
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={schedule!r}")
-    if not schedule.is_resolved:
+    if not part_of(name, schedule).is_resolved:
         raise ValueError(
             f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. Give "
             f"one, as `steps=1000`, or use `ks.Scheduler({name}=...)`, which reads the run's from "

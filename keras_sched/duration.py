@@ -56,6 +56,7 @@ class Run:
     """
 
     steps: int
+    _: dataclasses.KW_ONLY
     steps_per_epoch: int | None = None
     batch_size: int | None = None
     seconds_per_step: float | None = None
@@ -85,12 +86,13 @@ class Duration:
 
     Example:
         >>> Duration.parse("30ep")
-        Duration(value=30.0, unit='epochs')
-        >>> str(Duration(0.1, "fraction"))
+        Duration(30.0, unit='epochs')
+        >>> str(Duration(0.1, unit="fraction"))
         '0.1dur'
     """
 
     value: float
+    _: dataclasses.KW_ONLY
     unit: str
 
     def __post_init__(self) -> None:
@@ -101,12 +103,13 @@ class Duration:
             object.__setattr__(self, "value", _validate.real(self.unit, self.value, low=0.0))
 
     @classmethod
-    def parse(cls, length: Span) -> Duration:
+    def parse(cls, length: Span, *, name: str = "length") -> Duration:
         """Read a length: a `Duration`, a whole number of steps, or a text with a unit.
 
         Args:
             length: A text as '500st', '30ep', '0.1dur', '10%', '1e6sp', '90s', '5min' or '2h'; a
                 whole number counts steps. A number with a decimal point is refused: of what?
+            name: The argument's name, for the message.
 
         Raises:
             TypeError: If it is neither text, whole number nor `Duration`.
@@ -118,17 +121,17 @@ class Duration:
             match = _TEXT.match(length)
             if match is None or match[2] not in _MULTIPLES:
                 raise ValueError(
-                    f"A length must be a number with a unit. Received: length={length!r}. "
+                    f"`{name}` must be a number with a unit. Received: {name}={length!r}. "
                     f"Expected one like {_EXAMPLES}."
                 )
             unit, multiple = _MULTIPLES[match[2]]
-            return cls(float(match[1]) * multiple, unit)
+            return cls(float(match[1]) * multiple, unit=unit)
         if isinstance(length, float) and length % 1.0 != 0.0:
             raise ValueError(
-                f"A length without a unit must be a whole number of steps. "
-                f"Received: length={length!r}. Expected one like {_EXAMPLES}."
+                f"`{name}` without a unit must be a whole number of steps. "
+                f"Received: {name}={length!r}. Expected one like {_EXAMPLES}."
             )
-        return cls(_validate.integer("length", length), "steps")
+        return cls(_validate.integer(name, length), unit="steps")
 
     @classmethod
     def of(cls, **forms: Any) -> Duration | None:
@@ -142,7 +145,7 @@ class Duration:
             shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
             raise ValueError(f"A length must be given in one form only. Received: {shown}")
         for name, value in given.items():
-            return cls.parse(value) if name == "length" else cls(value, name)
+            return cls.parse(value) if name == "length" else cls(value, unit=name)
         return None
 
     def steps(self, run: Run) -> int:
@@ -174,8 +177,11 @@ class Duration:
         if self.unit == "fraction":
             return self
         if self.unit == "steps":
-            return Duration(math.floor(self.value * factor + 0.5), "steps")
-        return Duration(self.value * factor, self.unit)
+            return Duration(math.floor(self.value * factor + 0.5), unit="steps")
+        return Duration(self.value * factor, unit=self.unit)
+
+    def __repr__(self) -> str:
+        return f"Duration({self.value!r}, unit={self.unit!r})"
 
     def __str__(self) -> str:
         return f"{self.value!r}{_UNITS[self.unit][0]}"

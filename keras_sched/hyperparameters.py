@@ -21,7 +21,7 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched._driver import LEARNING_RATE, Driver, Source, driver_of
-from keras_sched._reading import read, verify_length
+from keras_sched._reading import check_length, read
 from keras_sched.schedules import Schedule
 
 __all__ = [
@@ -315,7 +315,7 @@ def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, sch
 
 
 def _check_schedule(name: str, schedule: Any) -> None:
-    verify_length(name, schedule)
+    check_length(name, schedule)
     _check_range(name, schedule)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras_sched import _validate
 from keras_sched.duration import Run
 from keras_sched.schedules import Schedule
+from keras_sched.schedules.base import part_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["plot", "simulate"]
 
 
-def simulate(schedule: Schedule, n: int | Run) -> np.ndarray:
+def simulate(schedule: Schedule, *, n: int | Run = 1000) -> np.ndarray:
     """Return a schedule's values at the steps 0 to n - 1, without training.
 
     Args:
@@ -32,13 +33,10 @@ def simulate(schedule: Schedule, n: int | Run) -> np.ndarray:
 
     Example:
         >>> import keras_sched as ks
-        >>> simulate(ks.Linear(1.0), 4).tolist()
+        >>> simulate(ks.Linear(1.0), n=4).tolist()
         [1.0, 0.75, 0.5, 0.25]
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(
-            f"`schedule` must be a keras_sched schedule. Received: schedule={schedule!r}"
-        )
+    part_of("schedule", schedule)
     run = n if isinstance(n, Run) else Run(steps=_validate.integer("n", n, low=1))
     resolved = schedule if schedule.is_resolved else schedule.resolve(run)
     return resolved(np.arange(run.steps))
@@ -74,7 +72,7 @@ def plot(
     named = [(type(item).__name__, item) for item in schedules] + list(labelled.items())
     if not named:
         raise ValueError("`plot` needs at least one schedule. Received: none")
-    curves: list[tuple[str, Any]] = [(label, simulate(item, n)) for label, item in named]
+    curves: list[tuple[str, Any]] = [(label, simulate(item, n=n)) for label, item in named]
     if ax is None:
         from matplotlib.figure import Figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,6 +17,8 @@ __all__ = ["OPTIMIZERS", "PLATEAU", "callbacks", "optimizer", "schedules", "veri
 PLATEAU = "plateau"
 # Added to the root of the mean square: PyTorch's number, and Demon Adam's; Keras' is 1e-7.
 _EPSILON = 1e-8
+# Options that have another name by now than in the configurations of trials.
+_RENAMED = {"anneal": "profile", "shape": "profile"}
 
 
 def _sgd(rate: ks.Schedule, momentum: ks.Schedule, config: Config, nesterov: bool = False) -> Any:
@@ -89,13 +91,20 @@ def schedules(config: Config, run: ks.Run) -> tuple[ks.Schedule, ks.Schedule]:
     if config.schedule == PLATEAU:
         rate: ks.Schedule = ks.Constant(config.learning_rate)
     else:
-        rate = ks.get(config.schedule, config.learning_rate, **config.schedule_options)
-    momentum = ks.get(config.momentum_schedule, config.momentum, **config.momentum_options)
+        options = _renamed(config.schedule_options)
+        rate = ks.get(config.schedule, config.learning_rate, **options)
+    options = _renamed(config.momentum_options)
+    momentum = ks.get(config.momentum_schedule, config.momentum, **options)
     if config.sampling:
         rate = rate.sampled(**_sampling(config.sampling))
     if ks.Duration.parse(config.schedule_delay).value:
         rate = rate.shift(config.schedule_delay)
     return rate.warmup(config.warmup).resolve(run), momentum.resolve(run)
+
+
+def _renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options by the names of today; those of trials, which are in their ids, stay."""
+    return {_RENAMED.get(name, name): value for name, value in options.items()}
 
 
 def optimizer(

@@ -1,6 +1,7 @@
 """Schedules: a profile, a range, a length and a sampling rate, as a function of the update step."""
 
-from keras_sched.schedules.base import Report, Schedule
+from keras_sched.schedules._check import check
+from keras_sched.schedules.base import Combinators, Report, Schedule, register_schedule
 from keras_sched.schedules.combinators import (
     Cooldown,
     Product,
@@ -9,6 +10,8 @@ from keras_sched.schedules.combinators import (
     Shift,
     Warmup,
     join,
+    product,
+    warmed,
 )
 from keras_sched.schedules.cyclic import CosineRestarts, ExpRange, Triangular, Triangular2
 from keras_sched.schedules.decay import (
@@ -79,4 +82,18 @@ __all__ = [
     "get",
     "join",
     "names",
+    "register_schedule",
 ]
+
+Schedule.combinators = Combinators(
+    warmup=warmed,
+    cooldown=Cooldown,
+    join=join,
+    product=product,
+    shift=Shift,
+    rounded=Rounded,
+    repeat=Repeat,
+    mirrored=Mirrored,
+    sampled=Sampled,
+    check=check,
+)

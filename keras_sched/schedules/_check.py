@@ -16,9 +16,9 @@ _FINE = 16
 
 
 def check(
-    schedule: Schedule, run: Run | int | None, low: float | None, high: float | None
+    schedule: Schedule, run: Run | int | None, *, low: float | None, high: float | None
 ) -> Report:
-    """Verify the promises of `schedule`; see `Schedule.check`."""
+    """Check the promises of `schedule`; see `Schedule.check`."""
     if run is None:
         own = schedule.span if schedule.is_resolved else None
         run = Run(steps=own or _DEFAULT_STEPS)
@@ -27,19 +27,19 @@ def check(
     resolved = schedule.resolve(run)
     steps = np.arange(run.steps + 1)
     values = resolved(steps)
-    _require(np.isfinite(values), values, "finite")
+    _check_all(np.isfinite(values), values, "finite")
     if low is not None:
-        _require(values >= np.float32(low), values, f"at least {low:g}")
+        _check_all(values >= np.float32(low), values, f"at least {low:g}")
     if high is not None:
-        _require(values <= np.float32(high), values, f"at most {high:g}")
+        _check_all(values <= np.float32(high), values, f"at most {high:g}")
     if resolved.continuous:
-        _require_continuous(resolved, values)
-    _require_same_everywhere(resolved, values)
-    _require_saved(resolved)
+        _check_continuous(resolved, values)
+    _check_same_everywhere(resolved, values)
+    _check_saved(resolved)
     return Report(steps=len(values), low=float(values.min()), high=float(values.max()))
 
 
-def _require(holds: np.ndarray, values: np.ndarray, promise: str) -> None:
+def _check_all(holds: np.ndarray, values: np.ndarray, promise: str) -> None:
     if not holds.all():
         step = int(np.argmin(holds))
         raise ValueError(
@@ -48,7 +48,7 @@ def _require(holds: np.ndarray, values: np.ndarray, promise: str) -> None:
         )
 
 
-def _require_continuous(schedule: Schedule, values: np.ndarray) -> None:
+def _check_continuous(schedule: Schedule, values: np.ndarray) -> None:
     """Without jumps, time that passes 16 times as slowly changes the values more gently.
 
     A profile as steep as a square root at its end shrinks by 4 only; a jump does not shrink at all.
@@ -66,7 +66,7 @@ def _require_continuous(schedule: Schedule, values: np.ndarray) -> None:
         )
 
 
-def _require_same_everywhere(schedule: Schedule, values: np.ndarray) -> None:
+def _check_same_everywhere(schedule: Schedule, values: np.ndarray) -> None:
     """The compiled step must see the values that this report is about."""
     import tensorflow as tf
 
@@ -76,10 +76,10 @@ def _require_same_everywhere(schedule: Schedule, values: np.ndarray) -> None:
         ("in a graph", tf.function(schedule)),
         ("compiled by XLA", tf.function(schedule, jit_compile=True)),
     ):
-        _require_equal(np.asarray(call(steps)), values, way)
+        _check_equal(np.asarray(call(steps)), values, way)
 
 
-def _require_equal(got: np.ndarray, expected: np.ndarray, way: str) -> None:
+def _check_equal(got: np.ndarray, expected: np.ndarray, way: str) -> None:
     if not np.array_equal(got, expected):
         step = int(np.argmax(got != expected))
         raise ValueError(
@@ -88,7 +88,7 @@ def _require_equal(got: np.ndarray, expected: np.ndarray, way: str) -> None:
         )
 
 
-def _require_saved(schedule: Schedule) -> None:
+def _check_saved(schedule: Schedule) -> None:
     saved: Any = keras.saving.serialize_keras_object(schedule)
     again = keras.saving.deserialize_keras_object(saved)
     if again != schedule:

@@ -11,25 +11,31 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import keras
 import numpy as np
 
 from keras_sched._arrays import FLOAT, INT, is_tensor, namespace, ratio
 from keras_sched.duration import Duration, Run, Span
+from keras_sched.schedules._arguments import count, positive
 
-if TYPE_CHECKING:
-    from keras_sched.schedules import combinators, repeating
-
-__all__ = ["Report", "Schedule", "Shape", "Timed", "schedule"]
+__all__ = [
+    "Combinators",
+    "Profiled",
+    "Report",
+    "Schedule",
+    "Timed",
+    "part_of",
+    "register_schedule",
+]
 
 PACKAGE = "keras_sched"
 _T = TypeVar("_T")
 
 
 @dataclass_transform(frozen_default=True, eq_default=True)
-def schedule(cls: type[_T]) -> type[_T]:
+def register_schedule(cls: type[_T]) -> type[_T]:
     """Make a class a schedule: a frozen dataclass that Keras can save and load by name."""
     decorated = dataclasses.dataclass(frozen=True)(cls)
     return keras.saving.register_keras_serializable(package=PACKAGE)(decorated)
@@ -44,18 +50,39 @@ class Report:
     high: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Combinators:
+    """What the fluent methods of a schedule make: functions of modules that need this one.
+
+    The package `keras_sched.schedules` puts them together, once, as `Schedule.combinators`.
+    """
+
+    warmup: Callable[..., Schedule]
+    cooldown: Callable[..., Schedule]
+    join: Callable[..., Schedule]
+    product: Callable[..., Schedule]
+    shift: Callable[..., Schedule]
+    rounded: Callable[..., Schedule]
+    repeat: Callable[..., Schedule]
+    mirrored: Callable[..., Schedule]
+    sampled: Callable[..., Schedule]
+    check: Callable[..., Report]
+
+
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A value for every update step.
 
-    Subclasses are decorated with `schedule`, declare their configuration as dataclass fields and
-    give `_value`. Fields may hold numbers, texts, `Duration`s, other schedules, and tuples of them.
+    Subclasses are decorated with `register_schedule`, declare their configuration as dataclass
+    fields and give `_value`. Fields may hold numbers, texts, `Duration`s, other schedules, and
+    tuples of them.
 
     Attributes:
         continuous: Whether the curve promises to have no jumps: then halving the time between steps
-            halves the largest change, which `check` verifies.
+            halves the largest change; see `check`.
     """
 
     continuous: ClassVar[bool] = True
+    combinators: ClassVar[Combinators]
 
     # --- the value ---------------------------------------------------------------------------
 
@@ -72,7 +99,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             TypeError: If a step on the host is not whole.
             ValueError: If a step on the host is negative, or the schedule has an open length.
         """
-        self._require_resolved()
+        self._check_resolved()
         xp = namespace(step)
         t = xp.maximum(xp.cast(step, INT), 0) if is_tensor(step) else _host_steps(step)
         return xp.cast(self._value(t, xp), "float32")
@@ -101,7 +128,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             for item in _leaves(self._fields())
         )
 
-    def resolve(self, run: Run | int, room: int | None = None) -> Schedule:
+    def resolve(self, run: Run | int, *, room: int | None = None) -> Schedule:
         """Return the same schedule with every length counted in update steps.
 
         Args:
@@ -121,8 +148,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def _resolve(self, run: Run, room: int) -> Schedule:
         return self._map(
-            lambda length: Duration(length.steps(run), "steps"),
-            lambda part: part.resolve(run, room),
+            lambda length: Duration(length.steps(run), unit="steps"),
+            lambda part: part.resolve(run, room=room),
         )
 
     def stretched(self, factor: float) -> Schedule:
@@ -133,23 +160,25 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     # --- combinators -------------------------------------------------------------------------
 
-    def warmup(self, length: Span, start: float = 0.0, shape: str = "linear") -> Schedule:
+    def warmup(
+        self, length: Span, *, start: float = 0.0, profile: str = "linear", offset: int = 1
+    ) -> Schedule:
         """Climb to the schedule's first value, then follow it; see `Warmup`."""
-        return _combinators().Warmup(self, length, start=start, shape=shape).simplified()
+        return self.combinators.warmup(
+            self, length=length, start=start, profile=profile, offset=offset
+        )
 
-    def cooldown(
-        self, length: Span, end: float = 0.0, shape: str = "linear"
-    ) -> combinators.Cooldown:
+    def cooldown(self, length: Span, *, end: float = 0.0, profile: str = "linear") -> Schedule:
         """Follow the schedule, then fall to `end` over the last `length`; see `Cooldown`."""
-        return _combinators().Cooldown(self, length, end=end, shape=shape)
+        return self.combinators.cooldown(self, cooldown_length=length, end=end, profile=profile)
 
     def then(self, *others: Schedule) -> Schedule:
         """Follow the schedule to its end, then each of `others` from its own start."""
-        return _combinators().join(self, *others)
+        return self.combinators.join(self, *others)
 
-    def shift(self, by: Span) -> combinators.Shift:
+    def shift(self, by: Span) -> Schedule:
         """Hold the first value for `by`, then follow the schedule; see `Shift`."""
-        return _combinators().Shift(self, by)
+        return self.combinators.shift(self, by=by)
 
     def repeat(
         self,
@@ -160,11 +189,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         stretch: float = 1.0,
         scale: float = 1.0,
         rounding: str = "floor",
-    ) -> repeating.Repeat:
+    ) -> Schedule:
         """Follow the schedule again and again; see `Repeat`."""
-        return _repeating().Repeat(
+        return self.combinators.repeat(
             self,
-            times,
+            times=times,
             triangular=triangular,
             mirror=mirror,
             stretch=stretch,
@@ -172,20 +201,20 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             rounding=rounding,
         )
 
-    def mirrored(self) -> repeating.Mirrored:
+    def mirrored(self) -> Schedule:
         """Follow the schedule backwards in time; see `Mirrored`."""
-        return _repeating().Mirrored(self)
+        return self.combinators.mirrored(self)
 
-    def rounded(self) -> combinators.Rounded:
+    def rounded(self) -> Schedule:
         """Round the schedule to whole numbers; see `Rounded`."""
-        return _combinators().Rounded(self)
+        return self.combinators.rounded(self)
 
-    def sampled(self, every: Span | None = None, at: Sequence[Span] | None = None) -> Schedule:
+    def sampled(self, *, every: Span | None = None, at: Sequence[Span] | None = None) -> Schedule:
         """Read the schedule rarely and hold its value in between; see `Sampled`."""
-        return _repeating().Sampled(self, every=every, at=at)
+        return self.combinators.sampled(self, every=every, at=at)
 
-    def __mul__(self, other: Schedule | float) -> combinators.Product:
-        return _combinators().product(self, other)
+    def __mul__(self, other: Schedule | float) -> Schedule:
+        return self.combinators.product(self, other)
 
     __rmul__ = __mul__
 
@@ -194,10 +223,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     def check(
         self,
         run: Run | int | None = None,
+        *,
         low: float | None = None,
         high: float | None = None,
     ) -> Report:
-        """Verify what a schedule promises before days are spent on it.
+        """Check what a schedule promises before days are spent on it.
 
         It must be finite at every step, stay in [`low`, `high`], have no jumps where `continuous`
         says so, give the same float32 compiled by XLA, in eager mode and in NumPy, and survive a
@@ -216,9 +246,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             >>> ks.REX(0.1, steps=1000).check(low=0.0, high=1.0).steps
             1001
         """
-        from keras_sched.schedules import _check
-
-        return _check.check(self, run, low, high)
+        return self.combinators.check(self, run, low=low, high=high)
 
     # --- saving ------------------------------------------------------------------------------
 
@@ -262,7 +290,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """Store a checked field while the dataclass is being built."""
         object.__setattr__(self, name, value)
 
-    def _require_resolved(self) -> None:
+    def _check_resolved(self) -> None:
         if not self.is_resolved:
             raise ValueError(
                 f"The schedule has no values yet: a length is open or not in steps. "
@@ -284,7 +312,7 @@ class Timed(Schedule):
         seconds: The length in seconds.
     """
 
-    length: Duration | None = None
+    length: Span | None = None
     steps: dataclasses.InitVar[int | None] = None
     epochs: dataclasses.InitVar[float | None] = None
     fraction: dataclasses.InitVar[float | None] = None
@@ -307,11 +335,8 @@ class Timed(Schedule):
             samples=samples,
             seconds=seconds,
         )
-        if length is not None and length.value == 0:
-            raise ValueError(
-                f"`length` must be more than nothing. Received: length='{length}' "
-                f"for {type(self).__name__}"
-            )
+        if length is not None:
+            positive("length", length)
         self._set("length", length)
         self._check()
         if length is not None and length.unit == "steps":
@@ -329,7 +354,7 @@ class Timed(Schedule):
 
     @property
     def span(self) -> int | None:
-        return int(self.length.value) if self.length is not None else None
+        return None if self.length is None else count(self.length)
 
     @property
     def fills_room(self) -> bool:
@@ -342,10 +367,10 @@ class Timed(Schedule):
     @property
     def _n(self) -> int:
         """The resolved length in steps."""
-        return int(self.length.value)  # type: ignore[union-attr]  # `__call__` refused open ones
+        return count(self.length)
 
     def _resolve(self, run: Run, room: int) -> Schedule:
-        steps = room if self.length is None else self.length.steps(run)
+        steps = room if self.length is None else Duration.parse(self.length).steps(run)
         if steps < 1:
             raise ValueError(
                 f"{type(self).__name__} is left with no steps. Received: length="
@@ -354,10 +379,10 @@ class Timed(Schedule):
             )
         own = dataclasses.replace(run, steps=steps)
         inner = self._map(
-            lambda length: Duration(length.steps(own), "steps"),
-            lambda part: part.resolve(own, steps),
+            lambda length: Duration(length.steps(own), unit="steps"),
+            lambda part: part.resolve(own, room=steps),
         )
-        return dataclasses.replace(inner, length=Duration(steps, "steps"))
+        return dataclasses.replace(inner, length=Duration(steps, unit="steps"))
 
     def _progress(self, t: Any, xp: Any) -> Any:
         """Return s = t / T in [0, 1], float64; 1 from the schedule's end onwards."""
@@ -365,7 +390,7 @@ class Timed(Schedule):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shape(Timed):
+class Profiled(Timed):
     """A schedule that is a function of its progress alone: it keeps its form at any length."""
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -374,6 +399,17 @@ class Shape(Timed):
     def _at(self, s: Any, xp: Any) -> Any:
         """Return the value in float64 at the progress `s` in [0, 1]."""
         raise NotImplementedError
+
+
+def part_of(name: str, value: Any) -> Schedule:
+    """Return `value`, which must be a schedule.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if not isinstance(value, Schedule):
+        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
+    return value
 
 
 # --- fields: lengths and schedules wherever they stand ------------------------------------------
@@ -404,7 +440,7 @@ def _same(value: _T) -> _T:
 
 
 def _count_fraction(length: Duration, own: Run) -> Duration:
-    return Duration(length.steps(own), "steps") if length.unit == "fraction" else length
+    return Duration(length.steps(own), unit="steps") if length.unit == "fraction" else length
 
 
 def _to_config(value: Any) -> Any:
@@ -435,16 +471,3 @@ def _host_steps(step: Any) -> np.ndarray:
     if t.size and t.min() < 0:
         raise ValueError(f"`step` must be at least 0. Received: step={step!r}")
     return t.astype(np.int64)
-
-
-def _combinators() -> Any:
-    """The combinators are schedules themselves, so they can only be imported after this module."""
-    from keras_sched.schedules import combinators
-
-    return combinators
-
-
-def _repeating() -> Any:
-    from keras_sched.schedules import repeating
-
-    return repeating

@@ -7,13 +7,15 @@ Steps are subtracted, divided and compared as integers, so that boundaries are e
 from __future__ import annotations
 
 import itertools
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 from keras_sched import _validate
 from keras_sched._arrays import FLOAT, between, ratio
-from keras_sched.duration import Duration, Run
+from keras_sched.duration import Duration, Run, Span
 from keras_sched.profiles import PROFILES
-from keras_sched.schedules.base import Schedule, Timed, schedule
+from keras_sched.schedules._arguments import count
+from keras_sched.schedules.base import Schedule, Timed, part_of, register_schedule
 from keras_sched.schedules.steps import Constant
 
 __all__ = [
@@ -24,8 +26,8 @@ __all__ = [
     "Shift",
     "Warmup",
     "join",
-    "part_of",
     "product",
+    "warmed",
 ]
 
 # A power of 2, so that multiplying and dividing by it is exact.
@@ -33,14 +35,7 @@ _FINE = 2.0**20
 _RAMPS = ("cosine", "linear", "sqrt", "square")
 
 
-def part_of(name: str, value: Any) -> Schedule:
-    """Return `value`, which must be a schedule."""
-    if not isinstance(value, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
-    return value
-
-
-@schedule
+@register_schedule
 class Warmup(Schedule):
     """Climb from `start` to the schedule's first value, then follow the schedule from its start.
 
@@ -53,11 +48,11 @@ class Warmup(Schedule):
         schedule: What follows; without a length it takes what the warm-up leaves of its room.
         length: Length of the warm-up; nothing leaves the schedule as it is.
         start: Value that the climb comes from; at least 0.
-        shape: Profile of the climb: "linear", "cosine", "sqrt" or "square".
+        profile: Profile of the climb: "linear", "cosine", "sqrt" or "square".
         offset: 1 or 0, see above.
 
     Raises:
-        ValueError: If `start` is negative, or `shape` or `offset` is unknown.
+        ValueError: If `start` is negative, or `profile` or `offset` is unknown.
 
     Example:
         >>> import keras_sched as ks
@@ -67,16 +62,17 @@ class Warmup(Schedule):
     """
 
     schedule: Schedule
-    length: Duration
+    _: KW_ONLY
+    length: Span
     start: float = 0.0
-    shape: str = "linear"
+    profile: str = "linear"
     offset: int = 1
 
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
-        self._set("length", Duration.parse(self.length))
+        self._set("length", Duration.parse(self.length, name="length"))
         self._set("start", _validate.real("start", self.start, low=0.0))
-        _validate.choice("shape", self.shape, _RAMPS)
+        _validate.choice("profile", self.profile, _RAMPS)
         if self.offset not in (0, 1):
             raise ValueError(f"`offset` must be 0 or 1. Received: offset={self.offset!r}")
 
@@ -88,36 +84,41 @@ class Warmup(Schedule):
     @property
     def span(self) -> int | None:
         rest = self.schedule.span
-        return None if rest is None else int(self.length.value) + rest
-
-    def simplified(self) -> Schedule:
-        """Return the schedule itself if there is no warm-up."""
-        return self.schedule if self.length.value == 0 else self
+        return None if rest is None else count(self.length) + rest
 
     def _resolve(self, run: Run, room: int) -> Schedule:
-        steps = self.length.steps(run)
+        steps = Duration.parse(self.length).steps(run)
         if self.schedule.fills_room and steps >= room:
             raise ValueError(
                 f"The warm-up must leave room for the schedule. Received: length='{self.length}' "
                 f"({steps} steps) of {room} steps"
             )
-        rest = self.schedule.resolve(run, room - steps)
-        return Warmup(
-            rest, Duration(steps, "steps"), self.start, self.shape, self.offset
-        ).simplified()
+        return warmed(
+            self.schedule.resolve(run, room=room - steps),
+            length=Duration(steps, unit="steps"),
+            start=self.start,
+            profile=self.profile,
+            offset=self.offset,
+        )
 
     def _value(self, t: Any, xp: Any) -> Any:
-        w = int(self.length.value)
+        w = count(self.length)
         rest = self.schedule._value(xp.maximum(t - w, 0), xp)
         if w == 0:
             return rest
         peak = self.schedule._value(0 * t, xp)
         s = ratio(xp.cast(xp.minimum(t + self.offset, w), FLOAT), float(w))
-        climb = between(self.start, peak, PROFILES[self.shape](s))
+        climb = between(self.start, peak, PROFILES[self.profile](s))
         return xp.where(t < w, climb, rest)
 
 
-@schedule
+def warmed(schedule: Schedule, *, length: Span, **options: Any) -> Schedule:
+    """Return the schedule after a warm-up, or itself if the length of that is 0."""
+    warm = Warmup(schedule, length=length, **options)
+    return schedule if Duration.parse(length).value == 0 else warm
+
+
+@register_schedule
 class Cooldown(Timed):
     """Follow a schedule, then fall from where it stands to `end` over the last `cooldown_length`.
 
@@ -128,12 +129,13 @@ class Cooldown(Timed):
         schedule: What is followed; without a length it takes the whole, of which the end is cut.
         cooldown_length: Length of the cool-down; a fraction is of the whole.
         end: Value at the end and after; at least 0.
-        shape: Profile of the fall: "linear", "cosine", "sqrt" (1 - sqrt(s)) or "square" (1 - s**2).
+        profile: Profile of the fall: "linear", "cosine", "sqrt" (1 - sqrt(s)) or "square"
+            (1 - s**2).
         length: Length of the whole with its unit, or `steps=` and so on; by default the schedule's
             own, or the run's.
 
     Raises:
-        ValueError: If `end` is negative, `shape` is unknown, or the cool-down is not shorter than
+        ValueError: If `end` is negative, `profile` is unknown, or the cool-down is not shorter than
             the whole.
 
     Example:
@@ -148,19 +150,20 @@ class Cooldown(Timed):
     """
 
     schedule: Schedule
-    cooldown_length: Duration
+    _: KW_ONLY
+    cooldown_length: Span
     end: float = 0.0
-    shape: str = "linear"
+    profile: str = "linear"
 
     def _check(self) -> None:
         part_of("schedule", self.schedule)
-        self._set("cooldown_length", Duration.parse(self.cooldown_length))
+        self._set("cooldown_length", Duration.parse(self.cooldown_length, name="cooldown_length"))
         self._set("end", _validate.real("end", self.end, low=0.0))
-        _validate.choice("shape", self.shape, _RAMPS)
+        _validate.choice("profile", self.profile, _RAMPS)
         if self.length is None and self.schedule.is_resolved and self.schedule.span is not None:
-            self._set("length", Duration(self.schedule.span, "steps"))
+            self._set("length", Duration(self.schedule.span, unit="steps"))
             self._count_fractions(self.schedule.span)
-        if self.is_resolved and self.cooldown_length.value > self._n:
+        if self.is_resolved and count(self.cooldown_length) > self._n:
             raise ValueError(
                 f"The cool-down must not be longer than the whole. Received: "
                 f"cooldown_length='{self.cooldown_length}' of {self._n} steps"
@@ -169,18 +172,18 @@ class Cooldown(Timed):
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         """As continuous as what is followed, unless there is no time to fall in."""
-        return self.schedule.continuous and self.cooldown_length.value > 0
+        return self.schedule.continuous and count(self.cooldown_length) > 0
 
     def _value(self, t: Any, xp: Any) -> Any:
-        c = int(self.cooldown_length.value)
+        c = count(self.cooldown_length)
         begin = self._n - c
         body = self.schedule._value(xp.minimum(t, begin), xp)
         s = ratio(xp.cast(xp.minimum(xp.maximum(t - begin, 0), c), FLOAT), float(max(c, 1)))
-        fall = between(body, self.end, PROFILES[self.shape](s))
+        fall = between(body, self.end, PROFILES[self.profile](s))
         return xp.where(t < begin, body, fall if c else 0.0 * body + self.end)
 
 
-@schedule
+@register_schedule
 class Sequence(Schedule):
     """Follow schedules one after the other, each from its own start; the last one goes on.
 
@@ -194,7 +197,7 @@ class Sequence(Schedule):
 
     Example:
         >>> import keras_sched as ks
-        >>> both = ks.Linear(0.0, 1.0, steps=2).then(ks.Cosine(1.0, steps=2))
+        >>> both = ks.Linear(0.0, end=1.0, steps=2).then(ks.Cosine(1.0, steps=2))
         >>> [float(both(t)) for t in (0, 1, 2, 3, 4)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
@@ -223,7 +226,7 @@ class Sequence(Schedule):
     def _resolve(self, run: Run, room: int) -> Schedule:
         resolved: list[Schedule] = []
         for part in self.schedules:
-            resolved.append(part.resolve(run, room))
+            resolved.append(part.resolve(run, room=room))
             room -= resolved[-1].span or 0
         return Sequence(tuple(resolved))
 
@@ -245,7 +248,7 @@ def join(*schedules: Schedule) -> Schedule:
     return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
 
-@schedule
+@register_schedule
 class Product(Schedule):
     """Multiply schedules, step by step.
 
@@ -297,7 +300,7 @@ def product(schedule: Schedule, other: Schedule | float) -> Product:
     return Product((schedule, factor))
 
 
-@schedule
+@register_schedule
 class Shift(Schedule):
     """Hold a schedule's first value for a while, then follow it.
 
@@ -313,11 +316,12 @@ class Shift(Schedule):
     """
 
     schedule: Schedule
-    by: Duration
+    _: KW_ONLY
+    by: Span
 
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
-        self._set("by", Duration.parse(self.by))
+        self._set("by", Duration.parse(self.by, name="by"))
 
     @property
     def continuous(self) -> bool:  # type: ignore[override]
@@ -327,17 +331,18 @@ class Shift(Schedule):
     @property
     def span(self) -> int | None:
         rest = self.schedule.span
-        return None if rest is None else int(self.by.value) + rest
+        return None if rest is None else count(self.by) + rest
 
     def _resolve(self, run: Run, room: int) -> Schedule:
-        steps = self.by.steps(run)
-        return Shift(self.schedule.resolve(run, room - steps), Duration(steps, "steps"))
+        steps = Duration.parse(self.by).steps(run)
+        rest = self.schedule.resolve(run, room=room - steps)
+        return Shift(rest, by=Duration(steps, unit="steps"))
 
     def _value(self, t: Any, xp: Any) -> Any:
-        return self.schedule._value(xp.maximum(t - int(self.by.value), 0), xp)
+        return self.schedule._value(xp.maximum(t - count(self.by), 0), xp)
 
 
-@schedule
+@register_schedule
 class Rounded(Schedule):
     """Round a schedule to whole numbers, halves to even: bits, for one, are whole.
 
@@ -346,7 +351,7 @@ class Rounded(Schedule):
 
     Example:
         >>> import keras_sched as ks
-        >>> stairs = ks.Linear(3.0, 8.0, steps=10).rounded()
+        >>> stairs = ks.Linear(3.0, end=8.0, steps=10).rounded()
         >>> [int(stairs(t)) for t in range(11)]
         [3, 4, 4, 4, 5, 6, 6, 6, 7, 8, 8]
     """

@@ -1,24 +1,27 @@
 """Schedules that come back: cosine with warm restarts, and the cyclical learning rates of Smith.
 
-All are a shape and `Repeat`: the first step of every cycle comes from an exact table of integers,
+All are a profile and `Repeat`: the first step of every cycle comes from an exact table of integers,
 where logarithms of the step (Keras, timm and PyTorch use them) put restarts into the wrong cycle.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 from keras_sched import _validate
 from keras_sched._arrays import FLOAT
-from keras_sched.duration import Duration
-from keras_sched.schedules.base import Schedule, schedule
-from keras_sched.schedules.decay import Cosine, Linear, positive
+from keras_sched.duration import Duration, Span
+from keras_sched.schedules._arguments import positive
+from keras_sched.schedules.base import Schedule, register_schedule
+from keras_sched.schedules.decay import Cosine, Linear
 
 __all__ = ["CosineRestarts", "ExpRange", "Triangular", "Triangular2"]
 
 
-@schedule
+@register_schedule
 class CosineRestarts(Schedule):
     """Fall as half a cosine wave, jump back up, and again: SGDR.
 
@@ -47,7 +50,8 @@ class CosineRestarts(Schedule):
 
     continuous: ClassVar[bool] = False
     start: float
-    period: Duration
+    _: KW_ONLY
+    period: Span
     stretch: float = 1.0
     scale: float = 1.0
     end: float = 0.0
@@ -61,14 +65,14 @@ class CosineRestarts(Schedule):
 
     @functools.cached_property
     def _cycles(self) -> Schedule:
-        wave = Cosine(self.start, self.end, length=self.period)
+        wave = Cosine(self.start, end=self.end, length=self.period)
         return wave.repeat(stretch=self.stretch, scale=self.scale)
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self._cycles._value(t, xp)
 
 
-@schedule
+@register_schedule
 class Triangular(Schedule):
     """Climb evenly from `start` to `peak` and fall evenly back, for ever.
 
@@ -81,7 +85,7 @@ class Triangular(Schedule):
         ValueError: If a value is negative, `peak` is below `start`, or the length is zero.
 
     Example:
-        >>> triangular = Triangular(0.0, 1.0, half_period=2)
+        >>> triangular = Triangular(0.0, peak=1.0, half_period=2)
         >>> [float(triangular(t)) for t in range(6)]
         [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
 
@@ -91,8 +95,9 @@ class Triangular(Schedule):
 
     _scale: ClassVar[float] = 1.0
     start: float
+    _: KW_ONLY
     peak: float
-    half_period: Duration
+    half_period: Span
 
     def __post_init__(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
@@ -101,14 +106,14 @@ class Triangular(Schedule):
 
     @functools.cached_property
     def _cycles(self) -> Schedule:
-        climb = Linear(self.start, self.peak, length=self.half_period)
+        climb = Linear(self.start, end=self.peak, length=self.half_period)
         return climb.repeat(triangular=True, scale=self._scale)
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self._cycles._value(t, xp)
 
 
-@schedule
+@register_schedule
 class Triangular2(Triangular):
     """`Triangular` whose height is halved after every full triangle.
 
@@ -121,7 +126,7 @@ class Triangular2(Triangular):
         ValueError: If a value is negative, `peak` is below `start`, or the length is zero.
 
     Example:
-        >>> triangular = Triangular2(0.0, 1.0, half_period=2)
+        >>> triangular = Triangular2(0.0, peak=1.0, half_period=2)
         >>> [float(triangular(t)) for t in (0, 2, 4, 6, 8, 10)]
         [0.0, 1.0, 0.0, 0.5, 0.0, 0.25]
 
@@ -132,7 +137,7 @@ class Triangular2(Triangular):
     _scale: ClassVar[float] = 0.5
 
 
-@schedule
+@register_schedule
 class ExpRange(Triangular):
     """`Triangular` whose height shrinks with every step: ``start + (v - start) gamma ** t``.
 
@@ -146,7 +151,7 @@ class ExpRange(Triangular):
         ValueError: If a value is out of its range, or the length is zero.
 
     Example:
-        >>> exp_range = ExpRange(0.0, 1.0, half_period=2, gamma=0.5)
+        >>> exp_range = ExpRange(0.0, peak=1.0, half_period=2, gamma=0.5)
         >>> [float(exp_range(t)) for t in (0, 1, 2, 4, 6)]
         [0.0, 0.25, 0.25, 0.0, 0.015625]
 
@@ -154,6 +159,7 @@ class ExpRange(Triangular):
         Smith (arXiv 1506.01186), section 3.
     """
 
+    _: KW_ONLY
     gamma: float = 0.99994
 
     def __post_init__(self) -> None:
@@ -162,9 +168,9 @@ class ExpRange(Triangular):
 
     def stretched(self, factor: float) -> Schedule:
         """Return the schedule for a run `factor` times as long; a step shrinks that much less."""
-        return ExpRange(
-            self.start, self.peak, self.half_period.stretched(factor), self.gamma ** (1.0 / factor)
-        )
+        half_period = Duration.parse(self.half_period).stretched(factor)
+        gamma = self.gamma ** (1.0 / factor)
+        return dataclasses.replace(self, half_period=half_period, gamma=gamma)
 
     def _value(self, t: Any, xp: Any) -> Any:
         height = super()._value(t, xp) - self.start

@@ -8,12 +8,14 @@ of all of them: step 0 has `start`; the last step of the length, T - 1, is still
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 from keras_sched import _validate, profiles
 from keras_sched._arrays import FLOAT, between
-from keras_sched.duration import Duration
-from keras_sched.schedules.base import Schedule, Shape, schedule
+from keras_sched.duration import Span
+from keras_sched.schedules._arguments import count, positive
+from keras_sched.schedules.base import Profiled, Schedule, register_schedule
 
 __all__ = [
     "REX",
@@ -26,11 +28,10 @@ __all__ = [
     "Linear",
     "Noam",
     "Polynomial",
-    "positive",
 ]
 
 
-class Decay(Shape):
+class Decay(Profiled):
     """A profile between `start` and `end`."""
 
     start: float
@@ -47,7 +48,7 @@ class Decay(Shape):
         return between(self.start, self.end, self._profile(s))
 
 
-@schedule
+@register_schedule
 class Linear(Decay):
     """Go from `start` to `end` at an even rate: ``end + (start - end) (1 - s)``.
 
@@ -71,13 +72,14 @@ class Linear(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
 
     def _profile(self, s: Any) -> Any:
         return profiles.linear(s)
 
 
-@schedule
+@register_schedule
 class Polynomial(Decay):
     """Fall as a power of what is left: ``end + (start - end) (1 - s) ** power``.
 
@@ -98,6 +100,7 @@ class Polynomial(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
     power: float = 2.0
 
@@ -109,7 +112,7 @@ class Polynomial(Decay):
         return profiles.polynomial(s, self.power)
 
 
-@schedule
+@register_schedule
 class Cosine(Decay):
     """Fall as half a cosine wave: ``end + (start - end) (1 + cos(pi s)) / 2``.
 
@@ -132,13 +135,14 @@ class Cosine(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
 
     def _profile(self, s: Any) -> Any:
         return profiles.cosine(s)
 
 
-@schedule
+@register_schedule
 class Exponential(Decay):
     """Fall by the same factor in equal times: ``end + (start - end) exp(-rate s)``.
 
@@ -166,6 +170,7 @@ class Exponential(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
     rate: float = 3.0
 
@@ -177,7 +182,7 @@ class Exponential(Decay):
         return profiles.exponential(s, self.rate)
 
 
-@schedule
+@register_schedule
 class InverseTime(Decay):
     """Fall as the inverse of time: ``end + (start - end) / (1 + rate s)``.
 
@@ -199,6 +204,7 @@ class InverseTime(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
     rate: float = 1.0
 
@@ -210,7 +216,7 @@ class InverseTime(Decay):
         return profiles.inverse_time(s, self.rate)
 
 
-@schedule
+@register_schedule
 class REX(Decay):
     """Reflected exponential: hold the value long, drop it late; best at short budgets.
 
@@ -238,6 +244,7 @@ class REX(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
     d: float = 0.5
 
@@ -249,7 +256,7 @@ class REX(Decay):
         return profiles.rex(s, self.d)
 
 
-@schedule
+@register_schedule
 class DelayedLinear(Decay):
     """Hold `start` for a share of the length, then fall at an even rate.
 
@@ -276,6 +283,7 @@ class DelayedLinear(Decay):
     """
 
     start: float
+    _: KW_ONLY
     end: float = 0.0
     delay: float = 0.5
 
@@ -287,7 +295,7 @@ class DelayedLinear(Decay):
         return profiles.delayed_linear(s, self.delay)
 
 
-@schedule
+@register_schedule
 class InverseSqrt(Schedule):
     """Fall as the inverse square root of time, without end: ``start sqrt(k / (k + t))``.
 
@@ -307,18 +315,19 @@ class InverseSqrt(Schedule):
     """
 
     start: float
-    timescale: Duration
+    _: KW_ONLY
+    timescale: Span
 
     def __post_init__(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
         self._set("timescale", positive("timescale", self.timescale))
 
     def _value(self, t: Any, xp: Any) -> Any:
-        k = float(self.timescale.value)
+        k = float(count(self.timescale))
         return self.start * xp.sqrt(k / (k + xp.cast(t, FLOAT)))
 
 
-@schedule
+@register_schedule
 class Noam(Schedule):
     """The Transformer's schedule: climb evenly for `warmup_length`, then fall as ``1 / sqrt(n)``.
 
@@ -344,7 +353,8 @@ class Noam(Schedule):
     """
 
     dim: int
-    warmup_length: Duration
+    _: KW_ONLY
+    warmup_length: Span
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -354,13 +364,5 @@ class Noam(Schedule):
 
     def _value(self, t: Any, xp: Any) -> Any:
         n = xp.cast(t, FLOAT) + 1.0
-        climb = n * float(self.warmup_length.value) ** -1.5
+        climb = n * float(count(self.warmup_length)) ** -1.5
         return self.scale * self.dim**-0.5 * xp.minimum(1.0 / xp.sqrt(n), climb)
-
-
-def positive(name: str, length: Any) -> Duration:
-    """Return the length, which must be more than nothing."""
-    parsed = Duration.parse(length)
-    if parsed.value == 0:
-        raise ValueError(f"`{name}` must be more than nothing. Received: {name}='{parsed}'")
-    return parsed

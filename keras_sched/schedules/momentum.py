@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY
 from typing import Any
 
 from keras_sched import _validate, profiles
-from keras_sched.schedules.base import schedule
+from keras_sched.schedules.base import register_schedule
 from keras_sched.schedules.decay import Cosine, Decay, Exponential, Linear
 
 __all__ = ["CosineMomentum", "Demon", "ExponentialMomentum", "LinearMomentum"]
@@ -20,7 +21,7 @@ class _Momentum(Decay):
         super()._check()
 
 
-@schedule
+@register_schedule
 class Demon(_Momentum):
     """Decay the momentum so that what a gradient still adds to all later updates falls evenly.
 
@@ -47,13 +48,14 @@ class Demon(_Momentum):
     """
 
     start: float = 0.9
+    _: KW_ONLY
     end: float = 0.0
 
     def _profile(self, s: Any) -> Any:
         return profiles.rex(s, self.start)
 
 
-@schedule
+@register_schedule
 class CosineMomentum(_Momentum, Cosine):
     """Decay the momentum as half a cosine wave: ``end + (start - end) (1 + cos(pi s)) / 2``.
 
@@ -75,10 +77,11 @@ class CosineMomentum(_Momentum, Cosine):
     """
 
     start: float = 0.9
+    _: KW_ONLY
     end: float = 0.0
 
 
-@schedule
+@register_schedule
 class LinearMomentum(_Momentum, Linear):
     """Decay the momentum at an even rate: ``end + (start - end) (1 - s)``.
 
@@ -100,10 +103,11 @@ class LinearMomentum(_Momentum, Linear):
     """
 
     start: float = 0.9
+    _: KW_ONLY
     end: float = 0.0
 
 
-@schedule
+@register_schedule
 class ExponentialMomentum(_Momentum, Exponential):
     """Decay the momentum by the same factor in equal times: ``end + (start - end) exp(-rate s)``.
 
@@ -126,5 +130,6 @@ class ExponentialMomentum(_Momentum, Exponential):
     """
 
     start: float = 0.9
+    _: KW_ONLY
     end: float = 0.0
     rate: float = 5.0

@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import functools
 import itertools
+from dataclasses import KW_ONLY
 from typing import Any
 
 from keras_sched import _validate
 from keras_sched._arrays import between, ratio
 from keras_sched.duration import Duration, Span
 from keras_sched.profiles import PROFILES
-from keras_sched.schedules.base import Schedule, Shape, Timed, schedule
+from keras_sched.schedules._arguments import count
+from keras_sched.schedules.base import Profiled, Schedule, Timed, register_schedule
 from keras_sched.schedules.combinators import Cooldown
 from keras_sched.schedules.steps import Constant
 
 __all__ = ["WSD", "OneCycle", "OneCycleMomentum"]
 
-_ANNEALS = ("cosine", "linear")
+_PROFILES = ("cosine", "linear")
 
 
-class _Phases(Shape):
-    """A curve that goes from knot to knot in the shape `anneal`."""
+class _Phases(Profiled):
+    """A curve that goes from knot to knot along `profile`."""
 
     rise: float
-    anneal: str
+    profile: str
     three_phase: bool
 
     def _check(self) -> None:
         high = 0.5 if self.three_phase else 1.0
         self._set("rise", _validate.real("rise", self.rise, low=0.0, high=high))
-        _validate.choice("anneal", self.anneal, _ANNEALS)
+        _validate.choice("profile", self.profile, _PROFILES)
         if not isinstance(self.three_phase, bool):
             raise TypeError(
                 f"`three_phase` must be True or False. Received: three_phase={self.three_phase!r}"
@@ -45,14 +47,14 @@ class _Phases(Shape):
         for (begin, old), (finish, new) in itertools.pairwise(knots):
             if finish > begin:
                 share = xp.minimum(ratio(xp.maximum(s - begin, 0.0), finish - begin), 1.0)
-                phase = between(old, new, PROFILES[self.anneal](share))
+                phase = between(old, new, PROFILES[self.profile](share))
             else:
                 phase = 0.0 * s + new
             value = xp.where(s > begin, phase, value) if begin > 0.0 else phase
         return value
 
 
-@schedule
+@register_schedule
 class OneCycle(_Phases):
     """Climb to `peak`, then fall far below where it began: the 1cycle policy.
 
@@ -64,14 +66,14 @@ class OneCycle(_Phases):
         start: Value at step 0; peak / 25 if None.
         end: Value at the end and after; start / 10_000 if None.
         rise: Share of the length that climbs, in [0, 1]; with three phases in [0, 0.5].
-        anneal: "cosine" or "linear".
+        profile: "cosine" or "linear".
         three_phase: Whether it returns to `start` before it falls to `end`.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or above `peak`, `rise` is outside its range, `anneal` is
-            unknown, or the length is zero.
+        ValueError: If a value is negative or above `peak`, `rise` is outside its range, `profile`
+            is unknown, or the length is zero.
         TypeError: If `three_phase` is no bool.
 
     Example:
@@ -89,10 +91,11 @@ class OneCycle(_Phases):
     """
 
     peak: float
+    _: KW_ONLY
     start: float | None = None
     end: float | None = None
     rise: float = 0.3
-    anneal: str = "cosine"
+    profile: str = "cosine"
     three_phase: bool = False
 
     def _check(self) -> None:
@@ -110,12 +113,17 @@ class OneCycle(_Phases):
         REX (arXiv 2107.04197), section 4.1, without the last annihilation of Smith.
         """
         low = 0.1 * peak
-        return cls(peak, start=low, end=low, rise=0.5, anneal="linear", **length)
+        return cls(peak, start=low, end=low, rise=0.5, profile="linear", **length)
 
-    def momentum(self, start: float = 0.95, low: float = 0.85) -> OneCycleMomentum:
+    def momentum(self, start: float = 0.95, *, low: float = 0.85) -> OneCycleMomentum:
         """Return the momentum that goes with this learning rate: low where the rate is high."""
         return OneCycleMomentum(
-            start, low, self.rise, self.anneal, self.three_phase, length=self.length
+            start,
+            low=low,
+            rise=self.rise,
+            profile=self.profile,
+            three_phase=self.three_phase,
+            length=self.length,
         )
 
     def _knots(self) -> list[tuple[float, float]]:
@@ -124,7 +132,7 @@ class OneCycle(_Phases):
         return [(0.0, start), (self.rise, self.peak), *back, (1.0, end)]
 
 
-@schedule
+@register_schedule
 class OneCycleMomentum(_Phases):
     """The momentum of 1cycle: from `start` down to `low` while the learning rate climbs, and back.
 
@@ -133,18 +141,18 @@ class OneCycleMomentum(_Phases):
         low: Momentum where the learning rate peaks, in [0, `start`].
         rise: Share of the length in which the learning rate climbs, in [0, 1]; with three phases in
             [0, 0.5].
-        anneal: "cosine" or "linear".
+        profile: "cosine" or "linear".
         three_phase: Whether it is back at `start` after 2 `rise` and stays there.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
         ValueError: If a momentum is outside [0, 1), `low` is above `start`, `rise` is outside its
-            range, `anneal` is unknown, or the length is zero.
+            range, `profile` is unknown, or the length is zero.
         TypeError: If `three_phase` is no bool.
 
     Example:
-        >>> momentum = OneCycleMomentum(rise=0.5, anneal="linear", steps=100)
+        >>> momentum = OneCycleMomentum(rise=0.5, profile="linear", steps=100)
         >>> [round(float(momentum(t)), 3) for t in (0, 25, 50, 75, 100)]
         [0.95, 0.9, 0.85, 0.9, 0.95]
 
@@ -153,9 +161,10 @@ class OneCycleMomentum(_Phases):
     """
 
     start: float = 0.95
+    _: KW_ONLY
     low: float = 0.85
     rise: float = 0.3
-    anneal: str = "cosine"
+    profile: str = "cosine"
     three_phase: bool = False
 
     def _check(self) -> None:
@@ -168,7 +177,7 @@ class OneCycleMomentum(_Phases):
         return [(0.0, self.start), (self.rise, self.low), *back, (1.0, self.start)]
 
 
-@schedule
+@register_schedule
 class WSD(Timed):
     """Warm-up, stable, decay: climb to `peak`, stay, and fall to `end` over the last part.
 
@@ -178,16 +187,16 @@ class WSD(Timed):
         cooldown_length: Length of the fall; may be nothing. A fraction is of this schedule.
         start: Value that the climb comes from; at least 0.
         end: Value at the end and after; at least 0.
-        shape: Profile of the fall: "sqrt" (1 - sqrt(s)), "linear", "cosine" or "square".
+        profile: Profile of the fall: "sqrt" (1 - sqrt(s)), "linear", "cosine" or "square".
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative, `shape` is unknown, or climb and fall together are
+        ValueError: If a value is negative, `profile` is unknown, or climb and fall together are
             longer than the whole.
 
     Example:
-        >>> wsd = WSD(1.0, warmup_length=2, cooldown_length=4, shape="linear", steps=10)
+        >>> wsd = WSD(1.0, warmup_length=2, cooldown_length=4, profile="linear", steps=10)
         >>> [float(wsd(t)) for t in (0, 1, 5, 6, 8, 10)]
         [0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
 
@@ -197,21 +206,23 @@ class WSD(Timed):
     """
 
     peak: float
+    _: KW_ONLY
     warmup_length: Span = "0.01dur"
     cooldown_length: Span = "0.2dur"
     start: float = 0.0
     end: float = 0.0
-    shape: str = "sqrt"
+    profile: str = "sqrt"
 
     def _check(self) -> None:
         self._set("peak", _validate.real("peak", self.peak, low=0.0))
-        self._set("warmup_length", Duration.parse(self.warmup_length))
-        self._set("cooldown_length", Duration.parse(self.cooldown_length))
+        self._set("warmup_length", Duration.parse(self.warmup_length, name="warmup_length"))
+        cooldown = Duration.parse(self.cooldown_length, name="cooldown_length")
+        self._set("cooldown_length", cooldown)
         self._set("start", _validate.real("start", self.start, low=0.0))
         self._set("end", _validate.real("end", self.end, low=0.0))
-        _validate.choice("shape", self.shape, ("cosine", "linear", "sqrt", "square"))
+        _validate.choice("profile", self.profile, ("cosine", "linear", "sqrt", "square"))
         if self.is_resolved:
-            phases = self.warmup_length.value + self.cooldown_length.value  # type: ignore[union-attr]
+            phases = count(self.warmup_length) + count(self.cooldown_length)
             if phases > self._n:
                 raise ValueError(
                     f"Warm-up and cool-down must fit in the whole. Received: warmup_length="
@@ -221,10 +232,16 @@ class WSD(Timed):
 
     @functools.cached_property
     def _inner(self) -> Schedule:
-        warm = int(self.warmup_length.value)  # type: ignore[union-attr]
+        warm = count(self.warmup_length)
         held = Constant(self.peak, steps=max(self._n - warm, 1))
         climbing = held.warmup(warm, start=self.start)
-        return Cooldown(climbing, self.cooldown_length, self.end, self.shape, steps=self._n)
+        return Cooldown(
+            climbing,
+            cooldown_length=self.cooldown_length,
+            end=self.end,
+            profile=self.profile,
+            steps=self._n,
+        )
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self._inner._value(t, xp)

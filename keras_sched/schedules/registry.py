@@ -72,13 +72,13 @@ def names() -> list[str]:
     return sorted(_BY_NAME)
 
 
-def get(name: str, *args: Any, **options: Any) -> Schedule:
+def get(name: str, /, *first: Any, **options: Any) -> Schedule:
     """Return the schedule of that name.
 
     Args:
         name: One of `names()`, as "rex".
-        *args: Its arguments in order, as the peak learning rate.
-        **options: Its arguments by name, a length among them.
+        *first: Its first argument, as the peak learning rate; it may be given by name too.
+        **options: Its other arguments by name, a length among them.
 
     Raises:
         ValueError: If the name or an option is unknown, or an argument has a wrong value.
@@ -86,9 +86,9 @@ def get(name: str, *args: Any, **options: Any) -> Schedule:
 
     Example:
         >>> get("rex", 0.1, d=0.9, steps=100)
-        REX(length=Duration(value=100, unit='steps'), start=0.1, end=0.0, d=0.9)
+        REX(length=Duration(100, unit='steps'), start=0.1, end=0.0, d=0.9)
     """
-    return look_up(_BY_NAME, name, *args, **options)
+    return look_up(_BY_NAME, name, *first, **options)
 
 
 def look_up(

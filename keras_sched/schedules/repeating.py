@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,10 +13,9 @@ import numpy as np
 from keras_sched import _validate
 from keras_sched._arrays import FLOAT, INT, between, reached
 from keras_sched.duration import Duration, Run, Span
-from keras_sched.schedules.base import Schedule, Shape, schedule
-from keras_sched.schedules.combinators import part_of
-from keras_sched.schedules.decay import Decay, positive
-from keras_sched.schedules.steps import counted, points
+from keras_sched.schedules._arguments import count, counted, points, positive
+from keras_sched.schedules.base import Profiled, Schedule, part_of, register_schedule
+from keras_sched.schedules.decay import Decay
 
 __all__ = ["Mirrored", "Repeat", "Sampled"]
 
@@ -21,7 +23,7 @@ __all__ = ["Mirrored", "Repeat", "Sampled"]
 _HORIZON = 2**53
 
 
-@schedule
+@register_schedule
 class Repeat(Schedule):
     """Follow a schedule again and again.
 
@@ -61,6 +63,7 @@ class Repeat(Schedule):
     """
 
     schedule: Schedule
+    _: KW_ONLY
     times: int | None = None
     triangular: bool = False
     mirror: str = "time"
@@ -109,18 +112,10 @@ class Repeat(Schedule):
                     f"{room} steps"
                 )
             period = room // self.times + (self.rounding == "up")  # type: ignore[operator]
-            cycle = cycle.resolve(run, period)
+            cycle = cycle.resolve(run, room=period)
         else:
-            cycle = cycle.resolve(run, room)
-        return Repeat(
-            cycle,
-            self.times,
-            self.triangular,
-            self.mirror,
-            self.stretch,
-            self.scale,
-            self.rounding,
-        )
+            cycle = cycle.resolve(run, room=room)
+        return dataclasses.replace(self, schedule=cycle)
 
     def _starts(self) -> np.ndarray:
         """Return the first step of every cycle: an exact table, where logarithms would be late."""
@@ -172,8 +167,8 @@ class Repeat(Schedule):
         return self.triangular and self.mirror == "time"
 
     def _stretched_value(self, u: Any, length: Any, xp: Any) -> Any:
-        """Return the cycle's value at step u of `length`: exact for a shape, else interpolated."""
-        if isinstance(self.schedule, Shape):
+        """Return the cycle's value at step u of `length`; interpolated if it is no profile."""
+        if isinstance(self.schedule, Profiled):
             return self.schedule._at(xp.cast(u, FLOAT) / xp.cast(length, FLOAT), xp)
         period = self.schedule.span or 1
         position = xp.cast(u, FLOAT) * float(period) / xp.cast(length, FLOAT)
@@ -184,7 +179,7 @@ class Repeat(Schedule):
         return between(right, left, share)
 
 
-@schedule
+@register_schedule
 class Mirrored(Schedule):
     """Read a schedule of T steps backwards in time: ``v(T - t)``, and ``v(0)`` ever after.
 
@@ -224,7 +219,7 @@ class Mirrored(Schedule):
         return self.schedule._value(xp.maximum((self.schedule.span or 0) - t, 0), xp)
 
 
-@schedule
+@register_schedule
 class Sampled(Schedule):
     """Read a schedule rarely and hold its value in between: its sampling rate.
 
@@ -249,8 +244,9 @@ class Sampled(Schedule):
 
     continuous: ClassVar[bool] = False
     schedule: Schedule
-    every: Duration | None = None
-    at: tuple[Duration, ...] | None = None
+    _: KW_ONLY
+    every: Span | None = None
+    at: Sequence[Span] | None = None
 
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
@@ -270,21 +266,21 @@ class Sampled(Schedule):
         if rest is None:
             return None
         if self.every is None:
-            return max([rest, *(int(point.value) for point in self.at or ())])
-        every = int(self.every.value)
+            return max([rest, *(count(point) for point in self.at or ())])
+        every = count(self.every)
         return -(-rest // every) * every
 
     def _resolve(self, run: Run, room: int) -> Schedule:
-        own = Run(room, run.steps_per_epoch, run.batch_size, run.seconds_per_step)
+        own = dataclasses.replace(run, steps=room)
         return Sampled(
-            self.schedule.resolve(run, room),
+            self.schedule.resolve(run, room=room),
             every=None if self.every is None else _steps_of("every", self.every, own),
             at=None if self.at is None else tuple(_steps_of("at", d, own) for d in self.at),
         )
 
     def _value(self, t: Any, xp: Any) -> Any:
         if self.every is not None:
-            k = int(self.every.value)
+            k = count(self.every)
             return self.schedule._value(xp.floor_divide(t, k) * k, xp)
         boundaries = counted("at", self.at or ())
         readings = np.concatenate([[0], boundaries]).astype(np.int64)
@@ -292,4 +288,4 @@ class Sampled(Schedule):
 
 
 def _steps_of(name: str, length: Span, run: Run) -> Duration:
-    return positive(name, Duration(Duration.parse(length).steps(run), "steps"))
+    return positive(name, Duration(Duration.parse(length).steps(run), unit="steps"))

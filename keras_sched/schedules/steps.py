@@ -7,21 +7,22 @@ at b; a boundary of b + 1 gives its convention.
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Sequence
+from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 import numpy as np
 
 from keras_sched import _validate
 from keras_sched._arrays import FLOAT, between, reached
-from keras_sched.duration import Duration
-from keras_sched.schedules.base import Schedule, Timed, schedule
-from keras_sched.schedules.decay import positive
+from keras_sched.duration import Duration, Span
+from keras_sched.schedules._arguments import count, counted, points, positive
+from keras_sched.schedules.base import Schedule, Timed, register_schedule
 
 __all__ = ["Constant", "MultiStep", "PiecewiseConstant", "PiecewiseLinear", "Step"]
 
 
-@schedule
+@register_schedule
 class Constant(Timed):
     """Stay at one value.
 
@@ -46,13 +47,13 @@ class Constant(Timed):
     @property
     def is_resolved(self) -> bool:
         """A constant has its value whatever its length."""
-        return self.length is None or self.length.unit == "steps"
+        return self.length is None or Duration.parse(self.length).unit == "steps"
 
     def _value(self, t: Any, xp: Any) -> Any:
         return 0.0 * xp.cast(t, FLOAT) + self.value
 
 
-@schedule
+@register_schedule
 class Step(Schedule):
     """Multiply by `factor` every so often: ``start * factor ** floor(t / every)``.
 
@@ -72,7 +73,8 @@ class Step(Schedule):
 
     continuous: ClassVar[bool] = False
     start: float
-    every: Duration
+    _: KW_ONLY
+    every: Span
     factor: float = 0.1
 
     def __post_init__(self) -> None:
@@ -81,11 +83,11 @@ class Step(Schedule):
         self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
 
     def _value(self, t: Any, xp: Any) -> Any:
-        stairs = xp.floor_divide(t, int(self.every.value))
+        stairs = xp.floor_divide(t, count(self.every))
         return self.start * xp.power(self.factor, xp.cast(stairs, FLOAT))
 
 
-@schedule
+@register_schedule
 class MultiStep(Timed):
     """Multiply by `factor` at each of the points `at`: the classic step decay.
 
@@ -110,8 +112,9 @@ class MultiStep(Timed):
 
     continuous: ClassVar[bool] = False
     start: float
+    _: KW_ONLY
     factor: float = 0.1
-    at: tuple[Duration, ...] = ("0.5dur", "0.75dur")  # type: ignore[assignment]
+    at: Sequence[Span] = ("0.5dur", "0.75dur")
 
     def _check(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
@@ -124,7 +127,7 @@ class MultiStep(Timed):
         return xp.take(xp.cast(factors, FLOAT), reached(boundaries, t, xp))
 
 
-@schedule
+@register_schedule
 class PiecewiseConstant(Schedule):
     """Hold each of `values` until the next boundary.
 
@@ -143,6 +146,7 @@ class PiecewiseConstant(Schedule):
 
     continuous: ClassVar[bool] = False
     values: tuple[float, ...]
+    _: KW_ONLY
     boundaries: tuple[Duration, ...]
 
     def __post_init__(self) -> None:
@@ -156,14 +160,14 @@ class PiecewiseConstant(Schedule):
 
     @property
     def span(self) -> int | None:
-        return int(self.boundaries[-1].value) if self.boundaries else 1
+        return count(self.boundaries[-1]) if self.boundaries else 1
 
     def _value(self, t: Any, xp: Any) -> Any:
         boundaries = counted("boundaries", self.boundaries)
         return xp.take(xp.cast(np.array(self.values), FLOAT), reached(boundaries, t, xp))
 
 
-@schedule
+@register_schedule
 class PiecewiseLinear(Schedule):
     """Go in straight lines from point to point, and hold the first and the last value outside.
 
@@ -180,7 +184,7 @@ class PiecewiseLinear(Schedule):
         [0.0, 0.5, 1.0, 0.75, 0.5, 0.5]
     """
 
-    points: tuple[tuple[Duration, float], ...]
+    points: Sequence[tuple[Span, float]]
 
     def __post_init__(self) -> None:
         pairs = tuple(tuple(pair) for pair in self.points)
@@ -195,7 +199,7 @@ class PiecewiseLinear(Schedule):
 
     @property
     def span(self) -> int | None:
-        return int(self.points[-1][0].value)
+        return count(self.points[-1][0])
 
     def _value(self, t: Any, xp: Any) -> Any:
         knots = counted("points", tuple(when for when, _ in self.points))
@@ -208,33 +212,3 @@ class PiecewiseLinear(Schedule):
         old = xp.take(xp.cast(values[:-1], FLOAT), piece)
         new = xp.take(xp.cast(values[1:], FLOAT), piece)
         return between(new, old, xp.cast(inside - left, FLOAT) / length)
-
-
-def points(name: str, lengths: Any) -> tuple[Duration, ...]:
-    """Return points in time as lengths, checked to increase wherever their units are the same.
-
-    Raises:
-        TypeError: If `lengths` is not a sequence.
-        ValueError: If a point does not come after the one before it.
-    """
-    if isinstance(lengths, str) or not hasattr(lengths, "__iter__"):
-        raise TypeError(f"`{name}` must be a sequence of lengths. Received: {name}={lengths!r}")
-    parsed = tuple(Duration.parse(length) for length in lengths)
-    for before, after in itertools.pairwise(parsed):
-        if before.unit == after.unit and after.value <= before.value:
-            raise ValueError(
-                f"`{name}` must increase. Received: {name}={[str(length) for length in parsed]}"
-            )
-    return parsed
-
-
-def counted(name: str, lengths: tuple[Duration, ...]) -> np.ndarray:
-    """Return resolved points as int64 steps; lengths of several units are compared only now.
-
-    Raises:
-        ValueError: If a point does not come after the one before it.
-    """
-    steps = np.array([length.value for length in lengths], dtype=np.int64)
-    if (np.diff(steps) <= 0).any():
-        raise ValueError(f"`{name}` must increase. Received: {name}={steps.tolist()} steps")
-    return steps

@@ -95,7 +95,7 @@ def test_multiplies_the_scheduler_in_any_order(order, steps_per_execution) -> No
         keras.callbacks.ReduceLROnPlateau("metric", factor=0.5, patience=2, mode="min"),
     )
     multiplier = np.repeat(np.array(kept.rates[:8], "float32") / 0.5, 3)
-    expected = ks.simulate(ks.Linear(0.1), 3 * 8) * multiplier
+    expected = ks.simulate(ks.Linear(0.1), n=3 * 8) * multiplier
     np.testing.assert_array_equal(log.history["learning_rate"], expected)
     assert multiplier[-1] < 1
     assert float(model.optimizer.learning_rate) == 0.5

@@ -41,8 +41,8 @@ def fit(model: keras.Model, *callbacks, **options) -> keras.callbacks.History:
 def by_hand() -> dict[str, np.ndarray]:
     """SGD with momentum on the mean square error, in float64."""
     weights, velocity = np.ones([3, 1]), np.zeros([3, 1])
-    rates = ks.simulate(ks.Linear(RATE), STEPS)
-    momenta = ks.simulate(ks.Demon(0.9), STEPS)
+    rates = ks.simulate(ks.Linear(RATE), n=STEPS)
+    momenta = ks.simulate(ks.Demon(0.9), n=STEPS)
     losses = []
     for step in range(STEPS):
         at = (step * BATCH) % len(X)
@@ -248,7 +248,7 @@ def test_skipped_float16_steps_are_rows_too() -> None:
     assert len(log.history["step"]) == STEPS
     np.testing.assert_array_equal(
         log.history["learning_rate"][skipped:],
-        ks.simulate(ks.Linear(0.001, steps=STEPS), STEPS)[: STEPS - skipped],
+        ks.simulate(ks.Linear(0.001, steps=STEPS), n=STEPS)[: STEPS - skipped],
     )
 
 

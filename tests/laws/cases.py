@@ -123,11 +123,11 @@ _down = {"low": 0.0, "high": 1.0, "falls": True, "knots": (T,)}
 ALL_SCHEDULES: dict[str, Case] = {
     "constant": Case(ks.Constant(0.3), lambda t: 0.3, 0.3, 0.3),
     "linear": Case(ks.Linear(1.0, steps=T), left, **_down),
-    "linear_up": Case(ks.Linear(0.0, 1.0, steps=T), lambda t: 1 - left(t), 0.0, 1.0, (T,)),
+    "linear_up": Case(ks.Linear(0.0, end=1.0, steps=T), lambda t: 1 - left(t), 0.0, 1.0, (T,)),
     "polynomial": Case(ks.Polynomial(1.0, power=3.0, steps=T), lambda t: left(t) ** 3, **_down),
     "cosine": Case(ks.Cosine(1.0, steps=T), cosine, **_down),
     "cosine_floor": Case(
-        ks.Cosine(1.0, 0.1, steps=T), lambda t: cosine(t, 1.0, 0.1), 0.1, 1.0, (T,), True
+        ks.Cosine(1.0, end=0.1, steps=T), lambda t: cosine(t, 1.0, 0.1), 0.1, 1.0, (T,), True
     ),
     "exponential": Case(
         ks.Exponential(1.0, steps=T), lambda t: math.exp(-3 * (1 - left(t))), **_down
@@ -139,7 +139,7 @@ ALL_SCHEDULES: dict[str, Case] = {
         ks.InverseSqrt(1.0, timescale=100), lambda t: math.sqrt(100 / (100 + t)), 0.0, 1.0, (), True
     ),
     "noam": Case(
-        ks.Noam(512, 400),
+        ks.Noam(512, warmup_length=400),
         lambda t: 512**-0.5 * min((t + 1) ** -0.5, (t + 1) * 400**-1.5),
         0.0,
         1.0,
@@ -168,7 +168,7 @@ ALL_SCHEDULES: dict[str, Case] = {
         True,
     ),
     "piecewise_constant": Case(
-        ks.PiecewiseConstant([0.5, 1.0, 0.25], [200, 700]),
+        ks.PiecewiseConstant([0.5, 1.0, 0.25], boundaries=[200, 700]),
         lambda t: 0.5 if t < 200 else 1.0 if t < 700 else 0.25,
         0.25,
         1.0,
@@ -195,30 +195,37 @@ ALL_SCHEDULES: dict[str, Case] = {
     "one_cycle_momentum": Case(
         ks.OneCycleMomentum(steps=T), one_cycle_momentum, 0.85, 0.95, (300, T)
     ),
-    "wsd": Case(ks.WSD(1.0, 100, 200, steps=T), wsd, 0.0, 1.0, (100, 800, T), scales=False),
+    "wsd": Case(
+        ks.WSD(1.0, warmup_length=100, cooldown_length=200, steps=T),
+        wsd,
+        0.0,
+        1.0,
+        (100, 800, T),
+        scales=False,
+    ),
     "cosine_restarts": Case(
-        ks.CosineRestarts(1.0, 100, stretch=2.0, scale=0.5, end=0.1),
+        ks.CosineRestarts(1.0, period=100, stretch=2.0, scale=0.5, end=0.1),
         lambda t: restarts(t, 100, 2.0, 0.5, 1.0, 0.1),
         0.1,
         1.0,
         (100, 300, 700),
     ),
     "triangular": Case(
-        ks.Triangular(0.1, 1.0, 125),
+        ks.Triangular(0.1, peak=1.0, half_period=125),
         lambda t: 0.1 + 0.9 * triangle(t, 125)[0],
         0.1,
         1.0,
         (125, 250),
     ),
     "triangular2": Case(
-        ks.Triangular2(0.1, 1.0, 125),
+        ks.Triangular2(0.1, peak=1.0, half_period=125),
         lambda t: 0.1 + 0.9 * triangle(t, 125)[0] / 2 ** (triangle(t, 125)[1] - 1),
         0.1,
         1.0,
         (125, 250, 500),
     ),
     "exp_range": Case(
-        ks.ExpRange(0.1, 1.0, 125, gamma=0.999),
+        ks.ExpRange(0.1, peak=1.0, half_period=125, gamma=0.999),
         lambda t: 0.1 + 0.9 * triangle(t, 125)[0] * 0.999**t,
         0.1,
         1.0,
@@ -235,10 +242,10 @@ ALL_SCHEDULES: dict[str, Case] = {
         ks.REX(1.0, steps=900).warmup(100), warmed_rex, 0.0, 1.0, (100, T), scales=False
     ),
     "cooldown": Case(
-        ks.Cosine(1.0, 0.5, steps=T).cooldown(200), cooled_cosine, 0.0, 1.0, (800, T), True
+        ks.Cosine(1.0, end=0.5, steps=T).cooldown(200), cooled_cosine, 0.0, 1.0, (800, T), True
     ),
     "sequence": Case(
-        ks.Linear(0.0, 1.0, steps=300).then(ks.Cosine(0.5, steps=700)),
+        ks.Linear(0.0, end=1.0, steps=300).then(ks.Cosine(0.5, steps=700)),
         lambda t: t / 300 if t < 300 else cosine(t - 300, 0.5, length=700),
         0.0,
         1.0,
@@ -279,14 +286,14 @@ ALL_SCHEDULES: dict[str, Case] = {
     ),
     "mirrored": Case(ks.REX(1.0, steps=T).mirrored(), lambda t: rex(max(T - t, 0)), 0.0, 1.0, (T,)),
     "rounded": Case(
-        ks.Linear(3.0, 8.0, steps=T).rounded(),
+        ks.Linear(3.0, end=8.0, steps=T).rounded(),
         lambda t: float(round(3 + Fraction(5 * min(t, T), T))),
         3.0,
         8.0,
         (100, 300, 500, 700, 900, T),
     ),
     "cyclic_precision": Case(
-        ks.precision.cr(3, 8, cycles=8, steps=T),
+        ks.precision.cr(3, bits_max=8, cycles=8, steps=T),
         lambda t: float(round(cosine(t % 126, 3.0, 8.0, 126))),
         3.0,
         8.0,

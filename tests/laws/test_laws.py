@@ -11,8 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
-from keras_sched.schedules.base import Schedule
-from keras_sched.schedules.base import schedule as register
+from keras_sched.schedules import Schedule, register_schedule
 from tests.laws.cases import ALL_SCHEDULES, Case, T
 
 STEPS = np.arange(T + 2)
@@ -62,7 +61,7 @@ def test_the_curve(case, law):
     law(case)
 
 
-@register
+@register_schedule
 class Wrong(Schedule):
     """Linear, but late by a step, with a jump up, and below its floor at the end."""
 
@@ -161,7 +160,7 @@ def test_the_check_finds_what_is_wrong():
     with pytest.raises(ValueError, match=r"at most 0\.5 .* at step 0"):
         ks.Linear(1.0, steps=10).check(high=0.5)
 
-    @register
+    @register_schedule
     class Jump(Schedule):
         """Promises to be continuous and is not."""
 
@@ -176,7 +175,7 @@ def test_the_check_finds_what_is_wrong():
     with pytest.raises(ValueError, match="must have no jumps"):
         Jump().check()
 
-    @register
+    @register_schedule
     class HostOnly(Schedule):
         """Computes something else in the compiled step."""
 
@@ -204,7 +203,9 @@ def test_every_schedule_is_in_the_list():
 def test_t17_schedules_travel_in_a_keras_file(tmp_path):
     """All of them, nested in one product of sequences, as an optimizer's learning rate."""
     finite = [case.schedule for case in ALL_SCHEDULES.values() if case.schedule.span]
-    whole = ks.join(*[part * ks.Constant(0.5) for part in finite], ks.InverseSqrt(0.1, 10))
+    whole = ks.join(
+        *[part * ks.Constant(0.5) for part in finite], ks.InverseSqrt(0.1, timescale=10)
+    )
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(whole), "mse")
     model.optimizer.build(model.trainable_variables)

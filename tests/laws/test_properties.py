@@ -19,13 +19,13 @@ share = st.floats(0.0, 0.99)
 lengths = st.integers(1, 10**6)
 
 decays = st.one_of(
-    st.builds(ks.Linear, value, value, steps=lengths),
-    st.builds(ks.Cosine, value, value, steps=lengths),
-    st.builds(ks.REX, value, value, share, steps=lengths),
-    st.builds(ks.DelayedLinear, value, value, share, steps=lengths),
-    st.builds(ks.Polynomial, value, value, st.floats(0.1, 8.0), steps=lengths),
-    st.builds(ks.Exponential, value, value, st.floats(0.1, 20.0), steps=lengths),
-    st.builds(ks.InverseTime, value, value, st.floats(0.1, 20.0), steps=lengths),
+    st.builds(ks.Linear, value, end=value, steps=lengths),
+    st.builds(ks.Cosine, value, end=value, steps=lengths),
+    st.builds(ks.REX, value, end=value, d=share, steps=lengths),
+    st.builds(ks.DelayedLinear, value, end=value, delay=share, steps=lengths),
+    st.builds(ks.Polynomial, value, end=value, power=st.floats(0.1, 8.0), steps=lengths),
+    st.builds(ks.Exponential, value, end=value, rate=st.floats(0.1, 20.0), steps=lengths),
+    st.builds(ks.InverseTime, value, end=value, rate=st.floats(0.1, 20.0), steps=lengths),
 )
 short = st.integers(1, 1000)
 nested = st.recursive(
@@ -148,10 +148,10 @@ def test_unordered_boundaries_are_refused(boundaries):
     is_good = boundaries[0] >= 0 and all(np.diff(boundaries) > 0)
     values = [0.1] * (len(boundaries) + 1)
     if is_good:
-        ks.PiecewiseConstant(values, boundaries)
+        ks.PiecewiseConstant(values, boundaries=boundaries)
     else:
         with pytest.raises(ValueError, match="Received"):
-            ks.PiecewiseConstant(values, boundaries)
+            ks.PiecewiseConstant(values, boundaries=boundaries)
 
 
 @many

@@ -35,7 +35,7 @@ def four_steps(model):
 def schedules_for(optimizer, steps=8):
     """A schedule for everything that can have one and is above 0."""
     return {
-        name: ks.Linear(0.5, 0.25, steps=steps)
+        name: ks.Linear(0.5, end=0.25, steps=steps)
         for name in schedulable(optimizer)
         if name
         not in ("momentum", "beta_2_decay", "learning_rate_power", "muon_b", "clip_threshold")
@@ -142,7 +142,7 @@ def test_t15_weights_of_another_optimizer_are_refused(tmp_path):
         ({"momentum": 0.9}, TypeError, "must be a keras_sched schedule"),
         ({"beta_1": ks.Constant(0.9)}, ValueError, "Expected one of: .*momentum"),
         ({"momentum": ks.Demon(0.9)}, ValueError, "must have its length in steps"),
-        ({"momentum": ks.Linear(0.5, 1.0, steps=90)}, ValueError, r"\[0, 1\) .* at step 90"),
+        ({"momentum": ks.Linear(0.5, end=1.0, steps=90)}, ValueError, r"\[0, 1\) .* at step 90"),
         ({"nesterov": ks.Constant(0.5)}, ValueError, "no hyperparameter"),
         ({"encoder/momentum": ks.Constant(0.5)}, ValueError, "names no group"),
     ],

@@ -16,10 +16,10 @@ CURVATURE = np.linspace(0.5, 2.0, 6).reshape(2, 3)
 TARGET = 0.3
 
 # Large changes from step to step: a value that is one step late is far off.
-RATE = ks.Linear(0.2, 0.05, steps=3)
-DECAY = ks.Linear(0.3, 0.1, steps=3)
-MOMENTUM = ks.Linear(0.9, 0.3, steps=3)
-BETA_2 = ks.Linear(0.99, 0.8, steps=3)
+RATE = ks.Linear(0.2, end=0.05, steps=3)
+DECAY = ks.Linear(0.3, end=0.1, steps=3)
+MOMENTUM = ks.Linear(0.9, end=0.3, steps=3)
+BETA_2 = ks.Linear(0.99, end=0.8, steps=3)
 
 CASES = {
     "sgd": ("SGD", {}, reference.sgd, {"momentum": MOMENTUM}),

@@ -122,9 +122,9 @@ def test_the_callbacks_of_the_library_work_in_it(tmp_path):
         callbacks=[ks.Scheduler(learning_rate=ks.REX(0.05), momentum=ks.Demon(0.9)), logger],
     )
     rates = np.asarray(logger.history["learning_rate"], dtype=np.float32)
-    np.testing.assert_array_equal(rates, ks.simulate(ks.REX(0.05), total))
+    np.testing.assert_array_equal(rates, ks.simulate(ks.REX(0.05), n=total))
     betas = np.asarray(logger.history["momentum"], dtype=np.float32)
-    np.testing.assert_array_equal(betas, ks.simulate(ks.Demon(0.9), total))
+    np.testing.assert_array_equal(betas, ks.simulate(ks.Demon(0.9), n=total))
     assert np.isfinite(logger.history["loss"]).all()
     assert len((tmp_path / "steps.csv").read_text().splitlines()) == total + 1
 
