@@ -1,14 +1,22 @@
-"""Record the curves of other libraries: `python tests/peers/record.py`, with them installed.
+"""Record the curves of other libraries: `python -m tests.peers.record`, with them installed.
 
-Writes `values.json` beside itself, with the versions; `test_peers.py` compares our schedules with
-it, so that the comparison runs everywhere. Needs `pip install -e '.[peers]'`.
+Writes `values.json` beside itself, with the versions: "curves" by name, and "calls", a curve for
+each setting, for every row of the migration table in docs/conventions.md. The tests compare our
+schedules with them, so that the comparison runs everywhere. Needs `pip install -e '.[peers]'`.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import pathlib
+import re
+import sys
+import types
+from typing import Any
+
+from tests.peers import table
 
 N = 60
 
@@ -95,18 +103,120 @@ def transformers_curves():
     }
 
 
-def main():
-    peers = {
-        "torch": torch_curves,
-        "optax": optax_curves,
-        "transformers": transformers_curves,
+# --- the calls of the migration table, in float64 -----------------------------------------------
+
+
+def keras_schedules() -> Any:
+    import keras
+
+    keras.config.set_floatx("float64")
+    return keras.optimizers.schedules
+
+
+def optax_schedules() -> Any:
+    import jax
+    import optax
+
+    jax.config.update("jax_enable_x64", True)
+    return optax.schedules
+
+
+def torch_schedules() -> Any:
+    from torch.optim import lr_scheduler
+
+    return lr_scheduler
+
+
+def timm_schedules() -> Any:
+    """Import the schedules alone: the package around them needs torchvision, they do not."""
+    parent = types.ModuleType("timm")
+    parent.__path__ = list(importlib.util.find_spec("timm").submodule_search_locations)
+    sys.modules["timm"] = parent
+    import timm.scheduler
+
+    return timm.scheduler
+
+
+def transformers_schedules() -> Any:
+    import transformers.optimization
+
+    return transformers.optimization
+
+
+def by_step(schedule: Any, names: dict[str, Any], key: str) -> list[float]:
+    """Read a function of the step."""
+    return [float(schedule(t)) for t in range(names["N"])]
+
+
+def by_optimizer(scheduler: Any, names: dict[str, Any], key: str) -> list[float]:
+    """Read what a schedule writes into the optimizer, until it refuses to go on."""
+    values = []
+    for _ in range(names["N"]):
+        values.append(float(names["opt"].param_groups[0][key]))
+        names["opt"].step()
+        try:
+            scheduler.step()
+        except ValueError:  # OneCycleLR has no value after its last step.
+            break
+    return values
+
+
+def by_epoch(scheduler: Any, names: dict[str, Any], key: str) -> list[float]:
+    """Read what a schedule that is told the step writes into the optimizer."""
+    values = []
+    for t in range(names["N"]):
+        scheduler.step(t)
+        values.append(float(names["opt"].param_groups[0][key]))
+    return values
+
+
+# Where a peer's schedules are, how they are named, and how they are read.
+SCHEDULES = {
+    "keras": (keras_schedules, r"\w+(Decay|Restarts)", by_step),
+    "optax": (optax_schedules, r"(?!Stateful)\w+_(schedules?|decay)", by_step),
+    "torch": (torch_schedules, r"\w+(LR|dScheduler|Restarts|Plateau)", by_optimizer),
+    "timm": (timm_schedules, r"\w+LRScheduler", by_epoch),
+    "transformers": (transformers_schedules, r"get_\w+schedule\w*", by_optimizer),
+}
+
+
+def calls(peer: str) -> dict[str, Any]:
+    """Return the names of the peer's schedules, and the curves of its calls in the table."""
+    load, named, read = SCHEDULES[peer]
+    module = load()
+    exported = {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    rows = [row for row in table.read() if row.peer == peer]
+    return {
+        "schedules": sorted(name for name in exported if re.fullmatch(named, name)),
+        "calls": {
+            row.call: [curve(row.call, exported, read, s) for s in table.SETTINGS] for row in rows
+        },
     }
+
+
+def curve(call: str, exported: dict[str, Any], read: Any, setting: dict[str, Any]) -> list[float]:
+    """Evaluate a call with the numbers of a setting, and read its values."""
+    import torch
+
+    weights = torch.nn.Parameter(torch.zeros(1))
+    names = setting | {"opt": torch.optim.SGD([weights], lr=setting["lr"], momentum=0.9)}
+    text, momentum, _ = call.partition(", momentum")
+    values = read(eval(text, exported | names), names, "momentum" if momentum else "lr")
+    return [float(f"{value:.10g}") for value in values]
+
+
+def main():
+    named = {"torch": torch_curves, "optax": optax_curves, "transformers": transformers_curves}
+    curves = {peer: {"curves": read()} for peer, read in named.items()}
     recorded = {
-        name: {"version": importlib.metadata.version(name), "curves": curves()}
-        for name, curves in peers.items()
+        peer: {"version": importlib.metadata.version(peer)} | curves.get(peer, {}) | calls(peer)
+        for peer in SCHEDULES
     }
     path = pathlib.Path(__file__).with_name("values.json")
-    path.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(recorded, indent=1, sort_keys=True)
+    # One curve is one line.
+    text = re.sub(r"\[\s+([-\d.e,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+    path.write_text(text + "\n")
 
 
 if __name__ == "__main__":
