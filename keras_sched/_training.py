@@ -93,6 +93,11 @@ class Training:
         """Whether a callback that begins had begun already: then that training was lost."""
         return any(member is callback for member in self._members)
 
+    def place_of(self, member: Any) -> int:
+        """Return which of the members of its class a member is, from 0."""
+        alike = [other for other in self._members if type(other) is type(member)]
+        return next(place for place, other in enumerate(alike) if other is member)
+
     def on_undo(self, member: Any, undo: Callable[[], None]) -> None:
         """Note how to put back what a member has changed; it is called once."""
         self._undo.append((member, undo))

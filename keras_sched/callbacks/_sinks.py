@@ -19,31 +19,19 @@ class Csv:
     def __init__(self, path: Path, resume: bool) -> None:
         self._path = path
         self._resume = resume
+        self._first_step: int | None = None
         self._is_open = False
-        self._refuse_existing()
+        self._check_absent()
 
-    def open(self, columns: list[str], first_step: int) -> None:
-        """Write the header, or continue the file of the same columns before `first_step`."""
-        if self._is_open:  # a further training of the same callback
-            return
-        self._refuse_existing()
-        header = ",".join(columns)
-        lines = [header]
-        if self._path.exists():
-            text = self._path.read_text()
-            whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have torn the last line
-            if whole and whole[0] != header:
-                raise ValueError(
-                    f"`csv` must have the columns of this training to be continued: {header}. "
-                    f"Received: {self._path} with {whole[0]}"
-                )
-            lines += [line for line in whole[1:] if int(line.partition(",")[0]) < first_step]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self._path, "\n".join(lines) + "\n")
-        self._is_open = True
+    def begin(self, first_step: int) -> None:
+        """Begin a training; its columns are known with its first rows."""
+        if not self._is_open:
+            self._first_step = first_step
 
     def write(self, rows: dict[str, np.ndarray]) -> None:
         """Append rows; nine digits bring back the same float32."""
+        if not self._is_open:
+            self._open(",".join(rows))
         columns = [
             [format(value, "d" if name == "step" else ".9g") for value in column.tolist()]
             for name, column in rows.items()
@@ -53,7 +41,25 @@ class Csv:
         with open(self._path, "ab", buffering=0) as file:
             file.write(text.encode())
 
-    def _refuse_existing(self) -> None:
+    def _open(self, header: str) -> None:
+        """Write the header, or continue the file of the same columns before the first step."""
+        self._check_absent()
+        lines = [header]
+        if self._path.exists():
+            text = self._path.read_text()
+            whole = text[: text.rfind("\n") + 1].splitlines()  # a kill may have torn the last line
+            if whole and whole[0] != header:
+                raise ValueError(
+                    f"`csv` must have the columns of this training to be continued: {header}. "
+                    f"Received: {self._path} with {whole[0]}"
+                )
+            first = self._first_step or 0
+            lines += [line for line in whole[1:] if int(line.partition(",")[0]) < first]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(self._path, "\n".join(lines) + "\n")
+        self._is_open = True
+
+    def _check_absent(self) -> None:
         if not self._is_open and not self._resume and self._path.exists():
             raise FileExistsError(
                 f"`csv` must not exist yet. Received: csv='{self._path}'. Name another file, or "

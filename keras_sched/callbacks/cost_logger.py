@@ -29,14 +29,14 @@ class CostLogger(keras.callbacks.Callback):
         >>> import keras, numpy as np, keras_sched as ks
         >>> model = keras.Sequential([keras.Input([4]), keras.layers.Dense(2)])
         >>> model.compile("sgd", "mse")
-        >>> handle = ks.precision.quantize(model, 8, 8, 8, layers="all")
+        >>> handle = ks.precision.quantize(model, gradients=8, layers="all")
         >>> x, y = np.ones([4, 4]), np.ones([4, 2])
         >>> history = model.fit(x, y, verbose=0, callbacks=[CostLogger()])
         >>> history.history["effective_bits"]
         [8.0]
     """
 
-    def __init__(self, quantized_only: bool = False) -> None:
+    def __init__(self, *, quantized_only: bool = False) -> None:
         super().__init__()
         self._quantized_only = quantized_only
         self._handle: Quantized | None = None

@@ -42,8 +42,12 @@ class ProgressivePrecision(keras.callbacks.Callback):
         >>> import keras, numpy as np, keras_sched as ks
         >>> model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> handle = ks.precision.quantize(model, 3, 3, 6, layers="all")
-        >>> climb = ProgressivePrecision((3, 8), (6, 8), threshold=1e9, window=2)
+        >>> handle = ks.precision.quantize(
+        ...     model, weights=3, activations=3, gradients=6, layers="all"
+        ... )
+        >>> climb = ProgressivePrecision(
+        ...     (3, 8), gradient_bits=(6, 8), threshold=1e9, window=2
+        ... )
         >>> x = np.ones([4, 1])
         >>> _ = model.fit(x, x, epochs=2, verbose=0, callbacks=[climb])
         >>> {name: float(bits) for name, bits in handle.current().items()}
@@ -57,6 +61,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
     def __init__(
         self,
         bits: Sequence[int] = (3, 4, 6, 8),
+        *,
         gradient_bits: Sequence[int] | None = (6, 6, 8, 8),
         threshold: float = 0.05,
         decay: float = 0.3,

@@ -7,15 +7,23 @@ detaches: the values are computed inside the compiled step (see `keras_sched.hyp
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import keras
 
 from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
+from keras_sched._patch import forget_functions
+from keras_sched._training import Training
+from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
 from keras_sched.duration import Run
-from keras_sched.hyperparameters import Attachment, attach, groups
-from keras_sched.precision.attach import BITS, Quantized, find, handles
+from keras_sched.hyperparameters import attach, begin, driver_of, groups
+from keras_sched.precision.attach import BITS, Quantized, find
+from keras_sched.precision.rules import walk
 from keras_sched.schedules import Schedule
 
 __all__ = ["Scheduler"]
@@ -24,18 +32,26 @@ __all__ = ["Scheduler"]
 class Scheduler(keras.callbacks.Callback):
     """Schedule hyperparameters of a compiled model's optimizer while it is fitted.
 
-    The run's length is ``epochs * steps`` of `fit`; a schedule without a length takes it. When
-    training ends the optimizer is left as it was found. Keras tells no callback of a training that
-    raised, as by Ctrl-C: until the next `fit` with a `Scheduler` the schedules stay, and `restore`
-    takes them off before one without.
+    The run's length is ``epochs * steps`` of `fit`; a schedule without a length takes it. Schedules
+    begin where the training begins, whatever ``optimizer.iterations`` says: when epoch e is the
+    first, they stand at e times the steps of an epoch. So a second `fit`, or one of a loaded model,
+    begins at their step 0, and one with ``initial_epoch=e``, or after `BackupAndRestore`, goes on
+    where epoch e begins.
+
+    When training ends, or anything in it raises, the optimizer is left as it was found.
 
     Args:
         learning_rate: Schedule of the learning rate, or None.
+        optimizer: The optimizer to schedule; by default the one that the model is compiled with.
+            Models with several optimizers take one `Scheduler` for each.
         per: What the schedules count under gradient accumulation: "update" or "micro".
-        first_step: Value of ``optimizer.iterations`` at which the schedules begin, at least 0. To
-            schedule a second `fit` of the same model, give ``int(model.optimizer.iterations)``.
+        first_step: Value of ``optimizer.iterations`` at which the schedules are at their step 0; at
+            least 0. By default they begin with the training, as above.
         batch_size: Samples of a batch, for lengths in samples.
         seconds_per_step: Measured seconds of a step, for lengths in seconds.
+        updates_per_batch: Updates that the optimizer makes in a batch of `fit`; above 0. Another
+            number than 1 is for training steps of your own, as 5 for a critic that is updated five
+            times.
         groups: For a `MultiOptimizer`: a mapping of its optimizers' names to mappings of
             hyperparameters to schedules.
         bits: Schedule of the bits of weights and activations of a model that
@@ -46,8 +62,11 @@ class Scheduler(keras.callbacks.Callback):
     Raises:
         TypeError: If a value is no schedule.
         ValueError: If nothing is scheduled or an option is out of its range; when training begins,
-            if the optimizer has no such hyperparameter, cannot schedule it, the model whose bits
-            are scheduled is not quantized, or `fit` does not know its number of steps.
+            if the optimizer has no such hyperparameter or cannot schedule it, the model whose bits
+            are scheduled is not quantized, or a length needs the number of steps and `fit` does
+            not know it; after the first batch, if the training step does not use the optimizer or
+            what is scheduled of it.
+        RuntimeError: If Keras computes with another backend than TensorFlow.
 
     Example:
         >>> import keras, numpy as np, keras_sched as ks
@@ -66,14 +85,17 @@ class Scheduler(keras.callbacks.Callback):
         self,
         learning_rate: Schedule | None = None,
         *,
+        optimizer: keras.optimizers.Optimizer | None = None,
         per: str = "update",
-        first_step: int = 0,
+        first_step: int | None = None,
         batch_size: int | None = None,
         seconds_per_step: float | None = None,
+        updates_per_batch: float = 1,
         groups: Mapping[str, Mapping[str, Schedule]] | None = None,
         bits: Schedule | None = None,
         **schedules: Schedule,
     ) -> None:
+        check_tensorflow("`Scheduler`")
         super().__init__()
         if learning_rate is not None:
             schedules["learning_rate"] = learning_rate
@@ -86,58 +108,188 @@ class Scheduler(keras.callbacks.Callback):
         for name, item in schedules.items():
             if not isinstance(item, Schedule):
                 raise TypeError(f"`{name}` must be a schedule. Received: {name}={item!r}")
+        check_optimizer(optimizer)
         self.schedules = schedules
         self.run: Run | None = None
+        self._given = optimizer
         self._per = _validate.choice("per", per, ("update", "micro"))
-        self._first_step = _validate.integer("first_step", first_step)
+        self._first_step = (
+            None if first_step is None else _validate.integer("first_step", first_step)
+        )
+        self._updates_per_batch = _validate.real(
+            "updates_per_batch", updates_per_batch, low=0.0, open_low=True
+        )
         self._facts = Run(steps=1, batch_size=batch_size, seconds_per_step=seconds_per_step)
-        self._attachment: Attachment | None = None
-        self._quantized: Quantized | None = None
-        self._following: Any = None
+        self._resolved: dict[str, Schedule] = {}
+        self._optimizer: Any = None
+        self._state: dict[str, int] | None = None
+        self._has_begun = False
+        self._use: Use | None = None
+
+    # --- state ------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, int]:
+        """Return the counts of the optimizer at which the schedules began, by group.
+
+        For a loop that goes on within an epoch; `fit` needs nothing.
+        """
+        if self._optimizer is None:
+            return {}
+        return {
+            group: int(keras.ops.convert_to_numpy(driver_of(part).offset(self._per)))
+            for group, part in groups(self._optimizer).items()
+        }
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Let the schedules of the next training begin at the counts that `get_state` returned."""
+        self._state = dict(state) or None
+
+    # --- Keras' hooks -----------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Attach the schedules and have the training step traced with them."""
-        self.run = self._count(self.model.optimizer)
-        resolved = {name: item.resolve(self.run) for name, item in self.schedules.items()}
-        bits = {name: resolved.pop(name) for name in ("bits", *BITS) if name in resolved}
-        options: dict[str, Any] = {"per": self._per, "first_step": self._first_step}
-        quantized = self._find_quantized(bits)
-        self._attachment = attach(self.model.optimizer, schedules=resolved, **options)
-        if quantized is not None:
-            try:
-                self._following = quantized.attach(bits, optimizer=self.model.optimizer, **options)
-            except (TypeError, ValueError):
-                self._attachment.detach()
-                raise
-            self._quantized = quantized
-        self._forget_evaluation()
-        self.model.make_train_function(force=True)
+        """Attach the schedules; the training step is traced with them."""
+        with Training.joined(self) as training:
+            self._optimizer = optimizer = optimizer_of(self, self._given)
+            self._has_begun = False
+            self.run = self._count(optimizer)
+            self._resolved = {name: item.resolve(self.run) for name, item in self.schedules.items()}
+            rest = dict(self._resolved)
+            bits = {name: rest.pop(name) for name in ("bits", *BITS) if name in rest}
+            options: dict[str, Any] = {"per": self._per, "first_step": self._first_step}
+            quantized = self._find_quantized(bits) if bits else None
+            training.on_undo(self, attach(optimizer, schedules=rest, **options).detach)
+            if quantized is not None:
+                attachment = quantized.attach(bits, optimizer=optimizer, retrace=False, **options)
+                training.on_undo(self, attachment.detach)
+                self._forget_parts()
+                training.on_undo(self, self._forget_parts)
+            for name, schedule in self._resolved.items():
+                training.mark(
+                    f"{name} of {id(optimizer)}",
+                    (schedule, self._per, self._first_step),
+                    evaluation=name in bits,
+                )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Let the schedules stand where this epoch begins, if it is the first of the training."""
+        if not self._has_begun:
+            # Only now: a callback that restores a training does so when it begins.
+            self._begin(epoch)
+            self._use = Use(self, self._optimizer, every_batch=self._updates_per_batch == 1)
+            self._has_begun = True
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check after the first batch that what is scheduled is used."""
+        training = Training.of(self.model)
+        if self._use is None or training is None:
+            return
+        if self._use.check(training.is_fresh, bool(self.model.run_eagerly)):
+            self._check_pace(self._use.calls(), batches=batch + 1)
+            self._use = None
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self.restore()
+        self._state = None
+        training = Training.of(self.model)
+        if training is not None:
+            training.leave(self)
 
-    def restore(self) -> None:
-        """Leave the optimizer as it was found; only a training that was interrupted needs it."""
-        if self._attachment is not None:
-            self._attachment.detach()
-            self._attachment = None
-            if self._quantized is not None:
-                self._following.detach()
-                self._quantized = self._following = None
-            # The compiled step has the schedules in it: the next `fit` must trace its own.
-            self.model.train_function = None
-            self._forget_evaluation()
+    # --- the clock --------------------------------------------------------------------------------
 
-    def _forget_evaluation(self) -> None:
-        """Have evaluation traced anew, which has the bits in it, also where a part has them."""
-        if self.schedules.keys() & {"bits", *BITS}:
-            self.model.test_function = self.model.predict_function = None
+    def _count(self, optimizer: Any) -> Run:
+        """Return the facts of this run, in steps of the schedules' clock."""
+        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        pace = self._pace(optimizer)
+        total = math.floor(epochs * steps * pace) if epochs and steps else None
+        if total is not None and total < 1:
+            raise ValueError(
+                f"The run must have at least one update. Received: {epochs * steps} batches with "
+                f"{float(pace):g} updates in each"
+            )
+        batch = self._facts.batch_size
+        run = Run(
+            steps=total,
+            steps_per_epoch=float(steps * pace) if steps else None,
+            batch_size=None if batch is None else float(batch / pace),
+            seconds_per_step=self._facts.seconds_per_step,
+        )
+        if total is None:
+            self._check_lengths(run)
+        return run
 
-    def _find_quantized(self, names: Any) -> Quantized | None:
-        """Return the handle; without bits to schedule, that which may follow a lost training."""
-        if not names:
-            owners = handles(self.model)
-            return owners[0] if len(owners) == 1 else None
+    def _pace(self, optimizer: Any) -> Fraction:
+        """Return how many steps of the clock a batch of `fit` takes, exactly."""
+        calls = Fraction(self._updates_per_batch)
+        if self._per == "micro":
+            return calls
+        micro = {part.gradient_accumulation_steps or 1 for part in groups(optimizer).values()}
+        return calls / (micro.pop() if len(micro) == 1 else 1)
+
+    def _check_lengths(self, run: Run) -> None:
+        """Raise a ValueError if a schedule needs the number of steps, which `fit` does not know."""
+        for name, item in self.schedules.items():
+            try:
+                item.resolve(run)
+            except ValueError as error:
+                raise ValueError(
+                    f"The schedule of `{name}` needs the run's length, and `fit` does not know the "
+                    f"number of its steps. Received: {item!r} ({error}). Give "
+                    f"`fit(..., steps_per_epoch=...)`, data of known length (as by "
+                    f"`tf.data.experimental.assert_cardinality`), or lengths in steps."
+                ) from error
+
+    def _begin(self, epoch: int) -> None:
+        """Let the schedules stand where an epoch begins."""
+        optimizer, steps = self._optimizer, self.params.get("steps")
+        if self._first_step is not None:
+            parts = groups(optimizer).values()
+            counts = [int(keras.ops.convert_to_numpy(driver_of(p).count(self._per))) for p in parts]
+            at = max(counts[0] - self._first_step, 0)
+        elif self._state is not None:
+            for group, part in groups(optimizer).items():
+                driver_of(part).offset(self._per).assign(self._state[group])
+            return
+        elif epoch and not steps:
+            raise ValueError(
+                f"The schedules cannot tell where epoch {epoch} begins, as `fit` does not know the "
+                f"steps of an epoch. Received: initial_epoch={epoch}. Give "
+                f"`fit(..., steps_per_epoch=...)`, or `Scheduler(..., first_step=...)`."
+            )
+        else:
+            at = math.floor(epoch * steps * self._pace(optimizer)) if epoch else 0
+            begin(optimizer, step=at, per=self._per)
+        self._check_end(at, epoch)
+
+    def _check_end(self, at: int, epoch: int) -> None:
+        """Say so once if the run goes on after a learning rate has come to 0."""
+        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        if not epochs or not steps:
+            return
+        end = at + math.floor((epochs - epoch) * steps * self._pace(self._optimizer))
+        for name, schedule in self._resolved.items():
+            span = schedule.span
+            is_rate = name.rpartition("/")[2] == "learning_rate"
+            if is_rate and span is not None and span < end and float(schedule(span)) == 0.0:
+                warnings.warn(
+                    f"The schedule of `{name}` is at 0 from its step {span} on, and the training "
+                    f"ends at step {end}: the last {end - max(span, at)} steps change nothing. "
+                    f"Received: {self.schedules[name]!r}",
+                    stacklevel=2,
+                )
+
+    def _check_pace(self, calls: int, batches: int) -> None:
+        """Raise a ValueError if the optimizer makes more updates than was counted."""
+        expected = batches * self._updates_per_batch
+        if calls > expected and not all(item.is_resolved for item in self.schedules.values()):
+            raise ValueError(
+                f"`updates_per_batch` must be what the training step does, or the schedules end "
+                f"too early. Received: updates_per_batch={self._updates_per_batch:g}, and {calls} "
+                f"updates of {self._optimizer.name!r} in {batches} batches. Give "
+                f"`Scheduler(..., updates_per_batch={calls / batches:g})`."
+            )
+
+    # --- bits -------------------------------------------------------------------------------------
+
+    def _find_quantized(self, names: Any) -> Quantized:
         found = find(self.model)
         if found is None:
             raise ValueError(
@@ -146,38 +298,8 @@ class Scheduler(keras.callbacks.Callback):
             )
         return found
 
-    def _count(self, optimizer: Any) -> Run:
-        """Return the facts of this run, in steps of the schedules' clock."""
-        if optimizer is None:
-            raise ValueError("`Scheduler` needs a compiled model. Received: a model not compiled")
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
-        if not epochs or not steps:
-            raise ValueError(
-                f"`Scheduler` must know the run's length, and `fit` does not know its steps. "
-                f"Received: epochs={epochs}, steps={steps}. Give `fit(..., steps_per_epoch=...)`, "
-                f"or data of known length."
-            )
-        parts = list(groups(optimizer).values())
-        micro = {part.gradient_accumulation_steps or 1 for part in parts}
-        per_update = micro.pop() if len(micro) == 1 and self._per == "update" else 1
-        total = epochs * steps // per_update
-        if total < 1:
-            raise ValueError(
-                f"The run must have at least one update. Received: {epochs * steps} steps with "
-                f"gradient_accumulation_steps={per_update}"
-            )
-        count = parts[0].iterations if self._per == "update" else parts[0]._iterations
-        done = int(keras.ops.convert_to_numpy(count))
-        if done >= self._first_step + total:
-            raise ValueError(
-                f"The schedules would be over before training begins. Received: an optimizer with "
-                f"iterations={done} and a run of {total}. To begin them now give "
-                f"`Scheduler(..., first_step={done})`."
-            )
-        batch = self._facts.batch_size
-        return Run(
-            steps=total,
-            steps_per_epoch=max(steps // per_update, 1),
-            batch_size=None if batch is None else batch * per_update,
-            seconds_per_step=self._facts.seconds_per_step,
-        )
+    def _forget_parts(self) -> None:
+        """Have the functions of parts that are models traced anew, which have the bits in them."""
+        for part in walk(self.model):
+            if part is not self.model:
+                forget_functions(part)

@@ -1,0 +1,102 @@
+"""Which optimizer a callback acts on, and whether the training step uses it at all.
+
+Models that override `compile` (GANs, for one) train with optimizers of their own, and
+`model.optimizer` is then one that nobody uses: to schedule it would change nothing, in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_sched.hyperparameters import driver_of, groups
+
+__all__ = ["Use", "check_optimizer", "optimizer_of"]
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raise a TypeError if an argument is neither None nor a Keras optimizer."""
+    if optimizer is not None and not isinstance(optimizer, keras.optimizers.Optimizer):
+        raise TypeError(f"`optimizer` must be a Keras optimizer. Received: optimizer={optimizer!r}")
+
+
+def optimizer_of(callback: Any, given: keras.optimizers.Optimizer | None) -> Any:
+    """Return the optimizer that is given, or that of the model.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    optimizer = given if given is not None else getattr(callback.model, "optimizer", None)
+    if optimizer is None:
+        name = type(callback).__name__
+        raise ValueError(
+            f"`{name}` needs an optimizer. Received: the model {callback.model.name!r}, which is "
+            f"not compiled. Call `model.compile(optimizer, loss)`, or give the one that trains: "
+            f"`{name}(..., optimizer=optimizer)`."
+        )
+    return optimizer
+
+
+class Use:
+    """Watches the first batch of a training for updates of an optimizer.
+
+    Args:
+        callback: The callback that acts on the optimizer, for the message.
+        optimizer: The optimizer.
+        every_batch: Whether it must be called in the first batch; else it is enough that the step
+            reads what is driven.
+    """
+
+    def __init__(self, callback: Any, optimizer: Any, every_batch: bool = True) -> None:
+        self._name = type(callback).__name__
+        self._optimizer = optimizer
+        self._scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._every_batch = every_batch and not self._scaled  # An overflow makes no update.
+        self._before = self._counts("micro")
+        self._updates = self._counts("update")
+
+    def check(self, is_fresh: bool, eager: bool) -> bool:
+        """Raise a ValueError after a batch that shows that the optimizer is not used.
+
+        Returns:
+            Whether this is decided; if not, ask again after the next batch.
+
+        Args:
+            is_fresh: Whether the step was traced in this training; one that was traced before was
+                checked then.
+            eager: Whether it is not traced at all, so that only an update reads anything.
+        """
+        if self._every_batch and self._counts("micro") == self._before:
+            raise ValueError(
+                f"{self._text()} has made no update in the first batch, so `{self._name}` acts on "
+                f"an optimizer that the training step does not use. Give the one that it uses: "
+                f"`{self._name}(..., optimizer=optimizer)`."
+            )
+        if eager and self._counts("update") == self._updates:
+            return False  # The gradients are still accumulated, or the update was skipped.
+        unread = [
+            f"{group}/{name}" if group else name
+            for group, part in groups(self._optimizer).items()
+            for name in sorted(driver_of(part).unread())
+        ]
+        if unread and (is_fresh or eager):
+            raise ValueError(
+                f"{self._text()} never reads what `{self._name}` changes, so the change has no "
+                f"effect. Received: {', '.join(unread)}. Schedule what its updates read, or give "
+                f"the optimizer that makes them: `{self._name}(..., optimizer=optimizer)`."
+            )
+        return True
+
+    def calls(self) -> int:
+        """Return how often the optimizer was called since the training began."""
+        return max(
+            now - then for now, then in zip(self._counts("micro"), self._before, strict=True)
+        )
+
+    def _counts(self, per: str) -> list[int]:
+        parts = groups(self._optimizer).values()
+        return [int(keras.ops.convert_to_numpy(driver_of(part).count(per))) for part in parts]
+
+    def _text(self) -> str:
+        return f"The optimizer {self._optimizer.name!r} ({type(self._optimizer).__name__})"
