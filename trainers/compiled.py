@@ -125,7 +125,7 @@ class Compiled:
         hyperparameters.replace(self.optimizer, schedules=new_schedules, steps=steps)
         quantized, new = precision.find(self.model), precision.find(model)
         if quantized is not None and new is not None:
-            quantized.replace(new.attached(), steps)
+            quantized.replace(new.attached(), steps=steps)
 
     def counted(self, name: str) -> int:
         """Return a counter: "step", "bad_step", "skipped" or "most_skips"."""

@@ -86,13 +86,14 @@ def bits(config: Config) -> ks.Schedule | None:
         )
     if name in ks.precision.CYCLIC:
         options = {"cycles": config.cycles, **options}
-    return ks.precision.get(name, *(getattr(config, each) for each in _range(name)), **options)
+    given = {argument: getattr(config, key) for argument, key in _range(name).items()}
+    return ks.precision.get(name, **given, **options)
 
 
 def unread(config: Config, given: Collection[str]) -> list[str]:
     """Return which of some keys of a configuration are about bits, and not read by its schedule."""
     name = config.precision_schedule
-    read = {*_range(name)}
+    read = {*_range(name).values()}
     if name in ks.precision.CYCLIC and "cycles" not in config.precision_options:
         read.add("cycles")
     if name != NONE:
@@ -100,11 +101,11 @@ def unread(config: Config, given: Collection[str]) -> list[str]:
     return sorted({"bits_min", "bits_max", "cycles", "gradient_bits"} & set(given) - read)
 
 
-def _range(name: str) -> tuple[str, ...]:
-    """Return the keys of a configuration that are a schedule's first arguments."""
+def _range(name: str) -> dict[str, str]:
+    """Return the arguments of a schedule that a configuration has keys for."""
     if name in ks.precision.CYCLIC or name == "deficit":
-        return "bits_min", "bits_max"
-    return ("bits_max",) if name == "static" else ()
+        return {"bits_min": "bits_min", "bits_max": "bits_max"}
+    return {"bits": "bits_max"} if name == "static" else {}
 
 
 def phases(config: Config) -> list[tuple[str, float | str | None]]:

@@ -56,10 +56,10 @@ __all__ = ["BITS", "Quantized", "find", "quantize"]
 
 def quantize(
     model: keras.Model,
+    *,
     weights: Schedule | int | None = 8,
     activations: Schedule | int | None = 8,
     gradients: Schedule | int | None = None,
-    *,
     layers: str | Sequence[tuple[str, Any]] = "cpt_cifar",
     evaluation: str | int = "max",
     symmetric: bool = False,
@@ -278,7 +278,7 @@ class Quantized:
         if self.widths.detach(attachment) and retrace:  # Who followed nothing has traced nothing.
             self._retrace()
 
-    def replace(self, schedules: Mapping[str, Schedule], steps: int) -> None:
+    def replace(self, schedules: Mapping[str, Schedule], *, steps: int) -> None:
         """Let other schedules drive bits that follow one, in steps that stay as they are traced.
 
         Args:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from keras_sched import _validate
 from keras_sched._driver import Driver, Source, driver_of
-from keras_sched._reading import read, verify_length
+from keras_sched._reading import check_length, read
 from keras_sched.hyperparameters import groups
 from keras_sched.schedules import Schedule
 
@@ -197,7 +197,7 @@ def verify_schedule(name: str, schedule: Any) -> None:
         TypeError: If it is no schedule.
         ValueError: If it has an open length, or leaves the whole numbers in [2, 16].
     """
-    verify_length(name, schedule)
+    check_length(name, schedule)
     wrong, _ = _read(schedule)
     if wrong is not None:
         raise ValueError(

@@ -101,7 +101,7 @@ class Cost:
         full = _products(_FULL, _FULL) * self.macs
         return self.bitops_train / full if full else math.nan
 
-    def relative_to_static(self, bits: int, gradient_bits: int | None = None) -> float:
+    def relative_to_static(self, bits: int, *, gradient_bits: int | None = None) -> float:
         """Return the BitOPs of training over those of static widths in the quantized layers.
 
         Args:
@@ -160,7 +160,7 @@ def _products(q: Any, g: Any) -> Any:
 
 
 def predicted_cost(
-    forward: Schedule | int, gradients: Schedule | int | None, steps: int
+    forward: Schedule | int, *, gradients: Schedule | int | None, steps: int
 ) -> dict[str, float]:
     """Return what a bit-width schedule will cost, before any training.
 
@@ -182,7 +182,7 @@ def predicted_cost(
 
     Example:
         >>> import keras_sched as ks
-        >>> cost = predicted_cost(ks.precision.cr(3, 8), 8, steps=64_000)
+        >>> cost = predicted_cost(ks.precision.cr(3, bits_max=8), gradients=8, steps=64_000)
         >>> round(100 * (1 - cost["relative_to_static"]), 1)
         36.7
 

@@ -81,7 +81,7 @@ class Lengths:
                 ends.append(run.steps)
                 continue
             summed.setdefault(length.unit, []).append(length.value)
-            lengths = [Duration(math.fsum(values), unit) for unit, values in summed.items()]
+            lengths = [Duration(math.fsum(values), unit=unit) for unit, values in summed.items()]
             ends.append(sum(length.steps(run) for length in lengths))
         return ends
 
@@ -142,7 +142,7 @@ def _length(length: Any, is_last: bool) -> Duration | None:
             f"A length without a unit must be a share of the run, in (0, 1]. Received: "
             f"length={length!r}. Expected for steps: '{length}st', for epochs: '{length}ep'"
         )
-    return Duration(share, "fraction")
+    return Duration(share, unit="fraction")
 
 
 def _merged(phases: Iterable[tuple[int, str]]) -> tuple[Phase, ...]:

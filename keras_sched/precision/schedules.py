@@ -68,7 +68,7 @@ __all__ = [
 
 def _cyclic(
     name: str,
-    grow: Callable[[float, float], Schedule],
+    grow: Callable[..., Schedule],
     fall: str | None,
     title: str,
 ) -> Callable[..., Schedule]:
@@ -76,14 +76,14 @@ def _cyclic(
 
     def make(
         bits_min: int,
+        *,
         bits_max: int,
         cycles: int = 8,
-        *,
         rounding: str = "up",
         steps: int | None = None,
     ) -> Schedule:
         low, high = _range(bits_min, bits_max)
-        cycle = grow(high, low) if fall == "value" else grow(low, high)
+        cycle = grow(high, end=low) if fall == "value" else grow(low, end=high)
         if fall == "time":
             cycle = cycle.mirrored()
         schedule = cycle.repeat(
@@ -112,12 +112,12 @@ def _cyclic(
     return make
 
 
-def _r(start: float, end: float) -> Schedule:
-    return REX(start, end, d=0.9)
+def _r(start: float, *, end: float) -> Schedule:
+    return REX(start, end=end, d=0.9)
 
 
-def _e(start: float, end: float) -> Schedule:
-    return Exponential(start, end, rate=4.0)
+def _e(start: float, *, end: float) -> Schedule:
+    return Exponential(start, end=end, rate=4.0)
 
 
 lr = _cyclic("lr", Linear, None, "Linear growth, repeated.")
@@ -132,7 +132,7 @@ etv = _cyclic("etv", _e, "value", "Exponential triangles, the fall mirrored in v
 eth = _cyclic("eth", _e, "time", "Exponential triangles, the fall mirrored in time.")
 
 
-def cpt(bits_min: int, bits_max: int, cycles: int = 32, *, steps: int | None = None) -> Schedule:
+def cpt(bits_min: int, *, bits_max: int, cycles: int = 32, steps: int | None = None) -> Schedule:
     """The original cyclic precision training: `cr` with 32 cycles of ``T // cycles`` steps.
 
     Args:
@@ -142,7 +142,7 @@ def cpt(bits_min: int, bits_max: int, cycles: int = 32, *, steps: int | None = N
         steps: Length of the run; the one that it is resolved for if None.
 
     Example:
-        >>> wave = cpt(3, 8, cycles=2, steps=20)
+        >>> wave = cpt(3, bits_max=8, cycles=2, steps=20)
         >>> [int(wave(t)) for t in range(12)]
         [3, 3, 3, 4, 5, 6, 6, 7, 8, 8, 3, 3]
 
@@ -150,7 +150,7 @@ def cpt(bits_min: int, bits_max: int, cycles: int = 32, *, steps: int | None = N
         Fu et al. (arXiv 2101.09868), released code. Where T is no multiple of `cycles` the last
         steps are the beginning of another cycle, at `bits_min`, as there.
     """
-    return cr(bits_min, bits_max, cycles, rounding="floor", steps=steps)
+    return cr(bits_min, bits_max=bits_max, cycles=cycles, rounding="floor", steps=steps)
 
 
 def static(bits: int) -> Schedule:
@@ -158,7 +158,7 @@ def static(bits: int) -> Schedule:
     return Constant(whole_bits("bits", bits))
 
 
-def rungs(bits: Sequence[int] = (3, 4, 6, 8), at: Sequence[Span] | None = None) -> Schedule:
+def rungs(bits: Sequence[int] = (3, 4, 6, 8), *, at: Sequence[Span] | None = None) -> Schedule:
     """Climb from rung to rung at given times; `ks.ProgressivePrecision` climbs by the loss.
 
     Args:
@@ -176,11 +176,11 @@ def rungs(bits: Sequence[int] = (3, 4, 6, 8), at: Sequence[Span] | None = None) 
     """
     values = rising_bits("bits", bits)
     if at is None:
-        at = [Duration(index / len(values), "fraction") for index in range(1, len(values))]
+        at = [Duration(index / len(values), unit="fraction") for index in range(1, len(values))]
     return PiecewiseConstant(values, boundaries=tuple(Duration.parse(each) for each in at))
 
 
-def deficit(bits_min: int, bits_max: int, length: Span, start: Span = 0) -> Schedule:
+def deficit(bits_min: int, *, bits_max: int, length: Span, start: Span = 0) -> Schedule:
     """Impair a training for a while: `bits_min` in [start, start + length), else `bits_max`.
 
     From the start it asks whether a network recovers from an early deficit; later, at which time a
@@ -193,7 +193,7 @@ def deficit(bits_min: int, bits_max: int, length: Span, start: Span = 0) -> Sche
         start: Where it begins. If not 0 it must have the unit of `length`.
 
     Example:
-        >>> probe = deficit(3, 8, length=2, start=3)
+        >>> probe = deficit(3, bits_max=8, length=2, start=3)
         >>> [int(probe(t)) for t in range(7)]
         [8, 8, 8, 3, 3, 8, 8]
 
@@ -210,7 +210,7 @@ def deficit(bits_min: int, bits_max: int, length: Span, start: Span = 0) -> Sche
         raise ValueError(
             f"`start` and `length` must have one unit. Received: start={start!r}, length={length!r}"
         )
-    end = Duration(begin.value + lasting.value, begin.unit)
+    end = Duration(begin.value + lasting.value, unit=begin.unit)
     return PiecewiseConstant((high, low, high), boundaries=(begin, end))
 
 
@@ -240,7 +240,7 @@ def get(name: str, *args: Any, **options: Any) -> Schedule:
         ValueError: If the name or an option is unknown, or an argument has a wrong value.
 
     Example:
-        >>> [int(get("lr", 3, 8, cycles=1, steps=10)(t)) for t in (0, 5, 10)]
+        >>> [int(get("lr", 3, bits_max=8, cycles=1, steps=10)(t)) for t in (0, 5, 10)]
         [3, 5, 8]
     """
     return look_up(_BY_NAME, name, *args, **options)

@@ -13,12 +13,12 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import get_data_adapter  # how `fit` reads its data
 
 from keras_sched import _validate
-from keras_sched.range_tests import _undone
-from keras_sched.range_tests.bits_result import PrecisionRangeResult
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.precision.attach import Quantized, find, quantize
 from keras_sched.precision.bits import BitWidth, whole_bits
 from keras_sched.precision.rules import PRESETS
+from keras_sched.range_tests import _undone
+from keras_sched.range_tests.bits_result import PrecisionRangeResult
 
 __all__ = ["PrecisionRangeTest"]
 
@@ -102,7 +102,7 @@ class PrecisionRangeTest:
         (3, 6)
         >>> int(model.optimizer.iterations)
         0
-        >>> schedule = ks.precision.cpt(result.bits_min, result.bits_max)
+        >>> schedule = ks.precision.cpt(result.bits_min, bits_max=result.bits_max)
 
     References:
         Fu et al., "CPT" (arXiv 2101.09868), section 3.3, the precision range test. Differences: its
@@ -224,7 +224,7 @@ class PrecisionRangeTest:
         """Give the handle of the model, or one for this test."""
         handle = find(model)
         if handle is None:
-            with quantize(model, self.bits_max, self.bits_max, **self._options) as handle:
+            with quantize(model, weights=self.bits_max, activations=self.bits_max, **self._options) as handle:
                 yield handle
             return
         if self._options != _OPTIONS:

@@ -28,7 +28,7 @@ def model(gradients=8, **options):
         ]
     )
     made.compile(keras.optimizers.SGD(0.01), "mse", **{"run_eagerly": True, **options})
-    return made, precision.quantize(made, 8, 8, gradients)
+    return made, precision.quantize(made, weights=8, activations=8, gradients=gradients)
 
 
 def fit(made, *callbacks, epochs=1, **options):
@@ -89,7 +89,7 @@ def test_callbacks_after_it_know_as_training_goes_and_tensorboard_shows_it(tmp_p
     history = fit(
         made,
         keras.callbacks.TensorBoard(tmp_path / "before", write_graph=False),
-        ks.Scheduler(bits=precision.cr(3, 8, cycles=2)),
+        ks.Scheduler(bits=precision.cr(3, bits_max=8, cycles=2)),
         ks.CostLogger(),
         keras.callbacks.TensorBoard(tmp_path / "after", write_graph=False),
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs))),

@@ -44,7 +44,7 @@ def test_rungs_are_those_of_the_rule(seed):
     rng = np.random.default_rng(seed)
     losses = (2.0 * np.exp(-np.arange(80) / 9) + 0.02 * rng.random(80) + 0.3).tolist()
     model = _model()
-    with ks.precision.quantize(model, 3, 3, 6):
+    with ks.precision.quantize(model, weights=3, activations=3, gradients=6):
         got = _climb(losses, ks.ProgressivePrecision(), model)
     assert got == _by_hand(losses, 0.05, 0.3, 5, 3)
     assert got[-1] >= 2 and got[0] == 0
@@ -52,7 +52,7 @@ def test_rungs_are_those_of_the_rule(seed):
 
 def test_a_falling_loss_never_climbs():
     model = _model()
-    with ks.precision.quantize(model, 3, 3, 6):
+    with ks.precision.quantize(model, weights=3, activations=3, gradients=6):
         assert (
             _climb([2.0**-i for i in range(30)], ks.ProgressivePrecision(threshold=1e-12), model)[
                 -1
@@ -68,8 +68,8 @@ def test_bits_of_a_real_training_climb_and_nothing_is_traced_anew():
     model.train_step = lambda data: traces.append(1) or step(data)
     x = np.random.default_rng(0).random([32, 4])
     log = ks.StepLogger()
-    climb = ks.ProgressivePrecision((2, 5, 8), (4, 6, 8), threshold=1e9, window=2)
-    with ks.precision.quantize(model, 2, 2, 4):
+    climb = ks.ProgressivePrecision((2, 5, 8), gradient_bits=(4, 6, 8), threshold=1e9, window=2)
+    with ks.precision.quantize(model, weights=2, activations=2, gradients=4):
         model.fit(x, x[:, :1], batch_size=16, epochs=6, verbose=0, callbacks=[climb, log])
     assert log.history["weight_bits"].tolist() == [2] * 4 + [5] * 4 + [8] * 4
     assert log.history["gradient_bits"].tolist() == [4] * 4 + [6] * 4 + [8] * 4
@@ -80,7 +80,7 @@ def test_a_resumed_training_stands_on_the_same_rung():
     rng = np.random.default_rng(1)
     losses = (np.exp(-np.arange(40) / 5) + 0.02 * rng.random(40) + 0.3).tolist()
     model = _model()
-    with ks.precision.quantize(model, 3, 3, 6) as handle:
+    with ks.precision.quantize(model, weights=3, activations=3, gradients=6) as handle:
         whole = _climb(losses, ks.ProgressivePrecision(), model)
         for cut in (3, 12, 25):
             first, second = ks.ProgressivePrecision(), ks.ProgressivePrecision()
@@ -114,10 +114,15 @@ def test_what_cannot_climb_is_refused_before_training():
     with pytest.raises(ValueError, match="needs a quantized model"):
         model.fit(x, x[:, :1], verbose=0, callbacks=[ks.ProgressivePrecision()])
     with (
-        ks.precision.quantize(model, 3, 3, None) as handle,
+        ks.precision.quantize(model, weights=3, activations=3, gradients=None) as handle,
         pytest.raises(ValueError, match="`gradients` cannot climb"),
     ):
-        model.fit(x, x[:, :1], verbose=0, callbacks=[ks.ProgressivePrecision((4, 8), (6, 8))])
+        model.fit(
+            x,
+            x[:, :1],
+            verbose=0,
+            callbacks=[ks.ProgressivePrecision((4, 8), gradient_bits=(6, 8))],
+        )
     assert float(handle.weights.value()) == 3
     with pytest.raises(ValueError, match="must be below 4"):
         ks.ProgressivePrecision().set_state({"rung": 4, "losses": [], "first": []})
@@ -130,8 +135,10 @@ def test_a_rung_that_a_dtype_cannot_hold_is_refused_before_training():
     model.compile("sgd", "mse")
     x = np.ones([4, 4])
     with (
-        ks.precision.quantize(model, 4, 4) as handle,
+        ks.precision.quantize(model, weights=4, activations=4) as handle,
         pytest.raises(ValueError, match=r"at most 8 bits. Received: weight_bits=12"),
     ):
-        model.fit(x, x[:, :1], verbose=0, callbacks=[ks.ProgressivePrecision((3, 12), None)])
+        model.fit(
+            x, x[:, :1], verbose=0, callbacks=[ks.ProgressivePrecision((3, 12), gradient_bits=None)]
+        )
     assert float(handle.weights.value()) == 4

@@ -59,7 +59,7 @@ def model():
     ids=str,
 )
 def test_presets_and_rules(residual, layers, expected):
-    with quantize(residual, 4, 6, 8, layers=layers) as handle:
+    with quantize(residual, weights=4, activations=6, gradients=8, layers=layers) as handle:
         assert {layer.path: most for layer, most in handle.most_bits()} == expected
 
 
@@ -76,11 +76,13 @@ def test_rules_reach_layers_within_layers():
 
 
 def test_bits_of_a_rule_do_not_follow_the_schedule(model):
-    schedule = ks.Linear(2, 13, steps=11).rounded()
+    schedule = ks.Linear(2, end=13, steps=11).rounded()
     rule = [(".*/hidden", {"weights": 4, "activations": 4, "gradients": 4})]
     model.optimizer.build(model.trainable_variables)
     model.optimizer.iterations.assign(0)
-    with quantize(model, schedule, schedule, 8, layers=rule) as handle:
+    with quantize(
+        model, weights=schedule, activations=schedule, gradients=8, layers=rule
+    ) as handle:
         fit(model, epochs=1)
     hidden, out = handle.cost().layers
     assert hidden.train == hidden.macs * 3 * 4**2
@@ -103,9 +105,11 @@ def forward(model, bits):
 
 def test_evaluation_at_the_highest_the_present_or_a_given_number_of_bits(model):
     """One trace for all of them, and in none is anything counted."""
-    schedule = ks.Linear(2, 7, steps=5).rounded()
+    schedule = ks.Linear(2, end=7, steps=5).rounded()
     model.optimizer.build(model.trainable_variables)
-    with quantize(model, schedule, None, None, layers="all") as handle:
+    with quantize(
+        model, weights=schedule, activations=None, gradients=None, layers="all"
+    ) as handle:
         functions = []
 
         def got():
@@ -118,7 +122,7 @@ def test_evaluation_at_the_highest_the_present_or_a_given_number_of_bits(model):
             for evaluation, bits in (("max", 7), ("current", 2 + step), (3, 3), (16, 16)):
                 handle.evaluation = evaluation
                 assert handle.evaluation == evaluation
-                np.testing.assert_allclose(got(), forward(model, bits), rtol=1e-4, atol=1e-5)
+                np.testing.assert_allclose(got(), forward(model, bits), rtol=1e-4, atol=1e-4)
         assert all(function is functions[0] for function in functions)
         mean = np.mean((forward(model, 16) - Y) ** 2)
         np.testing.assert_allclose(model.evaluate(X, Y, verbose=0), mean, rtol=1e-4)
@@ -128,19 +132,19 @@ def test_evaluation_at_the_highest_the_present_or_a_given_number_of_bits(model):
 
 
 def test_without_a_schedule_the_bits_are_those_last_set(model):
-    with quantize(model, 8, None, None, layers="all") as handle:
+    with quantize(model, weights=8, activations=None, gradients=None, layers="all") as handle:
         for bits in (2, 5):
             handle.weights.assign(bits)
             assert {name: float(b) for name, b in handle.current().items()} == {"weight_bits": bits}
             got = model.predict(X, verbose=0)
-            np.testing.assert_allclose(got, forward(model, bits), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(got, forward(model, bits), rtol=1e-4, atol=1e-4)
         assert handle.activations is None
         assert handle.gradients is None
 
 
 def test_predictions_do_not_depend_on_the_rest_of_the_batch(model):
     """Activations have their running range; the control is training, which has the batch's."""
-    with quantize(model, 8, 3, None, layers="all"):
+    with quantize(model, weights=8, activations=3, gradients=None, layers="all"):
         fit(model, epochs=1)
         together, alone = model(X, training=False), model(X[:1], training=False)
         np.testing.assert_allclose(together[:1], alone, rtol=1e-5, atol=1e-6)
@@ -150,7 +154,7 @@ def test_predictions_do_not_depend_on_the_rest_of_the_batch(model):
 
 def test_on_and_off(model):
     plain = model.predict(X, verbose=0)
-    handle = quantize(model, 2, 8, None, layers="all")
+    handle = quantize(model, weights=2, activations=8, gradients=None, layers="all")
     few = model.predict(X, verbose=0)
     assert find(model) is handle
     assert np.abs(few - plain).max() > 0.01
@@ -178,7 +182,7 @@ def test_on_and_off(model):
 
 
 def test_a_copy_of_a_quantized_model_is_plain(model):
-    with quantize(model, 2, 2, 2, layers="all"):
+    with quantize(model, weights=2, activations=2, gradients=2, layers="all"):
         copy = keras.models.clone_model(model)
         assert find(copy) is None
         copy.set_weights(model.get_weights())
@@ -202,7 +206,9 @@ def test_symmetric_levels_hold_zero(model):
     seen = watched(layer)
     try:
         for symmetric in (True, False):
-            with quantize(model, 3, 3, None, layers="all", symmetric=symmetric):
+            with quantize(
+                model, weights=3, activations=3, gradients=None, layers="all", symmetric=symmetric
+            ):
                 model(X, training=True)
     finally:
         del vars(layer)["call"]
@@ -224,7 +230,7 @@ def test_frozen_layers_are_quantized_and_stay_frozen(model):
     try:
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse", jit_compile=False)
         before = numbers(layer.variables)
-        with quantize(model, 2, None, None, layers="all"):
+        with quantize(model, weights=2, activations=None, gradients=None, layers="all"):
             fit(model, epochs=1)
             got = np.array(model(X, training=False))
         assert_same(numbers(layer.variables), before)
@@ -242,7 +248,7 @@ def test_layers_that_compute_in_16_bits_see_the_levels_of_float32_weights(policy
     net = compiled(keras.optimizers.SGD(0.05), network(policy, spy=False), jit_compile=False)
     layer = net.get_layer("hidden")
     seen = watched(layer)
-    with quantize(net, 8, 8, 8, layers="all") as handle:
+    with quantize(net, weights=8, activations=8, gradients=8, layers="all") as handle:
         net(X, training=True)
         x, weight = seen[0]
         assert weight.dtype == x.dtype == layer.compute_dtype

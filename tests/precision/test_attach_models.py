@@ -78,7 +78,7 @@ def test_evaluation_computes_with_the_levels_of_the_weights(kind):
     bits = 3
     _, x, model = kind
     plain = np.array(model(x, training=False))
-    with quantize(model, bits, None, None, layers="all"):
+    with quantize(model, weights=bits, activations=None, gradients=None, layers="all"):
         got = np.array(model(x, training=False))
     for layer, weights in targets(model):
         for weight in weights:
@@ -126,13 +126,13 @@ def training_step(model, x):
     return tape, error, [loss, *(tf.convert_to_tensor(g) for g in gradients)]
 
 
-def most_levels(model, x, *bits):
+def most_levels(model, x, **bits):
     """The most distinct numbers in a channel of weights, in inputs and in gradients of outputs."""
     model.compile(keras.optimizers.SGD(0.1))
     model.optimizer.build(model.trainable_variables)
     with (
         watched(model) as seen,
-        quantize(model, *bits, layers="all") if bits else contextlib.nullcontext(),
+        quantize(model, **bits, layers="all") if bits else contextlib.nullcontext(),
     ):
         tape, error, _ = training_step(model, x)
     outputs = [y for each in seen for y in each.outputs]
@@ -151,7 +151,7 @@ def most_levels(model, x, *bits):
 
 def test_layers_see_few_levels_forward_and_get_few_levels_backward(kind):
     _, x, model = kind
-    weights, inputs, gradients = most_levels(model, x, 2, 4, 2)
+    weights, inputs, gradients = most_levels(model, x, weights=2, activations=4, gradients=2)
     assert weights <= 2**2
     assert inputs <= 2**4
     assert gradients <= 2**2
@@ -184,7 +184,9 @@ def test_weights_that_are_levels_already_train_as_in_the_plain_model(kind):
     for quantized in (False, True):
         write(model.variables, first)
         with (
-            quantize(model, 8, None, None, layers="all") if quantized else contextlib.nullcontext()
+            quantize(model, weights=8, activations=None, gradients=None, layers="all")
+            if quantized
+            else contextlib.nullcontext()
         ):
             _, _, results = training_step(model, x)
         found.append([*numbers(results), *numbers(model.variables)])
@@ -203,7 +205,7 @@ def test_training_moves_every_weight_in_one_trace_whatever_the_bits(kind):
     model.train_step = lambda data: traces.append(1) or own(data)
     y = np.random.default_rng(2).normal(size=model(x).shape).astype("float32")
     try:
-        with quantize(model, 8, 8, 8, layers="all") as handle:
+        with quantize(model, weights=8, activations=8, gradients=8, layers="all") as handle:
             for bits in (8, 3, 5, 16):
                 for width in (handle.weights, handle.activations, handle.gradients):
                     width.assign(bits)
@@ -262,7 +264,7 @@ def test_files_of_quantized_models_are_plain_keras_files(names, tmp_path):
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
         model.optimizer.build(model.trainable_variables)
         model.optimizer.iterations.assign(7)
-        with quantize(model, 2, 2, 2, layers="all"):
+        with quantize(model, weights=2, activations=2, gradients=2, layers="all"):
             model.save(tmp_path / f"{name}.keras")
             model.save_weights(tmp_path / f"{name}.weights.h5")
         expected[name] = np.array(model(kind.inputs(), training=False))

@@ -11,7 +11,7 @@ import keras_sched as ks
 from keras_sched.precision import quantize, rules
 from tests.precision.networks import HALF, SCALED, X, Y, compiled, fit, network, numbers
 
-SCHEDULE = ks.Linear(2, 8, steps=6).rounded()
+SCHEDULE = ks.Linear(2, end=8, steps=6).rounded()
 
 
 class OwnCall(keras.layers.Layer):
@@ -52,17 +52,17 @@ ARGUMENTS = {
     "text": ({"weights": "8"}, TypeError, "weight_bits"),
     "a_truth": ({"gradients": True}, TypeError, "gradient_bits"),
     "a_schedule_without_length": (
-        {"weights": ks.Linear(2, 8).rounded()},
+        {"weights": ks.Linear(2, end=8).rounded()},
         ValueError,
         r"must have its length in steps.*Give one, as `steps=1000`",
     ),
     "a_schedule_of_fractions": (
-        {"activations": ks.Linear(2, 8, steps=9)},
+        {"activations": ks.Linear(2, end=8, steps=9)},
         ValueError,
         r"at every step.*`.rounded\(\)` makes",
     ),
     "a_schedule_out_of_range": (
-        {"gradients": ks.Linear(8, 1, steps=9).rounded()},
+        {"gradients": ks.Linear(8, end=1, steps=9).rounded()},
         ValueError,
         r"Received: gradient_bits=1 in",
     ),
@@ -122,7 +122,9 @@ def test_a_preset_that_leaves_out_the_only_layer_is_refused():
     with pytest.raises(ValueError, match=r"layers='cpt_cifar'.*for every layer: layers='all'"):
         quantize(model)
     quantize(model, layers="all").detach()
-    quantize(model, None, None, None).detach()  # Nothing is asked for but the count of operations.
+    quantize(
+        model, weights=None, activations=None, gradients=None
+    ).detach()  # Nothing is asked for but the count of operations.
 
 
 def test_models_that_cannot_be_quantized():
@@ -182,7 +184,7 @@ def test_more_bits_than_a_dtype_can_tell_apart(policy, most):
     model = compiled(model=network(policy, spy=False))
     dtype = policy.removeprefix("mixed_")
     message = rf"hidden' computes in {dtype}, which holds levels of at most {most} bits. Received"
-    too_many = ks.Linear(2, most + 1, steps=9).rounded()
+    too_many = ks.Linear(2, end=most + 1, steps=9).rounded()
     before = snapshot(model)
     for options in (
         {"weights": most + 1},
@@ -194,7 +196,9 @@ def test_more_bits_than_a_dtype_can_tell_apart(policy, most):
         with pytest.raises(ValueError, match=message):
             quantize(model, **{"activations": 4, **options})
     assert snapshot(model) == before
-    with quantize(model, most, 4, 4) as handle:  # the last layer, in float32, is left out
+    with quantize(
+        model, weights=most, activations=4, gradients=4
+    ) as handle:  # the last layer, in float32, is left out
         fit(model, epochs=1)
         before = snapshot(model)
         with pytest.raises(ValueError, match=message):
@@ -210,13 +214,13 @@ def test_more_bits_than_a_dtype_can_tell_apart(policy, most):
 
 
 def test_schedules_that_cannot_be_followed(trained):
-    with quantize(trained, 8, 8, None) as handle:
+    with quantize(trained, weights=8, activations=8, gradients=None) as handle:
         for schedules, error, message in (
             ({"weights": SCHEDULE}, ValueError, "`name` must be.*'weights'"),
             ({"gradient_bits": SCHEDULE}, ValueError, r"full precision.*\(\.\.\., gradients=8\)"),
             ({"bits": 8}, TypeError, "must be a keras_sched schedule.*=8"),
-            ({"bits": ks.Linear(2, 8).rounded()}, ValueError, "length in steps"),
-            ({"bits": ks.Linear(2, 8, steps=5)}, ValueError, "rounded"),
+            ({"bits": ks.Linear(2, end=8).rounded()}, ValueError, "length in steps"),
+            ({"bits": ks.Linear(2, end=8, steps=5)}, ValueError, "rounded"),
             ({"bits": SCHEDULE, "weight_bits": SCHEDULE}, ValueError, "scheduled already"),
         ):
             with pytest.raises(error, match=message):
@@ -234,7 +238,7 @@ def test_schedules_that_cannot_be_followed(trained):
             handle.attach({"bits": SCHEDULE})
         assert list(handle.attached()) == ["weight_bits"]
         with pytest.raises(ValueError, match="not compiled"):
-            quantize(network(spy=False), SCHEDULE, 8).attach(
+            quantize(network(spy=False), weights=SCHEDULE, activations=8).attach(
                 {"activation_bits": SCHEDULE}, first_step=None
             )
         other = handle.attach({"activation_bits": SCHEDULE})
@@ -249,18 +253,23 @@ def test_schedules_that_cannot_be_followed(trained):
 def test_the_scheduler_says_what_is_missing(trained):
     before = snapshot(trained)[1:]
     with pytest.raises(ValueError, match=r"Only a quantized model.*ks.precision.quantize\(model\)"):
-        fit(trained, ks.Scheduler(bits=ks.precision.cpt(2, 6, 3), first_step=10**6))
+        fit(trained, ks.Scheduler(bits=ks.precision.cpt(2, bits_max=6, cycles=3), first_step=10**6))
     assert snapshot(trained)[1:] == before
-    with quantize(trained, 8, 8, None), pytest.raises(ValueError, match="left in full precision"):
+    with (
+        quantize(trained, weights=8, activations=8, gradients=None),
+        pytest.raises(ValueError, match="left in full precision"),
+    ):
         rate = ks.REX(0.1)
-        scheduler = ks.Scheduler(rate, gradient_bits=ks.precision.cpt(2, 6, 3), first_step=10**6)
+        scheduler = ks.Scheduler(
+            rate, gradient_bits=ks.precision.cpt(2, bits_max=6, cycles=3), first_step=10**6
+        )
         fit(trained, scheduler)
     assert ks.hyperparameters.attached(trained.optimizer) == {}
 
 
 def test_steps_are_counted_by_an_optimizer():
     model = network(spy=False)
-    with quantize(model, SCHEDULE, 8, None) as handle:
+    with quantize(model, weights=SCHEDULE, activations=8, gradients=None) as handle:
         message = r"not compiled. Compile it, or give `quantize\(\.\.\."
         with pytest.raises(ValueError, match=message):
             model(X[:4], training=True)
@@ -271,7 +280,9 @@ def test_steps_are_counted_by_an_optimizer():
         optimizer = keras.optimizers.SGD(0.1)
         optimizer.build(model.trainable_variables)
         handle.detach()
-    with quantize(model, SCHEDULE, 8, None, optimizer=optimizer) as handle:
+    with quantize(
+        model, weights=SCHEDULE, activations=8, gradients=None, optimizer=optimizer
+    ) as handle:
         optimizer.iterations.assign(3)
         assert float(handle.current()["weight_bits"]) == SCHEDULE(3)
 
@@ -299,7 +310,7 @@ def test_training_must_be_known_while_the_graph_is_made(trained):
 
 
 def test_bits_are_assigned_not_replaced(trained):
-    with quantize(trained, 8, None) as handle:
+    with quantize(trained, weights=8, activations=None) as handle:
         with pytest.raises(AttributeError, match=r"Received: 5.*`handle.weights.assign\(8\)`"):
             handle.weights = 5
         with pytest.raises(AttributeError, match=r"`quantize\(..., activations=8\)`"):

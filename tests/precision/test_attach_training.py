@@ -46,7 +46,7 @@ def counts(handle):
 
 def climb(low=2, high=13, steps=12):
     """One bit more at every step: 2, 3, ... 13."""
-    return ks.Linear(low, high, steps=steps - 1).rounded()
+    return ks.Linear(low, end=high, steps=steps - 1).rounded()
 
 
 def equal(one, other):
@@ -128,7 +128,7 @@ def test_stochastic_rounding_is_a_function_of_seed_and_step():
             variable.assign(value)
         net.optimizer.iterations.assign(step)
         keras.utils.set_random_seed(seed + step + len(found))  # which it does not depend on
-        with quantize(net, None, None, 2, layers="all", seed=seed):
+        with quantize(net, weights=None, activations=None, gradients=2, layers="all", seed=seed):
             net.train_on_batch(X[:8], Y[:8])
         found.setdefault((seed, step), []).append(numbers(net.trainable_variables))
     assert_same(*found[0, 0])
@@ -150,7 +150,14 @@ def test_the_same_layer_rounds_otherwise_at_each_place(through):
     for gradients in (2, None):
         for layer in make:
             layer.kernel.assign(np.zeros((4, 8)))
-        with quantize(net, None, None, gradients, layers="all", optimizer=net.optimizer):
+        with quantize(
+            net,
+            weights=None,
+            activations=None,
+            gradients=gradients,
+            layers="all",
+            optimizer=net.optimizer,
+        ):
             trained = net if through == "the model" else keras.Model(net.inputs, net.outputs)
             trained.compile(net.optimizer, "mse", jit_compile=False)
             trained.train_on_batch(X[:8], y)
@@ -165,7 +172,7 @@ def test_the_same_layer_rounds_otherwise_at_each_place(through):
 def step_by_step():
     """Weights and cost of a training whose bits change at each of 12 steps."""
     net = model()
-    with quantize(net, climb(), climb(), 6, layers="all") as handle:
+    with quantize(net, weights=climb(), activations=climb(), gradients=6, layers="all") as handle:
         fit(net, epochs=1)
     return state(net), counts(handle)
 
@@ -191,7 +198,7 @@ def test_the_cost_tells_the_bits_of_each_step(step_by_step):
 )
 def test_bits_and_weights_are_those_of_step_by_step(step_by_step, options):
     net = model(**options)
-    with quantize(net, climb(), climb(), 6, layers="all") as handle:
+    with quantize(net, weights=climb(), activations=climb(), gradients=6, layers="all") as handle:
         fit(net, epochs=1)
     assert counts(handle) == step_by_step[1]
     if options == {"steps_per_execution": 5}:
@@ -204,7 +211,7 @@ def test_bits_and_weights_are_those_of_step_by_step(step_by_step, options):
 def test_bits_set_by_a_callback_lag_behind_a_call_of_several_steps(step_by_step):
     """The negative control: what the schedule inside the step is for."""
     net = model(steps_per_execution=4)
-    with quantize(net, 2, 2, 6, layers="all") as handle:
+    with quantize(net, weights=2, activations=2, gradients=6, layers="all") as handle:
         bits = iter(range(3, 99))
 
         def assign(net, batch):
@@ -226,7 +233,7 @@ def test_gradient_accumulation_counts_updates_or_calls(per, expected):
             optimizer=optimizer.from_config(optimizer.get_config()),
             steps_per_execution=steps_per_execution,
         )
-        with quantize(net, 8, 8, 4, layers="all") as handle:
+        with quantize(net, weights=8, activations=8, gradients=4, layers="all") as handle:
             length = 6 if per == "update" else 12
             scheduler = ks.Scheduler(per=per, bits=climb(2, 1 + length, length))
             fit(net, scheduler, epochs=1)
@@ -241,7 +248,7 @@ def test_one_trace_for_all_bits_and_one_more_to_detach():
     net = model()
     net.optimizer.build(net.trainable_variables)  # or Keras would trace the first call twice
     traces = counting(net)
-    with quantize(net, 8, 8, 8, layers="all") as handle:
+    with quantize(net, weights=8, activations=8, gradients=8, layers="all") as handle:
 
         def change(net, batch):
             for width in (handle.weights, handle.activations, handle.gradients):
@@ -262,7 +269,7 @@ def test_replicas_share_bits_and_ranges():
     reduction = tf.distribute.ReductionToOneDevice()
     with tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction).scope():
         net = model()
-        handle = quantize(net, climb(), climb(), 6, layers="all")
+        handle = quantize(net, weights=climb(), activations=climb(), gradients=6, layers="all")
     fit(net, epochs=1)
     assert np.isfinite(np.concatenate([v.ravel() for v in numbers(net.variables)])).all()
     forward = [layer.forward for layer in handle.cost().layers]
@@ -279,8 +286,8 @@ def schedules():
     return {
         "learning_rate": ks.REX(0.1),
         "momentum": ks.Demon(0.9),
-        "bits": ks.precision.cpt(2, 6, cycles=3),
-        "gradient_bits": ks.Linear(8, 3).rounded(),
+        "bits": ks.precision.cpt(2, bits_max=6, cycles=3),
+        "gradient_bits": ks.Linear(8, end=3).rounded(),
     }
 
 
@@ -291,7 +298,7 @@ def test_rate_momentum_and_bits_have_one_clock_and_go_on_where_they_were():
         found = {**ks.hyperparameters.current(net.optimizer), **find(net).current()}
         seen.append({name: float(value) for name, value in found.items()})
 
-    handle = quantize(net, 8, 8, 8, layers="all")
+    handle = quantize(net, weights=8, activations=8, gradients=8, layers="all")
     fit(net, ks.Scheduler(**schedules()), Each(look))
     whole = state(net)
     run = {name: item.resolve(24) for name, item in schedules().items()}
@@ -303,7 +310,7 @@ def test_rate_momentum_and_bits_have_one_clock_and_go_on_where_they_were():
     assert (handle.weights.most, handle.attached()) == (8, {})
 
     again = model()
-    with quantize(again, 8, 8, 8, layers="all") as half:
+    with quantize(again, weights=8, activations=8, gradients=8, layers="all") as half:
         callback = ks.Scheduler(**schedules())
         stop = Each(lambda net, batch: setattr(net, "stop_training", batch == 11))
         fit(again, callback, stop)
@@ -315,7 +322,7 @@ def test_rate_momentum_and_bits_have_one_clock_and_go_on_where_they_were():
             [*fresh.variables, *fresh.optimizer.variables], state(again), strict=True
         ):
             variable.assign(value)
-    with quantize(fresh, 8, 8, 8, layers="all") as rest:
+    with quantize(fresh, weights=8, activations=8, gradients=8, layers="all") as rest:
         for variable, value in zip(rest.variables, kept, strict=True):
             variable.assign(value)
         fit(fresh, ks.Scheduler(**schedules()), initial_epoch=1)
@@ -327,7 +334,7 @@ def test_bits_stand_where_the_training_is_said_to_begin():
     net, seen = model(), []
     net.optimizer.iterations.assign(50)
     look = Each(lambda net, batch: seen.append(float(find(net).current()["weight_bits"])))
-    with quantize(net, 8, 8, None, layers="all") as handle:
+    with quantize(net, weights=8, activations=8, gradients=None, layers="all") as handle:
         handle.attach({"weight_bits": climb(2, 8, 6)}, first_step=None)
         ks.hyperparameters.begin(net.optimizer, step=0)
         fit(net, look, epochs=1)
@@ -344,7 +351,7 @@ def test_bits_stand_where_the_training_is_said_to_begin():
 
 def test_who_attaches_may_see_to_the_compiled_functions():
     net = model()
-    with quantize(net, 8, 8, None, layers="all") as handle:
+    with quantize(net, weights=8, activations=8, gradients=None, layers="all") as handle:
         fit(net, epochs=1)
         traced = net.train_function
         attachment = handle.attach({"bits": climb()}, retrace=False)
@@ -356,14 +363,14 @@ def test_who_attaches_may_see_to_the_compiled_functions():
 
 def test_an_interrupted_training_leaves_a_model_that_trains_again():
     net = model()
-    handle = quantize(net, 8, 8, None, layers="all")
+    handle = quantize(net, weights=8, activations=8, gradients=None, layers="all")
     with pytest.raises(KeyboardInterrupt):
-        fit(net, ks.Scheduler(bits=ks.precision.cpt(2, 6, 3)), Interrupt(5))
+        fit(net, ks.Scheduler(bits=ks.precision.cpt(2, bits_max=6, cycles=3)), Interrupt(5))
     begun = state(net)
     steps = int(net.optimizer.iterations)
     # Nothing is left of the interrupted training, also nothing that is not given anew.
     assert handle.attached() == {}
-    new = ks.Scheduler(weight_bits=ks.Linear(4, 7).rounded(), first_step=steps)
+    new = ks.Scheduler(weight_bits=ks.Linear(4, end=7).rounded(), first_step=steps)
     fit(net, new, epochs=1)
     assert (handle.weights.most, handle.activations.most, handle.attached()) == (8, 8, {})
     went_on = state(net)
@@ -373,7 +380,11 @@ def test_an_interrupted_training_leaves_a_model_that_trains_again():
     for variable, value in zip([*twin.variables, *twin.optimizer.variables], begun, strict=True):
         variable.assign(value)
     with pytest.raises(KeyboardInterrupt):
-        fit(net, ks.Scheduler(bits=ks.precision.cpt(2, 6, 3), first_step=steps + 12), Interrupt(5))
+        fit(
+            net,
+            ks.Scheduler(bits=ks.precision.cpt(2, bits_max=6, cycles=3), first_step=steps + 12),
+            Interrupt(5),
+        )
     assert handle.attached() == {}
     handle.attach({"bits": climb(4, 7, 13)})
     with pytest.raises(ValueError, match=r"detach_schedules\(\)"):
@@ -381,7 +392,9 @@ def test_an_interrupted_training_leaves_a_model_that_trains_again():
     handle.detach_schedules()
     handle.weights.assign(4)
 
-    with quantize(twin, climb(4, 7, 13), 8, None, layers="all") as other:
+    with quantize(
+        twin, weights=climb(4, 7, 13), activations=8, gradients=None, layers="all"
+    ) as other:
         twin.optimizer.iterations.assign(0)
         fit(twin, epochs=1)
         twin.optimizer.iterations.assign(steps + 12)
@@ -398,7 +411,7 @@ def test_a_range_that_overflows_moves_nothing():
 
 def test_training_after_detach_is_that_of_a_model_never_quantized():
     net, never = model(), model()
-    handle = quantize(net, 3, 3, 3, layers="all")
+    handle = quantize(net, weights=3, activations=3, gradients=3, layers="all")
     fit(net, epochs=1)
     handle.detach()
     never.optimizer.build(never.trainable_variables)

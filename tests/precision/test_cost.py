@@ -149,7 +149,7 @@ def test_sixteen_bits_of_a_layer_in_half_precision_are_sixteen_bits():
     y = keras.layers.Dense(7, name="half", dtype="mixed_bfloat16")(x)
     model = keras.Model(x, keras.layers.Dense(2, name="logits", dtype="float32")(y))
     model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
-    handle = quantize(model, 4, None, 8, layers="all")
+    handle = quantize(model, weights=4, activations=None, gradients=8, layers="all")
     model.train_on_batch(np.ones([3, 5]), np.ones([3, 2]))
     half, full = handle.cost().layers
     assert (half.forward, half.input_gradient) == (3 * 35 * 4 * 16, 3 * 35 * 4 * 8)
@@ -161,7 +161,7 @@ def test_products_within_an_attention_count_in_full_precision():
     attended = keras.layers.MultiHeadAttention(2, 8, name="attention")(x, x)
     model = keras.Model(x, keras.layers.Dense(4, name="out")(attended))
     model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
-    handle = quantize(model, 4, 4, 4, layers="all")
+    handle = quantize(model, weights=4, activations=4, gradients=4, layers="all")
     model.train_on_batch(np.ones([2, 10, 16]), np.ones([2, 10, 4]))
     *projections, scores = handle.cost().layers
     assert scores.path.endswith("attention/scores") and not scores.quantized
@@ -197,7 +197,7 @@ def test_sums_are_those_of_rational_numbers(layers, bits, gradient_bits):
         quantized += count * each if on else 0
         quantized_static += count * (bits**2 + 2 * bits * g_static if on else 3 * FULL**2)
     assert cost.relative_to_fp32 == pytest.approx(float(spent / everything), rel=1e-14)
-    static = cost.relative_to_static(bits, gradient_bits)
+    static = cost.relative_to_static(bits, gradient_bits=gradient_bits)
     assert static == pytest.approx(float(spent / quantized_static), rel=1e-14)
     assert cost.quantized_only().bitops_train == pytest.approx(float(quantized), rel=1e-14)
     assert cost.effective_bits**2 == pytest.approx(FULL**2 * float(spent / everything), rel=1e-13)
@@ -292,7 +292,7 @@ def test_a_prediction_is_the_mean_over_steps(bits, each):
     forward, gradients = (ks.PiecewiseConstant(column, boundaries=at) for column in columns)
     spent = sum(Fraction(q * q + 2 * q * g, len(bits)) for q, g in bits)
     top, top_g = (max(column) for column in zip(*bits, strict=True))
-    found = predicted_cost(forward, gradients, steps)
+    found = predicted_cost(forward, gradients=gradients, steps=steps)
     assert found["relative_to_fp32"] == pytest.approx(float(spent / 3072), rel=1e-13)
     static = float(spent / (top**2 + 2 * top * top_g))
     assert found["relative_to_static"] == pytest.approx(static, rel=1e-13)
@@ -300,10 +300,14 @@ def test_a_prediction_is_the_mean_over_steps(bits, each):
 
 
 def test_a_prediction_without_quantized_gradients_takes_32_bits():
-    assert predicted_cost(8, None, 5)["relative_to_fp32"] == (64 + 2 * 8 * 32) / 3072
-    assert predicted_cost(8, None, 5e0) == predicted_cost(8, None, 5)
-    assert predicted_cost(8, 8, 5)["effective_bits"] == 8.0
-    assert predicted_cost(8, 8, 5)["relative_to_static"] == 1.0
+    assert (
+        predicted_cost(8, gradients=None, steps=5)["relative_to_fp32"] == (64 + 2 * 8 * 32) / 3072
+    )
+    assert predicted_cost(8, gradients=None, steps=5e0) == predicted_cost(
+        8, gradients=None, steps=5
+    )
+    assert predicted_cost(8, gradients=8, steps=5)["effective_bits"] == 8.0
+    assert predicted_cost(8, gradients=8, steps=5)["relative_to_static"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -315,21 +319,22 @@ def test_a_prediction_without_quantized_gradients_takes_32_bits():
         ((None, 8, 10), TypeError, "forward"),
         ((8, 8, 0), ValueError, "`steps` must be"),
         ((8, 8, 2.5), ValueError, "`steps` must be"),
-        ((ks.Linear(3, 8), 8, 10), ValueError, "whole number of bits"),
+        ((ks.Linear(3, end=8), 8, 10), ValueError, "whole number of bits"),
         ((ks.Constant(20), 8, 10), ValueError, "whole number of bits"),
     ],
 )
 def test_a_prediction_refuses_what_is_no_number_of_bits(arguments, error, message):
     with pytest.raises(error, match=message):
-        predicted_cost(*arguments)
+        forward, gradients, steps = arguments
+        predicted_cost(forward, gradients=gradients, steps=steps)
 
 
 STEPS = 46
 SCHEDULES = {
-    **{name: precision.get(name, 3, 8, cycles=4) for name in precision.CYCLIC},
+    **{name: precision.get(name, 3, bits_max=8, cycles=4) for name in precision.CYCLIC},
     "static": precision.static(6),
     "rungs": precision.rungs(),
-    "deficit": precision.deficit(3, 8, length="0.25dur", start="0.5dur"),
+    "deficit": precision.deficit(3, bits_max=8, length="0.25dur", start="0.5dur"),
 }
 
 
@@ -338,18 +343,18 @@ def test_what_a_real_training_costs_is_what_was_predicted():
     model = convolved()
     model.compile(ks.optimizers.SGD(0.01), "mse", jit_compile=False)
     first = SCHEDULES["cr"].resolve(STEPS)
-    handle = quantize(model, first, first, 8)
+    handle = quantize(model, weights=first, activations=first, gradients=8)
     plain, traces = model.train_step, []
     model.train_step = lambda data: traces.append(1) or plain(data)
     data = tf.data.Dataset.from_tensors((X[:2], Y[:2])).repeat(STEPS)
     relative = {}
     for name, schedule in SCHEDULES.items():
         resolved = schedule.resolve(STEPS)
-        handle.replace({"weight_bits": resolved, "activation_bits": resolved}, STEPS)
+        handle.replace({"weight_bits": resolved, "activation_bits": resolved}, steps=STEPS)
         model.optimizer.iterations.assign(0)
         handle.variables[-1].assign(np.zeros(handle.variables[-1].shape))
         model.fit(data, shuffle=False, verbose=0)
-        cost, predicted = handle.cost(), predicted_cost(schedule, 8, STEPS)
+        cost, predicted = handle.cost(), predicted_cost(schedule, gradients=8, steps=STEPS)
         quantized = cost.quantized_only()
         relative[name] = quantized.relative_to_fp32
         assert cost.macs == 2 * STEPS * sum(MACS.values())
@@ -363,7 +368,7 @@ def test_what_a_real_training_costs_is_what_was_predicted():
         both = 2 * STEPS * MACS["logits"] * 3 * FULL**2
         each = quantized.macs * (most**2 + 2 * most * 8)
         expected = (quantized.bitops_train + both) / (each + both)
-        assert cost.relative_to_static(most, 8) == pytest.approx(expected, rel=1e-12)
+        assert cost.relative_to_static(most, gradient_bits=8) == pytest.approx(expected, rel=1e-12)
     assert traces == [1]
     # The order of the papers: REX saves most, exponentials least, the others lie between.
     assert max(relative["rr"], relative["rth"]) < min(relative[x] for x in ("lr", "cr", "ct"))
@@ -374,11 +379,11 @@ def test_a_schedule_of_fit_costs_what_was_predicted():
     """As users do it: `ks.Scheduler` reads the length of the training from `fit`."""
     model = convolved()
     model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False, steps_per_execution=3)
-    handle = quantize(model, 8, 8, 6, layers="all")
-    schedule = precision.cr(3, 8, cycles=2)
+    handle = quantize(model, weights=8, activations=8, gradients=6, layers="all")
+    schedule = precision.cr(3, bits_max=8, cycles=2)
     scheduler = ks.Scheduler(bits=schedule)
     model.fit(X, Y, batch_size=1, epochs=3, verbose=0, callbacks=[scheduler])
-    predicted = predicted_cost(schedule, 6, 24)
+    predicted = predicted_cost(schedule, gradients=6, steps=24)
     assert handle.cost().relative_to_fp32 == pytest.approx(predicted["relative_to_fp32"], rel=1e-12)
     model.fit(X, Y, batch_size=4, verbose=0)
     later = handle.cost().bitops_train - predicted["relative_to_fp32"] * 3072 * 24 * sum(

@@ -251,7 +251,7 @@ def test_nothing_is_left_behind():
     before = [v.numpy() for v in model.variables]
     assert total(model) == 18
     assert not [layer for layer in model.layers if "call" in vars(layer)]
-    with quantize(model, 4, 4, layers="all"):
+    with quantize(model, weights=4, activations=4, layers="all"):
         own = vars(model.get_layer("dense"))["call"]
         assert total(model) == 18
         assert vars(model.get_layer("dense"))["call"] is own

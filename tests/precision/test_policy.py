@@ -168,7 +168,7 @@ def test_it_works_beside_the_other_callbacks(order):
     policy = PrecisionPolicy([(HALF, 0.25), (FULL, 0.25)] * 2)
     others = [ks.Scheduler(learning_rate=ks.REX(0.1), momentum=ks.Demon(0.9)), logger]
     fit(model, *[policy, *others][::order])
-    np.testing.assert_array_equal(logger.history["learning_rate"], ks.simulate(ks.REX(0.1), 24))
+    np.testing.assert_array_equal(logger.history["learning_rate"], ks.simulate(ks.REX(0.1), n=24))
     assert np.isfinite(logger.history["loss"]).all()
     assert SEEN == ["bfloat16"] * 6 + ["float32"] * 6 + ["bfloat16"] * 6 + ["float32"] * 6
     assert model.optimizer.momentum == 0.9
@@ -295,7 +295,7 @@ def test_bits_that_a_later_policy_cannot_hold_are_refused_when_it_begins():
         model = compiled()
         before = model.get_weights()
         with (
-            ks.precision.quantize(model, 8, 8, layers="all", **options),
+            ks.precision.quantize(model, weights=8, activations=8, layers="all", **options),
             pytest.raises(ValueError, match="up to 12 bits, and 'mixed_bfloat16' holds levels"),
         ):
             fit(model, PrecisionPolicy([(FULL, 0.5), (HALF, 0.5)]), *callbacks)

@@ -75,14 +75,14 @@ def assert_rounds(values, exact):
 @pytest.mark.parametrize("name", TEN)
 def test_each_is_the_formula_of_the_released_code(name, steps, cycles, rounding):
     t = np.arange(steps)
-    schedule = precision.get(name, 3, 8, cycles, rounding=rounding, steps=steps)
+    schedule = precision.get(name, 3, bits_max=8, cycles=cycles, rounding=rounding, steps=steps)
     assert_rounds(schedule(t), curve(name, t, steps, cycles, 3, 8, rounding))
 
 
 @pytest.mark.parametrize("period", [10, 125, 8001])
 def test_halves_go_to_the_even_number(period):
     """Exactly, in rational numbers: the line passes through 3.5, 4.5, 5.5, 6.5 and 7.5."""
-    schedule = precision.lr(3, 8, cycles=1, rounding="floor", steps=period)
+    schedule = precision.lr(3, bits_max=8, cycles=1, rounding="floor", steps=period)
     expected = [float(round(3 + Fraction(5 * t, period))) for t in range(period)]
     assert schedule(np.arange(period)).tolist() == expected
 
@@ -93,17 +93,19 @@ def test_original_cpt_with_its_remainder():
     period = int(steps / cycles)
     t = np.arange(steps)
     exact = 4 + 0.5 * 4 * (1 + np.cos(np.pi * ((t % period) / period) + np.pi))
-    values = precision.cpt(4, 8, steps=steps)(t)
+    values = precision.cpt(4, bits_max=8, steps=steps)(t)
     assert_rounds(values, exact)
     assert (values[-18:] == 4).all() and values[-19] == 8
-    assert precision.cr(4, 8, 32, rounding="up", steps=steps)(steps - 1) == 8
+    assert precision.cr(4, bits_max=8, cycles=32, rounding="up", steps=steps)(steps - 1) == 8
 
 
 @pytest.mark.parametrize("name", TRIANGULAR)
 def test_triangles_begin_high_and_an_even_number_ends_high(name):
-    values = precision.get(name, 3, 8, 8, rounding="floor", steps=800)(np.arange(800))
+    values = precision.get(name, 3, bits_max=8, cycles=8, rounding="floor", steps=800)(
+        np.arange(800)
+    )
     assert values[0] == 8 and values[-1] == 8
-    odd = precision.get(name, 3, 8, 7, rounding="floor", steps=700)(np.arange(700))
+    odd = precision.get(name, 3, bits_max=8, cycles=7, rounding="floor", steps=700)(np.arange(700))
     assert odd[0] == 8 and odd[-1] == 3
 
 
@@ -123,7 +125,7 @@ def _shares(values):
 
 @pytest.mark.parametrize("name", SHARES)
 def test_share_of_time_at_each_width(name):
-    values = precision.get(name, 3, 8, 8, steps=64_000)(np.arange(64_000))
+    values = precision.get(name, 3, bits_max=8, cycles=8, steps=64_000)(np.arange(64_000))
     assert _shares(values) == pytest.approx(SHARES[name], abs=1.5e-3)
 
 
@@ -134,7 +136,9 @@ def test_share_of_time_at_each_width(name):
 def test_share_of_time_in_the_falls(name, growth, reverse):
     """H spends its time as the growth does; V as the growth turned upside down."""
     period = 64_000 // 8
-    values = precision.get(name, 3, 8, 8, rounding="floor", steps=64_000)(np.arange(period))
+    values = precision.get(name, 3, bits_max=8, cycles=8, rounding="floor", steps=64_000)(
+        np.arange(period)
+    )
     expected = SHARES[growth][::-1] if reverse else SHARES[growth]
     assert _shares(values) == pytest.approx(expected, abs=1.5e-3)
 
@@ -157,14 +161,16 @@ def test_savings_of_training(bits, rounding):
     low, high, g = bits
     for names, expected in zip(COLUMNS, SAVINGS[bits], strict=True):
         for name in names:
-            schedule = precision.get(name, low, high, 8, rounding=rounding)
-            cost = precision.predicted_cost(schedule, g, steps=64_000)
+            schedule = precision.get(name, low, bits_max=high, cycles=8, rounding=rounding)
+            cost = precision.predicted_cost(schedule, gradients=g, steps=64_000)
             assert 100 * (1 - cost["relative_to_static"]) == pytest.approx(expected, abs=0.11), name
 
 
 def test_savings_that_the_cpt_paper_prints():
     for low, high, g, saving in [(3, 8, 8, 36.67), (3, 6, 6, 30.04), (5, 8, 8, 23.2)]:
-        cost = precision.predicted_cost(precision.cpt(low, high), g, steps=64_000)
+        cost = precision.predicted_cost(
+            precision.cpt(low, bits_max=high), gradients=g, steps=64_000
+        )
         assert 100 * (1 - cost["relative_to_static"]) == pytest.approx(saving, abs=0.1)
 
 
@@ -181,7 +187,7 @@ def test_static_and_rungs():
 
 
 def test_deficits_at_their_edges():
-    probe = precision.deficit(3, 8, length=20, start=10)
+    probe = precision.deficit(3, bits_max=8, length=20, start=10)
     assert probe(np.array([0, 9, 10, 11, 28, 29, 30, 31, 999])).tolist() == [
         8,
         8,
@@ -190,7 +196,7 @@ def test_deficits_at_their_edges():
         8,
         8,
     ]
-    early = precision.deficit(3, 8, length="0.25dur").resolve(100)
+    early = precision.deficit(3, bits_max=8, length="0.25dur").resolve(100)
     assert early(np.array([0, 24, 25, 26])).tolist() == [3, 3, 8, 8]
 
 
@@ -207,7 +213,9 @@ def test_values_are_whole_within_range_and_the_same_everywhere(
     name, low, width, cycles, steps, rounding
 ):
     high = min(low + width, 16)
-    schedule = precision.get(name, low, high, cycles, rounding=rounding, steps=steps)
+    schedule = precision.get(
+        name, low, bits_max=high, cycles=cycles, rounding=rounding, steps=steps
+    )
     t = np.arange(steps + 5)
     values = schedule(t)
     assert (values == np.rint(values)).all()
@@ -217,7 +225,7 @@ def test_values_are_whole_within_range_and_the_same_everywhere(
 
 @pytest.mark.parametrize("name", TEN)
 def test_numpy_eager_graph_and_xla_agree_also_at_halves(name):
-    schedule = precision.get(name, 3, 8, 8, rounding="floor", steps=8000)
+    schedule = precision.get(name, 3, bits_max=8, cycles=8, rounding="floor", steps=8000)
     t = np.arange(8000)
     values = schedule(t)
     for jit in (False, True):
@@ -229,7 +237,7 @@ def test_numpy_eager_graph_and_xla_agree_also_at_halves(name):
 
 @pytest.mark.parametrize("name", [*TEN, "cpt"])
 def test_saved_and_loaded(name):
-    schedule = precision.get(name, 3, 8)
+    schedule = precision.get(name, 3, bits_max=8)
     again = keras.saving.deserialize_keras_object(json.loads(schedule.to_json()))
     assert again == schedule
     assert again.resolve(100) == schedule.resolve(100)
@@ -240,31 +248,34 @@ def test_names():
     with pytest.raises(ValueError, match="Did you mean 'static'"):
         precision.get("statik", 8)
     with pytest.raises(ValueError, match="Did you mean 'cycles'"):
-        precision.get("cr", 3, 8, cycle=2)
+        precision.get("cr", 3, bits_max=8, cycle=2)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: precision.cr(1, 8), r"`bits_min` must be a whole number of bits in \[2, 16\]"),
-        (lambda: precision.cr(3, 17), "`bits_max`"),
-        (lambda: precision.cr(3.5, 8), "`bits_min`"),
-        (lambda: precision.cr(8, 3), "must not be above"),
-        (lambda: precision.cr(3, 8, 0), "`cycles`"),
-        (lambda: precision.cr(3, 8, 2.5), "`cycles`"),
-        (lambda: precision.cr("3", 8), "must be a number"),
-        (lambda: precision.cr(math.nan, 8), "bits_min"),
-        (lambda: precision.cr(3, 8, rounding="down"), "`rounding`"),
+        (
+            lambda: precision.cr(1, bits_max=8),
+            r"`bits_min` must be a whole number of bits in \[2, 16\]",
+        ),
+        (lambda: precision.cr(3, bits_max=17), "`bits_max`"),
+        (lambda: precision.cr(3.5, bits_max=8), "`bits_min`"),
+        (lambda: precision.cr(8, bits_max=3), "must not be above"),
+        (lambda: precision.cr(3, bits_max=8, cycles=0), "`cycles`"),
+        (lambda: precision.cr(3, bits_max=8, cycles=2.5), "`cycles`"),
+        (lambda: precision.cr("3", bits_max=8), "must be a number"),
+        (lambda: precision.cr(math.nan, bits_max=8), "bits_min"),
+        (lambda: precision.cr(3, bits_max=8, rounding="down"), "`rounding`"),
         (lambda: precision.static(0), "bits"),
         (lambda: precision.rungs((3, 4), at=[1, 2]), "one more"),
         (lambda: precision.rungs((8, 3)), "must not fall from rung to rung"),
-        (lambda: precision.deficit(3, 8, length=0), "`length`"),
-        (lambda: precision.deficit(3, 8, length="1ep", start=5), "one unit"),
-        (lambda: ks.Cosine(3, 8).rounded()(0), "no values yet"),
+        (lambda: precision.deficit(3, bits_max=8, length=0), "`length`"),
+        (lambda: precision.deficit(3, bits_max=8, length="1ep", start=5), "one unit"),
+        (lambda: ks.Cosine(3, end=8).rounded()(0), "no values yet"),
         (lambda: ks.Constant(3.0).repeat(2), "no end|needs|must have an end"),
-        (lambda: ks.InverseSqrt(0.1, 10).mirrored(), "must have an end"),
-        (lambda: precision.predicted_cost(ks.Cosine(3, 8), 8, steps=10), "whole number"),
-        (lambda: precision.predicted_cost(40, 8, steps=10), "forward"),
+        (lambda: ks.InverseSqrt(0.1, timescale=10).mirrored(), "must have an end"),
+        (lambda: precision.predicted_cost(ks.Cosine(3, end=8), gradients=8, steps=10), "whole number"),
+        (lambda: precision.predicted_cost(40, gradients=8, steps=10), "forward"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):
@@ -274,15 +285,15 @@ def test_bad_arguments_are_refused(make, message):
 
 def test_the_bits_of_a_cycle_of_millions_of_steps_are_read_to_its_end():
     """It does not settle: what comes after the first million steps must be within bounds too."""
-    long = precision.cr(3, 8, cycles=1, steps=4_000_000)
+    long = precision.cr(3, bits_max=8, cycles=1, steps=4_000_000)
     assert highest_of(long) == 8
-    late = ks.Linear(3.0, 17.0, steps=4_000_000).repeat().rounded()
+    late = ks.Linear(3.0, end=17.0, steps=4_000_000).repeat().rounded()
     with pytest.raises(ValueError, match="weight_bits"):
         verify_schedule("weight_bits", late)
 
 
 def test_what_has_no_end_can_only_be_the_last_part():
     with pytest.raises(ValueError, match=r"which has no end, as it never settles"):
-        precision.cr(3, 8, cycles=2, steps=10).then(precision.static(8))
+        precision.cr(3, bits_max=8, cycles=2, steps=10).then(precision.static(8))
     with pytest.raises(ValueError, match=r"as `length='10ep'`.*which has no length"):
-        ks.Linear(8, 3).then(precision.static(8))
+        ks.Linear(8, end=3).then(precision.static(8))

@@ -100,7 +100,7 @@ def by_hand():
     """Give the losses of a plain quantized training with some bits, `STEPS` steps each."""
     model = build()
     model.optimizer.build(model.trainable_variables)
-    handle = ks.precision.quantize(model, 2, 2, 8, layers="all")
+    handle = ks.precision.quantize(model, weights=2, activations=2, gradients=8, layers="all")
     variables = [*model.variables, *model.optimizer.variables]
     new = [np.copy(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
@@ -219,7 +219,11 @@ def test_the_loop_of_the_trainers() -> None:
 def test_leaves_no_trace(mode, is_quantized) -> None:
     model = build()
     counted = model.layers[3]
-    handle = ks.precision.quantize(model, 5, 7, 8, layers="all") if is_quantized else None
+    handle = (
+        ks.precision.quantize(model, weights=5, activations=7, gradients=8, layers="all")
+        if is_quantized
+        else None
+    )
     fit(model)  # slots, counts and statistics that are not zero
     cost, bits = (handle.cost(), handle.current()) if handle else (None, None)
     seed_all()
@@ -280,7 +284,11 @@ def test_restored_when_training_raises(is_quantized) -> None:
 
     model = build()
     model.optimizer.build(model.trainable_variables)
-    handle = ks.precision.quantize(model, 5, 7, None, layers="all") if is_quantized else None
+    handle = (
+        ks.precision.quantize(model, weights=5, activations=7, gradients=None, layers="all")
+        if is_quantized
+        else None
+    )
     seed_all()
     before, trained = everything(model), model.train_function
     expected = draws()
@@ -339,7 +347,7 @@ def test_a_task_that_two_bits_do_not_learn(tmp_path) -> None:
     assert 2 < learned.bits_min <= learned.bits_max <= 6
     assert learned.figures[0] < learned.figures[-1] - 0.1
     assert learned.shares[0] < 0.8
-    assert ks.precision.cpt(learned.bits_min, learned.bits_max, cycles=2, steps=8)
+    assert ks.precision.cpt(learned.bits_min, bits_max=learned.bits_max, cycles=2, steps=8)
     learned.to_json(tmp_path / "bits.json")
     assert type(learned).from_json(tmp_path / "bits.json") == learned
     assert learned.plot().get_ylabel() == "accuracy"
@@ -410,7 +418,12 @@ def test_bad_calls() -> None:
             {},
             "`model` must have l",
         ),
-        ({"weights": ks.precision.cpt(3, 8, cycles=1, steps=9)}, small(), {}, "not follow a sch"),
+        (
+            {"weights": ks.precision.cpt(3, bits_max=8, cycles=1, steps=9)},
+            small(),
+            {},
+            "not follow a sch",
+        ),
         ({"weights": 8}, small(gradients=6), {}, "quantized already, and has its own options"),
     ],
     ids=[
@@ -451,7 +464,7 @@ def test_more_bits_than_a_dtype_holds_are_refused() -> None:
     model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     with pytest.raises(ValueError, match="holds levels of at most 8 bits"):
         small(bits_max=9, layers="all").run(model, X, Y)
-    handle = ks.precision.quantize(model, 8, 8, layers="all")
+    handle = ks.precision.quantize(model, weights=8, activations=8, layers="all")
     model.optimizer.build(model.trainable_variables)
     before = everything(model)
     with pytest.raises(ValueError, match="holds levels of at most 8 bits"):

@@ -35,10 +35,10 @@ def quantized(name, total):
 
     def make():
         low, high = BITS[name]
-        bits = ks.precision.get("cr", low, high, cycles=2).resolve(total)
+        bits = ks.precision.get("cr", low, bits_max=high, cycles=2).resolve(total)
         network = toy.model()
         options = {"layers": "all", "evaluation": "max", "seed": sum(BITS[name])}
-        ks.precision.quantize(network, bits, bits, 8, **options)
+        ks.precision.quantize(network, weights=bits, activations=bits, gradients=8, **options)
         return network
 
     return make

@@ -156,7 +156,7 @@ def test_a_quantized_training_goes_on_with_the_same_bits_at_every_step(tmp_path)
     assert same(got, expected)
     assert got[1]["cost"] == expected[1]["cost"]
     assert log(tmp_path / "killed") == log(tmp_path / "whole")
-    bits = ks.precision.cr(3, 8, cycles=8, steps=400)(np.arange(400)).tolist()
+    bits = ks.precision.cr(3, bits_max=8, cycles=8, steps=400)(np.arange(400)).tolist()
     assert set(bits) == {3, 4, 5, 6, 7, 8}
     found = log(tmp_path / "killed")
     assert found["step"] == list(range(400))

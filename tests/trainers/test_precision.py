@@ -120,7 +120,7 @@ def test_the_bits_of_every_step_are_those_of_the_schedule(trained):
     np.testing.assert_array_equal(history["weight_bits"], wave)
     np.testing.assert_array_equal(history["activation_bits"], wave)
     np.testing.assert_array_equal(history["gradient_bits"], np.full(steps, 8))
-    assert wave.tolist() == ks.precision.cr(3, 8, steps=steps)(t).tolist()
+    assert wave.tolist() == ks.precision.cr(3, bits_max=8, steps=steps)(t).tolist()
     assert [int(wave.min()), int(wave.max())] == [3, 8]
 
 
@@ -138,7 +138,7 @@ def test_the_record_has_what_it_cost_and_says_that_it_is_emulated(trained):
     assert cost["quantized_layers"]["macs"] == 44 * quantized
     spent = float(np.sum(q**2 + 2 * q * 8))
     assert cost["quantized_layers"]["bitops_train"] == pytest.approx(quantized * spent, rel=1e-12)
-    predicted = ks.precision.predicted_cost(ks.precision.cr(3, 8), 8, 44)
+    predicted = ks.precision.predicted_cost(ks.precision.cr(3, bits_max=8), gradients=8, steps=44)
     relative = cost["quantized_layers"]["relative_to_fp32"]
     assert relative == pytest.approx(predicted["relative_to_fp32"], rel=1e-12)
     assert cost["note"] == ks.precision.EMULATED
@@ -156,7 +156,7 @@ def test_epochs_and_tensorboard_have_bits_and_cost(trained):
     first, last = record["epochs"]
     assert 0 < first["bitops"] < last["bitops"] == record["cost"]["all_layers"]["bitops_train"]
     assert last["relative_to_fp32"] == record["cost"]["all_layers"]["relative_to_fp32"]
-    bits = ks.precision.cr(3, 8, steps=44)
+    bits = ks.precision.cr(3, bits_max=8, steps=44)
     for row in (first, last):  # at the step that comes next
         assert row["weight_bits"] == row["activation_bits"] == bits(row["step"])
         assert row["gradient_bits"] == 8
@@ -324,7 +324,7 @@ def test_what_they_save_is_what_is_published(name, changes, saving):
     """In the quantized layers, over static bits: figures of CPT, and the later cost script."""
     config = configuration(name, **changes)
     cost = ks.precision.predicted_cost(
-        precision.bits(config), config.gradient_bits, run_of(config).steps
+        precision.bits(config), gradients=config.gradient_bits, steps=run_of(config).steps
     )
     assert 100 * (1 - cost["relative_to_static"]) == pytest.approx(saving, abs=0.11)
 

@@ -75,9 +75,11 @@ def quantized(epochs):
     """Make the model with bits that follow a schedule, and quantize whatever can be."""
 
     def make():
-        bits = ks.precision.cr(3, 8, cycles=8, steps=epochs * STEPS_PER_EPOCH)
+        bits = ks.precision.cr(3, bits_max=8, cycles=8, steps=epochs * STEPS_PER_EPOCH)
         network = model()
-        ks.precision.quantize(network, bits, bits, 8, layers="all", evaluation="current")
+        ks.precision.quantize(
+            network, weights=bits, activations=bits, gradients=8, layers="all", evaluation="current"
+        )
         return network
 
     return make
