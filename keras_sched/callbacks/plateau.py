@@ -10,18 +10,28 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.utils import io_utils  # how Keras' callbacks print
 
 from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
+from keras_sched._training import Training
+from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
 from keras_sched.hyperparameters import current, driver_of, groups
 
 __all__ = ["Plateau"]
 
-_LOW_IS_GOOD = ("loss", "error", "perplexity")
-_HIGH_IS_GOOD = ("acc", "auc", "f1", "iou", "precision", "recall", "r2")
+# Whole words of a metric's name that say which way is better.
+_LOW_IS_GOOD = frozenset(
+    {"crossentropy", "error", "loss", "mae", "mape", "mse", "msle", "perplexity", "rmse"}
+)
+_HIGH_IS_GOOD = frozenset(
+    {"acc", "accuracy", "auc", "f1", "iou", "map", "precision", "r2", "recall"}
+)
 
 
 class Plateau(keras.callbacks.Callback):
@@ -31,27 +41,34 @@ class Plateau(keras.callbacks.Callback):
     every group of a MultiOptimizer. With a constant learning rate it does what Keras'
     ReduceLROnPlateau does.
 
-    The multiplier, the best value and the counters are kept on the model: weight files and
-    checkpoints (`save_weights`, BackupAndRestore, `.keras`) hold them, and stay loadable by a model
-    without Plateau; a file without them leaves them as they are. Put `Plateau` before a callback
-    that saves at the end of the epoch, or the file holds the state of one epoch earlier. A further
-    `fit` goes on with the state (`reset` begins anew); one without Plateau has the full learning
-    rate again.
+    A training that begins with epoch 0 begins with multiplier 1, as `Scheduler` begins at step 0;
+    one that goes on, with ``initial_epoch`` or `BackupAndRestore`, goes on with the state. The
+    multiplier, the best value and the counters are kept on the model: weight files and checkpoints
+    (`save_weights`, BackupAndRestore, `.keras`) hold them, and stay loadable by a model without
+    Plateau; a file without them leaves them as they are. Put `Plateau` before a callback that saves
+    at the end of the epoch, or the file holds the state of one epoch earlier. A further `fit`
+    without Plateau has the full learning rate again.
 
     Args:
         monitor: Name of the metric in the logs of an epoch. Epochs without it are passed over when
             it begins with "val_", as validation may be rare.
         factor: What the multiplier is multiplied by, in (0, 1).
         patience: Epochs without improvement before that, at least 0 (0 and 1 are alike).
-        mode: "min" if lower is better, "max" if higher; "auto" knows it from common names.
+        verbose: 0 is silent, 1 prints each reduction.
+        mode: "min" if lower is better, "max" if higher; "auto" knows it from whole words of the
+            name, as "val_loss" or "top_accuracy".
         min_delta: Changes up to this are no improvement; at least 0.
         cooldown: Epochs after a reduction in which none is counted as bad; at least 0.
-        low: Lowest multiplier, in [0, 1); ReduceLROnPlateau's `min_lr` over the learning rate.
+        min_lr: Lower bound of the learning rate; at least 0. It never raises what a schedule says.
+        optimizer: The optimizer to act on; by default the one that the model is compiled with.
         name: Tells the states of several on one model apart.
 
     Raises:
+        TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range, "auto" does not know the metric, or the metric
-            is not in the logs. A metric that is not a number counts as no improvement.
+            is not in the logs; after the first batch, if the training step does not use the
+            optimizer. A metric that is not a number counts as no improvement.
+        RuntimeError: If Keras computes with another backend than TensorFlow.
 
     Example:
         >>> import keras, numpy as np
@@ -67,14 +84,18 @@ class Plateau(keras.callbacks.Callback):
     def __init__(
         self,
         monitor: str = "val_loss",
+        *,
         factor: float = 0.1,
         patience: int = 10,
+        verbose: int = 0,
         mode: str = "auto",
         min_delta: float = 1e-4,
         cooldown: int = 0,
-        low: float = 0.0,
+        min_lr: float = 0.0,
+        optimizer: keras.optimizers.Optimizer | None = None,
         name: str = "plateau",
     ) -> None:
+        check_tensorflow("`Plateau`")
         super().__init__()
         if not isinstance(monitor, str) or not monitor:
             raise TypeError(
@@ -82,17 +103,22 @@ class Plateau(keras.callbacks.Callback):
             )
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"`name` must be an identifier. Received: name={name!r}")
+        check_optimizer(optimizer)
         self.monitor = monitor
         self.factor = _validate.real(
             "factor", factor, low=0.0, high=1.0, open_low=True, open_high=True
         )
         self.patience = _validate.integer("patience", patience)
+        self.verbose = _validate.integer("verbose", verbose)
         self.mode = _direction(monitor, _validate.choice("mode", mode, ("auto", "min", "max")))
         self.min_delta = _validate.real("min_delta", min_delta, low=0.0)
         self.cooldown = _validate.integer("cooldown", cooldown)
-        self.low = _validate.real("low", low, low=0.0, high=1.0, open_high=True)
+        self.min_lr = _validate.real("min_lr", min_lr, low=0.0)
         self.name = name
-        self._seen = False
+        self._given = optimizer
+        self._optimizer: Any = None
+        self._use: Use | None = None
+        self._has_begun = self._is_set = self._seen = False
 
     # --- state --------------------------------------------------------------------------------
 
@@ -107,6 +133,7 @@ class Plateau(keras.callbacks.Callback):
             ValueError: If a key is missing or unknown.
         """
         self._state.set(state)
+        self._is_set = True
 
     def reset(self) -> None:
         """Begin anew: multiplier 1, no best value, counters 0."""
@@ -119,6 +146,7 @@ class Plateau(keras.callbacks.Callback):
         """
         self.set_model(model)
         model.load_weights(path)
+        self._is_set = True
 
     @property
     def _state(self) -> _PlateauState:
@@ -144,32 +172,61 @@ class Plateau(keras.callbacks.Callback):
                 vars(model)[self._attribute] = _PlateauState(self.name)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._seen = False
-        self._unmultiply()  # what a training that raised has left behind
-        for part in groups(self.model.optimizer).values():
-            driver_of(part).multiply("learning_rate", self._state.multiplier)
-        self.model.make_train_function(force=True)
+        with Training.joined(self) as training:
+            self._seen = self._has_begun = False
+            self._optimizer = optimizer_of(self, self._given)
+            multiplier = self._state.multiplier
+            for part in groups(self._optimizer).values():
+                driver = driver_of(part)
+                driver.multiply("learning_rate", multiplier, self.min_lr or None)
+                training.on_undo(
+                    self, lambda driver=driver: driver.unmultiply("learning_rate", multiplier)
+                )
+            key = (id(self._optimizer), id(self._state), self.min_lr)
+            training.mark(f"multiplier {self.name} of {id(self._optimizer)}", key)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        # Only now: a callback that restores a training does so when it begins.
+        self._use = Use(self, self._optimizer)
+        if epoch == 0 and not self._is_set:
+            self.reset()
+        self._is_set = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        training = Training.of(self.model)
+        if self._use is None or training is None:
+            return
+        if self._use.check(training.is_fresh, bool(self.model.run_eagerly)):
+            self._use = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
-        for name, value in current(self.model.optimizer).items():
-            if name.rpartition("/")[2] == "learning_rate":
-                logs[name] = float(value)
+        rates = {
+            name: float(value)
+            for name, value in current(self._optimizer).items()
+            if name.rpartition("/")[2] == "learning_rate"
+        }
+        logs.update(rates)
         if self.monitor in logs:
             self._seen = True
-            self._judge(float(logs[self.monitor]))
+            self._judge(float(logs[self.monitor]), max(rates.values()), epoch)
         elif not self.monitor.startswith("val_"):
             raise self._absent(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        self._unmultiply()
-        self.model.make_train_function(force=True)
+        training = Training.of(self.model)
+        if training is not None:
+            training.leave(self)
         if not self._seen and logs:
             raise self._absent(logs)
 
     # --- the rule -----------------------------------------------------------------------------
 
-    def _judge(self, value: float) -> None:
+    def _judge(self, value: float, rate: float, epoch: int) -> None:
+        """Judge the metric of an epoch, at whose end the learning rate was `rate`."""
         state = self._state.get()
         cooling = state["cooldown"] > 0
         if cooling:
@@ -181,10 +238,15 @@ class Plateau(keras.callbacks.Callback):
             state["wait"] = 0
         elif not cooling:
             state["wait"] += 1
-            if state["wait"] >= self.patience and state["multiplier"] > np.float32(self.low):
-                state["multiplier"] = max(state["multiplier"] * self.factor, self.low)
+            if state["wait"] >= self.patience and rate > np.float32(self.min_lr):
+                state["multiplier"] *= self.factor
                 state["cooldown"] = self.cooldown
                 state["wait"] = 0
+                if self.verbose:
+                    io_utils.print_msg(
+                        f"\nEpoch {epoch + 1}: Plateau multiplies the learning rate by "
+                        f"{state['multiplier']:g}."
+                    )
         self._state.set(state)
 
     def _improves(self, value: float, best: float) -> bool:
@@ -201,10 +263,6 @@ class Plateau(keras.callbacks.Callback):
             f"`monitor` must be in the logs of an epoch. Received: monitor='{self.monitor}'. "
             f"There are: {', '.join(sorted(logs))}. A 'val_' metric needs `validation_data`."
         )
-
-    def _unmultiply(self) -> None:
-        for part in groups(self.model.optimizer).values():
-            driver_of(part).unmultiply("learning_rate", self._state.multiplier)
 
 
 class _PlateauState(keras.Operation):
@@ -245,11 +303,11 @@ class _PlateauState(keras.Operation):
 def _direction(monitor: str, mode: str) -> str:
     if mode != "auto":
         return mode
-    if any(part in monitor for part in _LOW_IS_GOOD):
-        return "min"
-    if any(part in monitor for part in _HIGH_IS_GOOD):
-        return "max"
-    raise ValueError(
-        f"`mode` must be 'min' or 'max' for a metric whose name does not tell. "
-        f"Received: monitor='{monitor}', mode='auto'"
-    )
+    words = set(re.split(r"[^a-z0-9]+", monitor.lower()))
+    lower, higher = bool(words & _LOW_IS_GOOD), bool(words & _HIGH_IS_GOOD)
+    if lower == higher:
+        raise ValueError(
+            f"`mode` must be 'min' or 'max' for a metric whose name does not tell. "
+            f"Received: monitor='{monitor}', mode='auto'"
+        )
+    return "min" if lower else "max"

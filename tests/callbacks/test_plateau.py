@@ -61,7 +61,7 @@ def assert_like_keras(train, mode, patience, cooldown, low) -> None:
     plateau = keras.callbacks.ReduceLROnPlateau("metric", min_lr=0.5 * low, **common)
     train(reference, theirs, plateau)
     model = build(run_eagerly=True)
-    train(model, ours, Plateau("metric", low=low, **common))
+    train(model, ours, Plateau("metric", min_lr=0.5 * low, **common))
     assert ours.rates == theirs.rates
     assert theirs.rates[-1] < theirs.rates[0]
     for a, b in zip(model.get_weights(), reference.get_weights(), strict=True):
@@ -244,7 +244,8 @@ def test_absent_metric_is_an_error() -> None:
         {"monitor": "val_quality"},
         {"min_delta": -0.1},
         {"cooldown": 0.5},
-        {"low": 1.0},
+        {"min_lr": -0.1},
+        {"verbose": -1},
         {"name": "no name"},
     ],
     ids=str,
