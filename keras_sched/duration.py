@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_sched import _validate
 
-__all__ = ["Duration", "Run", "Span"]
+__all__ = ["UNITS", "Duration", "Run", "Span"]
 
 _UNITS = {
     "steps": ("st", "step", "steps"),
@@ -22,6 +22,8 @@ _UNITS = {
     "samples": ("sp", "sample", "samples"),
     "seconds": ("s", "sec", "second", "seconds"),
 }
+UNITS = tuple(_UNITS)
+"""The units of lengths."""
 _MULTIPLES = {
     "%": ("fraction", 0.01),
     "min": ("seconds", 60.0),
@@ -40,14 +42,17 @@ class Run:
     """The facts of a training run that lengths are counted with.
 
     Args:
-        steps: Update steps of the whole run; at least 1.
-        steps_per_epoch: Update steps of an epoch, or None where nobody knows.
+        steps: Update steps of the whole run, at least 1, or None where nobody knows: then lengths
+            in samples, seconds and steps still count.
+        steps_per_epoch: Update steps of an epoch, or None where nobody knows. It may be a fraction:
+            15 batches of which 8 are accumulated are 1.875 updates. Lengths are rounded once, when
+            they are counted.
         batch_size: Samples that one update step sees, or None where nobody knows.
         seconds_per_step: Measured seconds of one update step, or None. It is a fixed number: a
             schedule in seconds is counted once, at the start, and does not jump as speed varies.
 
     Raises:
-        ValueError: If a number is not positive, or a count is not whole.
+        ValueError: If a number is not positive, or `steps` is not whole.
 
     Example:
         >>> run = Run(steps=1000, steps_per_epoch=100)
@@ -55,22 +60,31 @@ class Run:
         (500, 300)
     """
 
-    steps: int
+    steps: int | None = None
     _: dataclasses.KW_ONLY
-    steps_per_epoch: int | None = None
-    batch_size: int | None = None
+    steps_per_epoch: float | None = None
+    batch_size: float | None = None
     seconds_per_step: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "steps_per_epoch", "batch_size"):
+        if self.steps is not None:
+            object.__setattr__(self, "steps", _validate.integer("steps", self.steps, low=1))
+        for name in ("steps_per_epoch", "batch_size", "seconds_per_step"):
             value = getattr(self, name)
-            if value is not None or name == "steps":
-                object.__setattr__(self, name, _validate.integer(name, value, low=1))
-        if self.seconds_per_step is not None:
-            seconds = _validate.real(
-                "seconds_per_step", self.seconds_per_step, low=0.0, open_low=True
-            )
-            object.__setattr__(self, "seconds_per_step", seconds)
+            if value is not None:
+                value = _validate.real(name, value, low=0.0, open_low=True)
+                object.__setattr__(self, name, int(value) if value.is_integer() else value)
+
+    @property
+    def total(self) -> int:
+        """Its `steps`, where they must be known.
+
+        Raises:
+            ValueError: If they are not.
+        """
+        if self.steps is None:
+            raise ValueError(f"The run must know its `steps`. Received: run={self}")
+        return self.steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,9 +170,8 @@ class Duration:
         """
         if self.unit == "steps":
             return int(self.value)
-        if self.unit == "fraction":
-            return math.floor(self.value * run.steps + 0.5)
         missing = {
+            "fraction": ("steps", run.steps),
             "epochs": ("steps_per_epoch", run.steps_per_epoch),
             "samples": ("batch_size", run.batch_size),
             "seconds": ("seconds_per_step", run.seconds_per_step),
@@ -169,7 +182,7 @@ class Duration:
                 f"The length '{self}' needs `{name}`, which this run does not know. "
                 f"Received: run={run}. Give `{name}`, or the length in steps."
             )
-        count = self.value * fact if self.unit == "epochs" else self.value / fact
+        count = self.value * fact if self.unit in ("epochs", "fraction") else self.value / fact
         return math.floor(count + 0.5)
 
     def stretched(self, factor: float) -> Duration:
@@ -184,7 +197,8 @@ class Duration:
         return f"Duration({self.value!r}, unit={self.unit!r})"
 
     def __str__(self) -> str:
-        return f"{self.value!r}{_UNITS[self.unit][0]}"
+        whole = self.value == int(self.value) and self.value < 1e15
+        return f"{int(self.value) if whole else self.value!r}{_UNITS[self.unit][0]}"
 
 
 Span = str | int | Duration

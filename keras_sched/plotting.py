@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched.duration import Run
-from keras_sched.schedules import Schedule
+from keras_sched.schedules import Schedule, label
 from keras_sched.schedules.base import part_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def simulate(schedule: Schedule, *, n: int | Run = 1000) -> np.ndarray:
 
     Args:
         schedule: The schedule; open lengths are counted on a run of `n` steps.
-        n: Number of steps, at least 1, or the `Run` whose epochs, samples or seconds count.
+        n: Number of steps, at least 1, or the `Run` whose steps, epochs, samples or seconds count.
 
     Returns:
         float32 of shape `(n,)`.
@@ -39,7 +39,7 @@ def simulate(schedule: Schedule, *, n: int | Run = 1000) -> np.ndarray:
     part_of("schedule", schedule)
     run = n if isinstance(n, Run) else Run(steps=_validate.integer("n", n, low=1))
     resolved = schedule if schedule.is_resolved else schedule.resolve(run)
-    return resolved(np.arange(run.steps))
+    return resolved(np.arange(run.total))
 
 
 def plot(
@@ -51,7 +51,7 @@ def plot(
     """Draw schedules over the steps of a run.
 
     Args:
-        *schedules: Schedules, labelled by their class.
+        *schedules: Schedules, labelled by the call that makes them, shortened where it is long.
         n: Number of steps, at least 1, or a `Run`.
         ax: Axes to draw on; new ones if None.
         **labelled: Schedules under a label of your own.
@@ -67,18 +67,18 @@ def plot(
         >>> import keras_sched as ks
         >>> axes = ks.plot(ks.REX(0.1), linear=ks.Linear(0.1), n=100)
         >>> [line.get_label() for line in axes.get_lines()]
-        ['REX', 'linear']
+        ['REX(0.1)', 'linear']
     """
-    named = [(type(item).__name__, item) for item in schedules] + list(labelled.items())
+    named = [(label(item), item) for item in schedules] + list(labelled.items())
     if not named:
         raise ValueError("`plot` needs at least one schedule. Received: none")
-    curves: list[tuple[str, Any]] = [(label, simulate(item, n=n)) for label, item in named]
+    curves: list[tuple[str, Any]] = [(name, simulate(item, n=n)) for name, item in named]
     if ax is None:
         from matplotlib.figure import Figure
 
         ax = Figure(figsize=(8, 4.5), layout="constrained").add_subplot()
-    for label, values in curves:
-        ax.plot(values, label=label, drawstyle="steps-post", linewidth=1.5)
+    for name, values in curves:
+        ax.plot(values, label=name, drawstyle="steps-post", linewidth=1.5)
     ax.set(xlabel="update step", ylabel="value")
     ax.margins(x=0.01)
     ax.grid(alpha=0.3)

@@ -24,7 +24,7 @@ def test_simulate_takes_a_run_for_its_epochs():
 def test_plot_draws_what_simulate_gives(tmp_path):
     axes = ks.plot(ks.REX(0.1), ks.Cosine(0.1), mine=ks.WSD(0.1), n=100)
     lines = axes.get_lines()
-    assert [line.get_label() for line in lines] == ["REX", "Cosine", "mine"]
+    assert [line.get_label() for line in lines] == ["REX(0.1)", "Cosine(0.1)", "mine"]
     np.testing.assert_array_equal(lines[0].get_ydata(), ks.simulate(ks.REX(0.1), n=100))
     axes.figure.savefig(tmp_path / "schedules.png")
     assert (tmp_path / "schedules.png").stat().st_size > 5000

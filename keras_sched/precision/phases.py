@@ -78,7 +78,7 @@ class Lengths:
         ends = []
         for length in self._lengths:
             if length is None:
-                ends.append(run.steps)
+                ends.append(run.total)
                 continue
             summed.setdefault(length.unit, []).append(length.value)
             lengths = [Duration(math.fsum(values), unit=unit) for unit, values in summed.items()]
@@ -110,8 +110,8 @@ class Ladder:
         low, high = self._rungs[0], self._rungs[-1]
         middles = (self._rungs[:-1] + self._rungs[1:]) / 2
         phases: tuple[Phase, ...] = ()
-        for first in range(0, run.steps, _READ_AT_ONCE):
-            values = schedule(np.arange(first, min(first + _READ_AT_ONCE, run.steps)))
+        for first in range(0, run.total, _READ_AT_ONCE):
+            values = schedule(np.arange(first, min(first + _READ_AT_ONCE, run.total)))
             inside = (values >= low) & (values <= high)
             if not inside.all():
                 at = int(np.argmin(inside))

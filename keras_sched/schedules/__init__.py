@@ -1,19 +1,25 @@
 """Schedules: a profile, a range, a length and a sampling rate, as a function of the update step."""
 
 from keras_sched.schedules._check import check
+from keras_sched.schedules._written import label
 from keras_sched.schedules.base import Combinators, Report, Schedule, register_schedule
 from keras_sched.schedules.combinators import (
     Cooldown,
-    Product,
     Rounded,
     Sequence,
     Shift,
     Warmup,
     join,
-    product,
     warmed,
 )
-from keras_sched.schedules.cyclic import CosineRestarts, ExpRange, Triangular, Triangular2
+from keras_sched.schedules.cyclic import (
+    CosineRestarts,
+    Cycles,
+    ExpRange,
+    PolynomialRestarts,
+    Triangular,
+    Triangular2,
+)
 from keras_sched.schedules.decay import (
     REX,
     Cosine,
@@ -24,6 +30,7 @@ from keras_sched.schedules.decay import (
     Linear,
     Noam,
     Polynomial,
+    Tanh,
 )
 from keras_sched.schedules.momentum import (
     CosineMomentum,
@@ -31,7 +38,19 @@ from keras_sched.schedules.momentum import (
     ExponentialMomentum,
     LinearMomentum,
 )
+from keras_sched.schedules.parts import Skip, Until
 from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
+from keras_sched.schedules.pointwise import (
+    Maximum,
+    Minimum,
+    Product,
+    Sum,
+    at_least,
+    at_most,
+    product,
+    total,
+)
+from keras_sched.schedules.powers import InversePower, Power
 from keras_sched.schedules.registry import get, names
 from keras_sched.schedules.repeating import Mirrored, Repeat, Sampled
 from keras_sched.schedules.steps import (
@@ -50,15 +69,19 @@ __all__ = [
     "Cosine",
     "CosineMomentum",
     "CosineRestarts",
+    "Cycles",
     "DelayedLinear",
     "Demon",
     "ExpRange",
     "Exponential",
     "ExponentialMomentum",
+    "InversePower",
     "InverseSqrt",
     "InverseTime",
     "Linear",
     "LinearMomentum",
+    "Maximum",
+    "Minimum",
     "Mirrored",
     "MultiStep",
     "Noam",
@@ -67,6 +90,8 @@ __all__ = [
     "PiecewiseConstant",
     "PiecewiseLinear",
     "Polynomial",
+    "PolynomialRestarts",
+    "Power",
     "Product",
     "Repeat",
     "Report",
@@ -75,12 +100,17 @@ __all__ = [
     "Schedule",
     "Sequence",
     "Shift",
+    "Skip",
     "Step",
+    "Sum",
+    "Tanh",
     "Triangular",
     "Triangular2",
+    "Until",
     "Warmup",
     "get",
     "join",
+    "label",
     "names",
     "register_schedule",
 ]
@@ -90,9 +120,15 @@ Schedule.combinators = Combinators(
     cooldown=Cooldown,
     join=join,
     product=product,
+    total=total,
+    at_least=at_least,
+    at_most=at_most,
+    skip=Skip,
+    until=Until,
     shift=Shift,
     rounded=Rounded,
     repeat=Repeat,
+    cycles=Cycles,
     mirrored=Mirrored,
     sampled=Sampled,
     check=check,

@@ -25,7 +25,7 @@ def check(
     elif not isinstance(run, Run):
         run = Run(steps=run)
     resolved = schedule.resolve(run)
-    steps = np.arange(run.steps + 1)
+    steps = np.arange((run.steps or resolved.span or _DEFAULT_STEPS) + 1)
     values = resolved(steps)
     _check_all(np.isfinite(values), values, "finite")
     if low is not None:

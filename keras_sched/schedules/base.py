@@ -9,16 +9,20 @@ equality, hash and representation come from them, and it holds no state.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import inspect
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import keras
 import numpy as np
 
 from keras_sched._arrays import FLOAT, INT, is_tensor, namespace, ratio
-from keras_sched.duration import Duration, Run, Span
+from keras_sched.duration import UNITS, Duration, Run, Span
 from keras_sched.schedules._arguments import count, positive
+from keras_sched.schedules._fields import from_config, leaves, map_leaves, to_config
+from keras_sched.schedules._written import call
 
 __all__ = [
     "Combinators",
@@ -37,7 +41,9 @@ _T = TypeVar("_T")
 @dataclass_transform(frozen_default=True, eq_default=True)
 def register_schedule(cls: type[_T]) -> type[_T]:
     """Make a class a schedule: a frozen dataclass that Keras can save and load by name."""
-    decorated = dataclasses.dataclass(frozen=True)(cls)
+    decorated: Any = dataclasses.dataclass(frozen=True, repr=False)(cls)
+    if issubclass(decorated, Timed):
+        _take_units(decorated)
     return keras.saving.register_keras_serializable(package=PACKAGE)(decorated)
 
 
@@ -61,9 +67,15 @@ class Combinators:
     cooldown: Callable[..., Schedule]
     join: Callable[..., Schedule]
     product: Callable[..., Schedule]
+    total: Callable[..., Schedule]
+    at_least: Callable[..., Schedule]
+    at_most: Callable[..., Schedule]
+    skip: Callable[..., Schedule]
+    until: Callable[..., Schedule]
     shift: Callable[..., Schedule]
     rounded: Callable[..., Schedule]
     repeat: Callable[..., Schedule]
+    cycles: Callable[..., Schedule]
     mirrored: Callable[..., Schedule]
     sampled: Callable[..., Schedule]
     check: Callable[..., Report]
@@ -125,7 +137,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """Whether every length is known in steps, so that the schedule has values."""
         return all(
             item.unit == "steps" if isinstance(item, Duration) else item.is_resolved
-            for item in _leaves(self._fields())
+            for item in leaves(self._fields())
         )
 
     def resolve(self, run: Run | int, *, room: int | None = None) -> Schedule:
@@ -146,7 +158,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         run = run if isinstance(run, Run) else Run(steps=run)
         return self._resolve(run, run.steps if room is None else room)
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         return self._map(
             lambda length: Duration(length.steps(run), unit="steps"),
             lambda part: part.resolve(run, room=room),
@@ -180,6 +192,14 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """Hold the first value for `by`, then follow the schedule; see `Shift`."""
         return self.combinators.shift(self, by=by)
 
+    def skip(self, by: Span) -> Schedule:
+        """Begin in the middle of the schedule, `by` after its start; see `Skip`."""
+        return self.combinators.skip(self, by=by)
+
+    def until(self, length: Span) -> Schedule:
+        """Follow the schedule for `length` only; see `Until`."""
+        return self.combinators.until(self, length=length)
+
     def repeat(
         self,
         times: int | None = None,
@@ -189,6 +209,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         stretch: float = 1.0,
         scale: float = 1.0,
         rounding: str = "floor",
+        anchor: str = "low",
     ) -> Schedule:
         """Follow the schedule again and again; see `Repeat`."""
         return self.combinators.repeat(
@@ -199,7 +220,12 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             stretch=stretch,
             scale=scale,
             rounding=rounding,
+            anchor=anchor,
         )
+
+    def cycles(self, times: float, *, triangular: bool = False) -> Schedule:
+        """Run through the schedule `times` times within its length; see `Cycles`."""
+        return self.combinators.cycles(self, times=times, triangular=triangular)
 
     def mirrored(self) -> Schedule:
         """Follow the schedule backwards in time; see `Mirrored`."""
@@ -217,6 +243,19 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.combinators.product(self, other)
 
     __rmul__ = __mul__
+
+    def __add__(self, other: Schedule | float) -> Schedule:
+        return self.combinators.total(self, other)
+
+    __radd__ = __add__
+
+    def at_least(self, other: Schedule | float) -> Schedule:
+        """Take the higher of the schedule and another, or a number, step by step; see `Maximum`."""
+        return self.combinators.at_least(self, other)
+
+    def at_most(self, other: Schedule | float) -> Schedule:
+        """Take the lower of the schedule and another, or a number, step by step; see `Minimum`."""
+        return self.combinators.at_most(self, other)
 
     # --- inspection --------------------------------------------------------------------------
 
@@ -248,11 +287,19 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         """
         return self.combinators.check(self, run, low=low, high=high)
 
+    def __repr__(self) -> str:
+        return call(self)
+
+    @property
+    def is_operation(self) -> bool:
+        """Whether it is written with an operator, as ``a * b``."""
+        return False
+
     # --- saving ------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Return the fields as JSON-able values; schedules and lengths in their saved form."""
-        return {name: _to_config(value) for name, value in self._fields().items()}
+        return {name: to_config(value) for name, value in self._fields().items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
@@ -261,7 +308,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         Raises:
             TypeError: If a key is missing or unknown.
         """
-        return cls(**{name: _from_config(value) for name, value in config.items()})
+        return cls(**{name: from_config(value) for name, value in config.items()})
 
     def to_json(self) -> str:
         """Return the schedule as one line of JSON, which `keras.saving` reads back."""
@@ -273,7 +320,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _parts(self) -> list[Schedule]:
-        return [item for item in _leaves(self._fields()) if isinstance(item, Schedule)]
+        return [item for item in leaves(self._fields()) if isinstance(item, Schedule)]
 
     def _map(
         self,
@@ -282,7 +329,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     ) -> Schedule:
         """Return a copy whose lengths and parts are replaced, wherever they stand in the fields."""
         changed = {
-            name: _map_leaves(value, on_length, on_part) for name, value in self._fields().items()
+            name: map_leaves(value, on_length, on_part) for name, value in self._fields().items()
         }
         return type(self)(**changed)
 
@@ -299,7 +346,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Timed(Schedule):
     """A schedule with a length of its own, given in any unit; without one it takes the run's.
 
@@ -313,30 +360,16 @@ class Timed(Schedule):
     """
 
     length: Span | None = None
-    steps: dataclasses.InitVar[int | None] = None
-    epochs: dataclasses.InitVar[float | None] = None
-    fraction: dataclasses.InitVar[float | None] = None
-    samples: dataclasses.InitVar[float | None] = None
-    seconds: dataclasses.InitVar[float | None] = None
+    # Arguments and attributes, but no fields: `length` has them all. See `_take_units`.
+    if TYPE_CHECKING:
+        steps: int | None = None
+        epochs: float | None = None
+        fraction: float | None = None
+        samples: float | None = None
+        seconds: float | None = None
 
-    def __post_init__(
-        self,
-        steps: int | None,
-        epochs: float | None,
-        fraction: float | None,
-        samples: float | None,
-        seconds: float | None,
-    ) -> None:
-        length = Duration.of(
-            length=self.length,
-            steps=steps,
-            epochs=epochs,
-            fraction=fraction,
-            samples=samples,
-            seconds=seconds,
-        )
-        if length is not None:
-            positive("length", length)
+    def __post_init__(self) -> None:
+        length = None if self.length is None else positive("length", self.length)
         self._set("length", length)
         self._check()
         if length is not None and length.unit == "steps":
@@ -348,9 +381,14 @@ class Timed(Schedule):
     def _count_fractions(self, steps: int) -> None:
         """Turn fractions in the other fields into steps of this schedule's own length."""
         own = Run(steps=steps)
+
+        def counted(length: Duration) -> Duration:
+            fraction = length.unit == "fraction"
+            return Duration(length.steps(own), unit="steps") if fraction else length
+
         for name, value in self._fields().items():
             if name != "length":
-                self._set(name, _map_leaves(value, lambda d: _count_fraction(d, own), _same))
+                self._set(name, map_leaves(value, counted, lambda part: part))
 
     @property
     def span(self) -> int | None:
@@ -369,8 +407,14 @@ class Timed(Schedule):
         """The resolved length in steps."""
         return count(self.length)
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         steps = room if self.length is None else Duration.parse(self.length).steps(run)
+        if steps is None:
+            raise ValueError(
+                f"A schedule without a length needs `steps`, which this run does not know. "
+                f"Received: {self!r}, run={run}. Give the schedule a length, as `steps=1000`, or "
+                f"the run its `steps`."
+            )
         if steps < 1:
             raise ValueError(
                 f"{type(self).__name__} is left with no steps. Received: length="
@@ -389,7 +433,40 @@ class Timed(Schedule):
         return ratio(xp.cast(xp.minimum(t, self._n), FLOAT), float(self._n))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+def _take_units(cls: Any) -> None:
+    """Let a class take its length as `steps=`, `epochs=` and so on, which are no fields of it."""
+    build = cls.__init__
+
+    @functools.wraps(build)
+    def __init__(self: Any, *args: Any, **arguments: Any) -> None:
+        forms = {unit: arguments.pop(unit) for unit in UNITS if unit in arguments}
+        if forms:
+            arguments["length"] = Duration.of(length=arguments.get("length"), **forms)
+        build(self, *args, **arguments)
+
+    signature = inspect.signature(build)
+    added = [inspect.Parameter(u, inspect.Parameter.KEYWORD_ONLY, default=None) for u in UNITS]
+    parameters = [*signature.parameters.values(), *added]
+    __init__.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    cls.__init__ = __init__
+
+
+def _unit(name: str) -> property:
+    """Return the attribute that is the length in one unit, or None if it is in another."""
+
+    def value(self: Timed) -> float | None:
+        length = self.length
+        return length.value if isinstance(length, Duration) and length.unit == name else None
+
+    value.__doc__ = f"The length in {name}, or None if it is open or in another unit."
+    return property(value)
+
+
+for _name in UNITS:
+    setattr(Timed, _name, _unit(_name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Profiled(Timed):
     """A schedule that is a function of its progress alone: it keeps its form at any length."""
 
@@ -409,55 +486,6 @@ def part_of(name: str, value: Any) -> Schedule:
     """
     if not isinstance(value, Schedule):
         raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
-    return value
-
-
-# --- fields: lengths and schedules wherever they stand ------------------------------------------
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, Duration | Schedule):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, tuple):
-        return []
-    return [leaf for item in value for leaf in _leaves(item)]
-
-
-def _map_leaves(value: Any, on_length: Callable, on_part: Callable) -> Any:
-    if isinstance(value, Duration):
-        return on_length(value)
-    if isinstance(value, Schedule):
-        return on_part(value)
-    if isinstance(value, tuple):
-        return tuple(_map_leaves(item, on_length, on_part) for item in value)
-    return value
-
-
-def _same(value: _T) -> _T:
-    return value
-
-
-def _count_fraction(length: Duration, own: Run) -> Duration:
-    return Duration(length.steps(own), unit="steps") if length.unit == "fraction" else length
-
-
-def _to_config(value: Any) -> Any:
-    if isinstance(value, Duration):
-        return str(value)
-    if isinstance(value, Schedule):
-        return keras.saving.serialize_keras_object(value)
-    if isinstance(value, tuple):
-        return [_to_config(item) for item in value]
-    return value
-
-
-def _from_config(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_from_config(item) for item in value)
-    if isinstance(value, dict):
-        return keras.saving.deserialize_keras_object(value)
     return value
 
 

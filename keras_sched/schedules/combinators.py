@@ -1,4 +1,4 @@
-"""Schedules made of schedules: warm-up, cool-down, sequence, product and shift.
+"""Schedules made of schedules: warm-up, cool-down, sequence, shift and rounding.
 
 Each part sees its own clock, which starts at 0: a part is the same schedule wherever it stands.
 Steps are subtracted, divided and compared as integers, so that boundaries are exact at any length.
@@ -6,6 +6,7 @@ Steps are subtracted, divided and compared as integers, so that boundaries are e
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar
@@ -15,18 +16,16 @@ from keras_sched._arrays import FLOAT, between, ratio
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.profiles import PROFILES
 from keras_sched.schedules._arguments import count
+from keras_sched.schedules._written import call, method, operand
 from keras_sched.schedules.base import Schedule, Timed, part_of, register_schedule
-from keras_sched.schedules.steps import Constant
 
 __all__ = [
     "Cooldown",
-    "Product",
     "Rounded",
     "Sequence",
     "Shift",
     "Warmup",
     "join",
-    "product",
     "warmed",
 ]
 
@@ -76,6 +75,11 @@ class Warmup(Schedule):
         if self.offset not in (0, 1):
             raise ValueError(f"`offset` must be 0 or 1. Received: offset={self.offset!r}")
 
+    def __repr__(self) -> str:
+        # The method leaves out a warm-up of nothing.
+        nothing = Duration.parse(self.length).value == 0
+        return call(self) if nothing else method(self, "warmup", first="length")
+
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         """As continuous as what follows: the climb lands on its first value."""
@@ -86,15 +90,15 @@ class Warmup(Schedule):
         rest = self.schedule.span
         return None if rest is None else count(self.length) + rest
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         steps = Duration.parse(self.length).steps(run)
-        if self.schedule.fills_room and steps >= room:
+        if room is not None and self.schedule.fills_room and steps >= room:
             raise ValueError(
                 f"The warm-up must leave room for the schedule. Received: length='{self.length}' "
                 f"({steps} steps) of {room} steps"
             )
         return warmed(
-            self.schedule.resolve(run, room=room - steps),
+            self.schedule.resolve(run, room=_rest(room, steps)),
             length=Duration(steps, unit="steps"),
             start=self.start,
             profile=self.profile,
@@ -169,6 +173,11 @@ class Cooldown(Timed):
                 f"cooldown_length='{self.cooldown_length}' of {self._n} steps"
             )
 
+    def __repr__(self) -> str:
+        if dataclasses.replace(self, length=None) != self:
+            return call(self)
+        return method(self, "cooldown", first="cooldown_length", without="length")
+
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         """As continuous as what is followed, unless there is no time to fall in."""
@@ -218,16 +227,22 @@ class Sequence(Schedule):
                 )
         self._set("schedules", parts)
 
+    def __repr__(self) -> str:
+        if len(self.schedules) == 1 or any(isinstance(part, Sequence) for part in self.schedules):
+            return call(self)
+        first, *others = self.schedules
+        return f"{operand(first)}.then({', '.join(map(repr, others))})"
+
     @property
     def span(self) -> int | None:
         spans = [part.span for part in self.schedules]
         return None if None in spans else sum(spans)  # type: ignore[arg-type]
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         resolved: list[Schedule] = []
         for part in self.schedules:
             resolved.append(part.resolve(run, room=room))
-            room -= resolved[-1].span or 0
+            room = _rest(room, resolved[-1].span or 0)
         return Sequence(tuple(resolved))
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -246,58 +261,6 @@ def join(*schedules: Schedule) -> Schedule:
         for part in (item.schedules if isinstance(item, Sequence) else (item,))
     ]
     return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
-
-
-@register_schedule
-class Product(Schedule):
-    """Multiply schedules, step by step.
-
-    Args:
-        schedules: The factors; they share one clock and one room.
-
-    Raises:
-        TypeError: If a factor is no schedule.
-        ValueError: If there is none.
-
-    Example:
-        >>> import keras_sched as ks
-        >>> float((ks.Linear(1.0, steps=4) * 0.1)(2))
-        0.05000000074505806
-    """
-
-    schedules: tuple[Schedule, ...]
-
-    def __post_init__(self) -> None:
-        parts = tuple(part_of("schedules", part) for part in self.schedules)
-        if not parts:
-            raise ValueError("`schedules` must have at least one factor. Received: schedules=()")
-        self._set("schedules", parts)
-
-    @property
-    def continuous(self) -> bool:  # type: ignore[override]
-        """Whether every factor is."""
-        return all(part.continuous for part in self.schedules)
-
-    @property
-    def fills_room(self) -> bool:
-        return any(part.fills_room for part in self.schedules if not isinstance(part, Constant))
-
-    @property
-    def span(self) -> int | None:
-        spans = [part.span for part in self.schedules if not isinstance(part, Constant)]
-        return None if None in spans else max(spans, default=1)  # type: ignore[type-var]
-
-    def _value(self, t: Any, xp: Any) -> Any:
-        value = self.schedules[0]._value(t, xp)
-        for part in self.schedules[1:]:
-            value = value * part._value(t, xp)
-        return value
-
-
-def product(schedule: Schedule, other: Schedule | float) -> Product:
-    """Return `schedule` times another schedule or a number of at least 0."""
-    factor = other if isinstance(other, Schedule) else Constant(other)
-    return Product((schedule, factor))
 
 
 @register_schedule
@@ -323,6 +286,9 @@ class Shift(Schedule):
         part_of("schedule", self.schedule)
         self._set("by", Duration.parse(self.by, name="by"))
 
+    def __repr__(self) -> str:
+        return method(self, "shift", first="by")
+
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         """As continuous as what follows."""
@@ -333,9 +299,9 @@ class Shift(Schedule):
         rest = self.schedule.span
         return None if rest is None else count(self.by) + rest
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         steps = Duration.parse(self.by).steps(run)
-        rest = self.schedule.resolve(run, room=room - steps)
+        rest = self.schedule.resolve(run, room=_rest(room, steps))
         return Shift(rest, by=Duration(steps, unit="steps"))
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -362,6 +328,9 @@ class Rounded(Schedule):
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
 
+    def __repr__(self) -> str:
+        return method(self, "rounded")
+
     @property
     def span(self) -> int | None:
         return self.schedule.span
@@ -371,3 +340,8 @@ class Rounded(Schedule):
         # round to different sides: first to the half itself, then to the whole number.
         value = xp.round(self.schedule._value(t, xp) * _FINE) / _FINE
         return xp.round(value)
+
+
+def _rest(room: int | None, steps: int) -> int | None:
+    """Return what is left of a room; of one that nobody knows, nobody knows."""
+    return None if room is None else room - steps

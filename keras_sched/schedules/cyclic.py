@@ -9,16 +9,25 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import KW_ONLY
+from fractions import Fraction
 from typing import Any, ClassVar
 
 from keras_sched import _validate
-from keras_sched._arrays import FLOAT
+from keras_sched._arrays import FLOAT, between, ratio
 from keras_sched.duration import Duration, Span
-from keras_sched.schedules._arguments import positive
-from keras_sched.schedules.base import Schedule, register_schedule
+from keras_sched.schedules._arguments import count, positive
+from keras_sched.schedules._written import method
+from keras_sched.schedules.base import Profiled, Schedule, part_of, register_schedule
 from keras_sched.schedules.decay import Cosine, Linear
 
-__all__ = ["CosineRestarts", "ExpRange", "Triangular", "Triangular2"]
+__all__ = [
+    "CosineRestarts",
+    "Cycles",
+    "ExpRange",
+    "PolynomialRestarts",
+    "Triangular",
+    "Triangular2",
+]
 
 
 @register_schedule
@@ -73,16 +82,123 @@ class CosineRestarts(Schedule):
 
 
 @register_schedule
+class PolynomialRestarts(Schedule):
+    """Fall as a power of what is left, and again as if the length had been twice, thrice as long.
+
+    ``end + (start - end) (1 - t / (j P)) ** power``, where j is the whole number, at least 1, with
+    ``(j - 1) P < t <= j P``. It jumps after every P steps, to ever lower heights: a jth of the way
+    for `power` 1.
+
+    Args:
+        start: Value at step 0; at least 0.
+        period: P, the steps between two jumps; must be positive.
+        power: Exponent; above 0.
+        end: The floor that is reached at every multiple of P; at least 0.
+
+    Raises:
+        ValueError: If a value is negative, `power` is not above 0, or the period is 0.
+
+    Example:
+        >>> restarts = PolynomialRestarts(1.0, period=4, power=1.0)
+        >>> [float(restarts(t)) for t in (0, 2, 4, 5, 8, 9)]
+        [1.0, 0.5, 0.0, 0.375, 0.0, 0.25]
+
+    References:
+        ``keras.optimizers.schedules.PolynomialDecay`` with `cycle=True`.
+    """
+
+    continuous: ClassVar[bool] = False
+    start: float
+    _: KW_ONLY
+    period: Span
+    power: float = 2.0
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("period", positive("period", self.period))
+        self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
+        self._set("end", _validate.real("end", self.end, low=0.0))
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        period = count(self.period)
+        whole = xp.maximum(xp.floor_divide(t + (period - 1), period), 1) * period
+        left = xp.cast(whole - t, FLOAT) / xp.cast(whole, FLOAT)
+        return between(self.start, self.end, xp.power(left, self.power))
+
+
+@register_schedule
+class Cycles(Schedule):
+    """Run through a schedule several times within its own length, and go on like that for ever.
+
+    At step t of T the progress is the fraction of ``times t / T``; with `triangular` every second
+    cycle runs backwards. Where `Repeat` makes the whole longer, this makes a cycle shorter:
+    T / `times` steps, which need not be whole.
+
+    Args:
+        schedule: What is run through: a schedule that is a function of its progress, as `Cosine`.
+        times: How many times; at least 0.001. Hugging Face's `num_cycles` counts waves of two.
+        triangular: Whether every second cycle runs backwards.
+
+    Raises:
+        TypeError: If `schedule` is no function of its progress.
+        ValueError: If `times` is below 0.001.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> wave = ks.Linear(1.0, steps=6).cycles(1.5, triangular=True)
+        >>> [float(wave(t)) for t in (0, 2, 4, 6, 8, 10)]
+        [1.0, 0.5, 0.0, 0.5, 1.0, 0.5]
+    """
+
+    schedule: Profiled
+    _: KW_ONLY
+    times: float
+    triangular: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(part_of("schedule", self.schedule), Profiled):
+            raise TypeError(
+                f"`schedule` must be a function of its progress, as `ks.Cosine`. "
+                f"Received: schedule={self.schedule!r}"
+            )
+        self._set("times", _validate.real("times", self.times, low=0.001, high=1e6))
+        if not isinstance(self.triangular, bool):
+            raise TypeError(
+                f"`triangular` must be True or False. Received: triangular={self.triangular!r}"
+            )
+
+    def __repr__(self) -> str:
+        return method(self, "cycles", first="times")
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Triangular cycles meet end to end."""
+        return self.triangular and self.schedule.continuous
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        # `times` is p / q: after q T steps p cycles are over. All counts stay whole numbers.
+        cycles = Fraction(self.times).limit_denominator(10_000)
+        whole = cycles.denominator * count(self.schedule.length)
+        passed = xp.mod(t, 2 * whole) * cycles.numerator
+        u = xp.mod(passed, whole)
+        if self.triangular:
+            u = xp.where(xp.mod(xp.floor_divide(passed, whole), 2) == 0, u, whole - u)
+        return self.schedule._at(ratio(xp.cast(u, FLOAT), float(whole)), xp)
+
+
+@register_schedule
 class Triangular(Schedule):
     """Climb evenly from `start` to `peak` and fall evenly back, for ever.
 
     Args:
-        start: The lower value, at step 0; at least 0.
-        peak: The upper value; at least `start`.
+        start: The value at step 0; at least 0.
+        peak: The value after half a period; at least 0. Below `start` it is a trough: the momentum
+            that goes with a cyclic learning rate.
         half_period: Length of a climb (Smith's step size); more than nothing.
 
     Raises:
-        ValueError: If a value is negative, `peak` is below `start`, or the length is zero.
+        ValueError: If a value is negative, or the length is 0.
 
     Example:
         >>> triangular = Triangular(0.0, peak=1.0, half_period=2)
@@ -101,13 +217,14 @@ class Triangular(Schedule):
 
     def __post_init__(self) -> None:
         self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("peak", _validate.real("peak", self.peak, low=self.start))
+        self._set("peak", _validate.real("peak", self.peak, low=0.0))
         self._set("half_period", positive("half_period", self.half_period))
 
     @functools.cached_property
     def _cycles(self) -> Schedule:
         climb = Linear(self.start, end=self.peak, length=self.half_period)
-        return climb.repeat(triangular=True, scale=self._scale)
+        anchor = "high" if self.peak < self.start else "low"
+        return climb.repeat(triangular=True, scale=self._scale, anchor=anchor)
 
     def _value(self, t: Any, xp: Any) -> Any:
         return self._cycles._value(t, xp)
@@ -118,12 +235,12 @@ class Triangular2(Triangular):
     """`Triangular` whose height is halved after every full triangle.
 
     Args:
-        start: The lower value, at step 0; at least 0.
-        peak: The upper value of the first triangle; at least `start`.
+        start: The value at step 0, which every triangle comes back to; at least 0.
+        peak: The value in the middle of the first triangle; at least 0.
         half_period: Length of a climb; more than nothing.
 
     Raises:
-        ValueError: If a value is negative, `peak` is below `start`, or the length is zero.
+        ValueError: If a value is negative, or the length is 0.
 
     Example:
         >>> triangular = Triangular2(0.0, peak=1.0, half_period=2)
@@ -142,8 +259,8 @@ class ExpRange(Triangular):
     """`Triangular` whose height shrinks with every step: ``start + (v - start) gamma ** t``.
 
     Args:
-        start: The lower value, at step 0; at least 0.
-        peak: The upper value if nothing shrank; at least `start`.
+        start: The value at step 0, which every triangle comes back to; at least 0.
+        peak: The value in the middle of a triangle if nothing shrank; at least 0.
         half_period: Length of a climb; more than nothing.
         gamma: Factor per update step, in (0, 1].
 
@@ -173,5 +290,7 @@ class ExpRange(Triangular):
         return dataclasses.replace(self, half_period=half_period, gamma=gamma)
 
     def _value(self, t: Any, xp: Any) -> Any:
-        height = super()._value(t, xp) - self.start
-        return self.start + height * xp.power(self.gamma, xp.cast(t, FLOAT))
+        value, factor = super()._value(t, xp), xp.power(self.gamma, xp.cast(t, FLOAT))
+        if self.peak < self.start:
+            return between(value, self.start, factor)
+        return self.start + (value - self.start) * factor

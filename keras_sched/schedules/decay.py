@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY
 from typing import Any
 
 from keras_sched import _validate, profiles
-from keras_sched._arrays import FLOAT, between
+from keras_sched._arrays import FLOAT, between, namespace
 from keras_sched.duration import Span
 from keras_sched.schedules._arguments import count, positive
 from keras_sched.schedules.base import Profiled, Schedule, register_schedule
@@ -28,6 +28,7 @@ __all__ = [
     "Linear",
     "Noam",
     "Polynomial",
+    "Tanh",
 ]
 
 
@@ -81,65 +82,133 @@ class Linear(Decay):
 
 @register_schedule
 class Polynomial(Decay):
-    """Fall as a power of what is left: ``end + (start - end) (1 - s) ** power``.
+    """Fall as a power of what is left: ``end + (start - end) (1 - s ** k) ** power``.
 
     Args:
         start: Value at step 0; at least 0.
         end: Value at the end and after; at least 0.
         power: Exponent; above 0. 1 is `Linear`.
+        k: Exponent of the progress (k-decay); above 0. Above 1 the start is held longer.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `power` not above 0, or the length 0.
+        ValueError: If a value is negative or not finite, `power` or `k` is not above 0, or the
+            length is 0.
 
     Example:
         >>> polynomial = Polynomial(1.0, power=2.0, steps=4)
         >>> [float(polynomial(t)) for t in (0, 1, 2, 4)]
         [1.0, 0.5625, 0.25, 0.0]
+        >>> held = Polynomial(1.0, power=1.0, k=2.0, steps=4)
+        >>> [float(held(t)) for t in (0, 1, 2, 4)]
+        [1.0, 0.9375, 0.75, 0.0]
+
+    References:
+        Zhang and Li, "k-decay" (arXiv 2004.05909), equation 6, for `k`.
     """
 
     start: float
     _: KW_ONLY
     end: float = 0.0
     power: float = 2.0
+    k: float = 1.0
 
     def _check(self) -> None:
         super()._check()
         self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
+        self._set("k", _validate.real("k", self.k, low=0.0, open_low=True))
 
     def _profile(self, s: Any) -> Any:
-        return profiles.polynomial(s, self.power)
+        return profiles.polynomial(profiles.k_decay(s, self.k), self.power)
 
 
 @register_schedule
 class Cosine(Decay):
-    """Fall as half a cosine wave: ``end + (start - end) (1 + cos(pi s)) / 2``.
+    """Fall as half a cosine wave: ``end + (start - end) ((1 + cos(pi s ** k)) / 2) ** power``.
 
     Args:
         start: Value at step 0; at least 0.
         end: The floor, reached at the end and held; at least 0. Keras' `alpha` is end / start.
+        k: Exponent of the progress (k-decay); above 0. Above 1 the start is held longer.
+        power: Exponent of the wave, optax' `exponent`; above 0. Above 1 it falls sooner.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, or the length is zero.
+        ValueError: If a value is negative or not finite, `k` or `power` is not above 0, or the
+            length is 0.
 
     Example:
         >>> cosine = Cosine(1.0, steps=4)
         >>> [round(float(cosine(t)), 4) for t in (0, 1, 2, 4, 9)]
         [1.0, 0.8536, 0.5, 0.0, 0.0]
+        >>> [round(float(Cosine(1.0, k=2.0, steps=4)(t)), 4) for t in (0, 1, 2, 4)]
+        [1.0, 0.9904, 0.8536, 0.0]
 
     References:
-        Loshchilov and Hutter, "SGDR" (arXiv 1608.03983), equation 5, without restarts.
+        Loshchilov and Hutter, "SGDR" (arXiv 1608.03983), equation 5, without restarts;
+        Zhang and Li, "k-decay" (arXiv 2004.05909), for `k`.
     """
 
     start: float
     _: KW_ONLY
     end: float = 0.0
+    k: float = 1.0
+    power: float = 1.0
+
+    def _check(self) -> None:
+        super()._check()
+        self._set("k", _validate.real("k", self.k, low=0.0, open_low=True))
+        self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
 
     def _profile(self, s: Any) -> Any:
-        return profiles.cosine(s)
+        wave = profiles.cosine(profiles.k_decay(s, self.k))
+        return wave if self.power == 1.0 else namespace(wave).power(wave, self.power)
+
+
+@register_schedule
+class Tanh(Decay):
+    """Fall as a hyperbolic tangent: ``end + (start - end) (1 - tanh(x)) / 2``.
+
+    Here x goes evenly from `lower` to `upper`. The value is a little short of `start` at first, and
+    at the end ``1 / (1 + exp(2 upper))`` of the way is left, 0.25 % for the default.
+
+    Args:
+        start: Value it falls from; at least 0.
+        end: Value it falls towards; at least 0.
+        lower: x at step 0; below `upper`, at least -100. The lower, the longer `start` is held.
+        upper: x at the end; at most 100.
+        length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
+            without one, the run's.
+
+    Raises:
+        ValueError: If a value is negative or not finite, `lower` is not below `upper`, or the
+            length is 0.
+
+    Example:
+        >>> tanh = Tanh(1.0, steps=9)
+        >>> [round(float(tanh(t)), 4) for t in (0, 5, 6, 7, 9, 10)]
+        [1.0, 0.8808, 0.5, 0.1192, 0.0025, 0.0025]
+
+    References:
+        Hsueh, Li, Wu (arXiv 1806.01593), section 3: HTD(-6, 3) is their best; timm has -7 and 3.
+    """
+
+    start: float
+    _: KW_ONLY
+    end: float = 0.0
+    lower: float = -6.0
+    upper: float = 3.0
+
+    def _check(self) -> None:
+        super()._check()
+        self._set("upper", _validate.real("upper", self.upper, low=-100.0, high=100.0))
+        lower = _validate.real("lower", self.lower, low=-100.0, high=self.upper, open_high=True)
+        self._set("lower", lower)
+
+    def _profile(self, s: Any) -> Any:
+        return profiles.tanh(s, self.lower, self.upper)
 
 
 @register_schedule

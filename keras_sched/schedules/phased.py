@@ -27,10 +27,18 @@ class _Phases(Profiled):
     rise: float
     profile: str
     three_phase: bool
+    final: float | None
 
     def _check(self) -> None:
-        high = 0.5 if self.three_phase else 1.0
+        high = 0.5 if self.three_phase and self.final is None else 1.0
         self._set("rise", _validate.real("rise", self.rise, low=0.0, high=high))
+        if self.final is not None:
+            if self.three_phase is not True:
+                raise ValueError(
+                    f"`final` is the share of a third phase: it needs `three_phase=True`. "
+                    f"Received: final={self.final!r}, three_phase={self.three_phase!r}"
+                )
+            self._set("final", _validate.real("final", self.final, low=0.0, high=1.0 - self.rise))
         _validate.choice("profile", self.profile, _PROFILES)
         if not isinstance(self.three_phase, bool):
             raise TypeError(
@@ -40,6 +48,10 @@ class _Phases(Profiled):
     def _knots(self) -> list[tuple[float, float]]:
         """Return pairs (progress, value); progress goes from 0 to 1."""
         raise NotImplementedError
+
+    def _back(self) -> float:
+        """Return the progress at which the second of three phases ends."""
+        return 2.0 * self.rise if self.final is None else 1.0 - self.final
 
     def _at(self, s: Any, xp: Any) -> Any:
         knots = self._knots()
@@ -59,15 +71,17 @@ class OneCycle(_Phases):
     """Climb to `peak`, then fall far below where it began: the 1cycle policy.
 
     With r the `rise`, in progress s: from `start` at 0 to `peak` at r, and to `end` at 1. With
-    three phases: to `peak` at r, back to `start` at 2 r, then to `end` at 1.
+    three phases: to `peak` at r, back to `start` at 2 r or 1 - `final`, then to `end` at 1.
 
     Args:
         peak: The highest value; at least 0.
         start: Value at step 0; peak / 25 if None.
         end: Value at the end and after; start / 10_000 if None.
-        rise: Share of the length that climbs, in [0, 1]; with three phases in [0, 0.5].
+        rise: Share of the length that climbs, in [0, 1]; with three phases in [0, 0.5] unless
+            `final` is given.
         profile: "cosine" or "linear".
         three_phase: Whether it returns to `start` before it falls to `end`.
+        final: Share of the length of the third phase, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
@@ -97,6 +111,7 @@ class OneCycle(_Phases):
     rise: float = 0.3
     profile: str = "cosine"
     three_phase: bool = False
+    final: float | None = None
 
     def _check(self) -> None:
         super()._check()
@@ -123,12 +138,13 @@ class OneCycle(_Phases):
             rise=self.rise,
             profile=self.profile,
             three_phase=self.three_phase,
+            final=self.final,
             length=self.length,
         )
 
     def _knots(self) -> list[tuple[float, float]]:
         start, end = float(self.start or 0.0), float(self.end or 0.0)
-        back = [(2.0 * self.rise, start)] if self.three_phase else []
+        back = [(self._back(), start)] if self.three_phase else []
         return [(0.0, start), (self.rise, self.peak), *back, (1.0, end)]
 
 
@@ -143,6 +159,7 @@ class OneCycleMomentum(_Phases):
             [0, 0.5].
         profile: "cosine" or "linear".
         three_phase: Whether it is back at `start` after 2 `rise` and stays there.
+        final: Share of the length that it stays there, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
@@ -166,6 +183,7 @@ class OneCycleMomentum(_Phases):
     rise: float = 0.3
     profile: str = "cosine"
     three_phase: bool = False
+    final: float | None = None
 
     def _check(self) -> None:
         super()._check()
@@ -173,7 +191,7 @@ class OneCycleMomentum(_Phases):
         self._set("low", _validate.real("low", self.low, low=0.0, high=self.start))
 
     def _knots(self) -> list[tuple[float, float]]:
-        back = [(2.0 * self.rise, self.start)] if self.three_phase else []
+        back = [(self._back(), self.start)] if self.three_phase else []
         return [(0.0, self.start), (self.rise, self.low), *back, (1.0, self.start)]
 
 

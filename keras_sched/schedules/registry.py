@@ -8,7 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_sched.schedules.base import Schedule
-from keras_sched.schedules.cyclic import CosineRestarts, ExpRange, Triangular, Triangular2
+from keras_sched.schedules.cyclic import (
+    CosineRestarts,
+    ExpRange,
+    PolynomialRestarts,
+    Triangular,
+    Triangular2,
+)
 from keras_sched.schedules.decay import (
     REX,
     Cosine,
@@ -19,6 +25,7 @@ from keras_sched.schedules.decay import (
     Linear,
     Noam,
     Polynomial,
+    Tanh,
 )
 from keras_sched.schedules.momentum import (
     CosineMomentum,
@@ -27,6 +34,7 @@ from keras_sched.schedules.momentum import (
     LinearMomentum,
 )
 from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
+from keras_sched.schedules.powers import InversePower, Power
 from keras_sched.schedules.steps import (
     Constant,
     MultiStep,
@@ -48,9 +56,13 @@ _BY_NAME: dict[str, Callable[..., Schedule]] = {
     "exponential": Exponential,
     "inverse_time": InverseTime,
     "inverse_sqrt": InverseSqrt,
+    "inverse_power": InversePower,
+    "power": Power,
     "noam": Noam,
     "cosine": Cosine,
+    "tanh": Tanh,
     "cosine_restarts": CosineRestarts,
+    "polynomial_restarts": PolynomialRestarts,
     "triangular": Triangular,
     "triangular2": Triangular2,
     "exp_range": ExpRange,
@@ -86,7 +98,7 @@ def get(name: str, /, *first: Any, **options: Any) -> Schedule:
 
     Example:
         >>> get("rex", 0.1, d=0.9, steps=100)
-        REX(length=Duration(100, unit='steps'), start=0.1, end=0.0, d=0.9)
+        REX(0.1, d=0.9, steps=100)
     """
     return look_up(_BY_NAME, name, *first, **options)
 

@@ -14,6 +14,7 @@ from keras_sched import _validate
 from keras_sched._arrays import FLOAT, INT, between, reached
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.schedules._arguments import count, counted, points, positive
+from keras_sched.schedules._written import method
 from keras_sched.schedules.base import Profiled, Schedule, part_of, register_schedule
 from keras_sched.schedules.decay import Decay
 
@@ -21,6 +22,8 @@ __all__ = ["Mirrored", "Repeat", "Sampled"]
 
 # Cycles of growing length are kept in a table up to this step; no run is longer.
 _HORIZON = 2**53
+# Between ends that are the same, nothing is high: 0 / _TINY, where 0 / 0 is no number.
+_TINY = 1e-300
 
 
 @register_schedule
@@ -41,6 +44,10 @@ class Repeat(Schedule):
         mirror: How it runs backwards: "time" or "value".
         stretch: Length of a cycle over that of the one before; at least 1.
         scale: Amplitude of a cycle over that of the one before; above 0.
+        anchor: What stays where it is while cycles shrink. "low": the lower end, see above. "high":
+            the higher end, ``high + scale ** i (v - high)``, as the momentum of PyTorch's
+            `CyclicLR`; `scale` is at most 1. "floor": the lower end, and the higher one is
+            ``high scale ** i``, at least the lower one, as with timm's `cycle_decay`.
         rounding: Length of a cycle cut from T steps: "floor" is ``T // times``, "up" is
             ``T // times + 1`` (the two rules of the authors' code).
 
@@ -56,6 +63,9 @@ class Repeat(Schedule):
         >>> wave = ks.Linear(1.0, steps=2).repeat(triangular=True)
         >>> [float(wave(t)) for t in range(5)]
         [1.0, 0.5, 0.0, 0.5, 1.0]
+        >>> high = ks.Linear(0.75, end=0.25, steps=2).repeat(scale=0.5, anchor="high")
+        >>> [float(high(t)) for t in range(5)]
+        [0.75, 0.5, 0.75, 0.625, 0.75]
 
     References:
         Wolfe and Kyrillidis, "Better Schedules for Low Precision Training of Deep Neural Networks"
@@ -70,6 +80,7 @@ class Repeat(Schedule):
     stretch: float = 1.0
     scale: float = 1.0
     rounding: str = "floor"
+    anchor: str = "low"
 
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
@@ -78,7 +89,9 @@ class Repeat(Schedule):
         _validate.choice("mirror", self.mirror, ("time", "value"))
         _validate.choice("rounding", self.rounding, ("floor", "up"))
         self._set("stretch", _validate.real("stretch", self.stretch, low=1.0))
-        self._set("scale", _validate.real("scale", self.scale, low=0.0, open_low=True))
+        _validate.choice("anchor", self.anchor, ("low", "high", "floor"))
+        most = 1.0 if self.anchor == "high" else math.inf
+        self._set("scale", _validate.real("scale", self.scale, low=0.0, high=most, open_low=True))
         if self.schedule.fills_room and (self.times is None or self.stretch != 1.0):
             raise ValueError(
                 f"A cycle without a length needs `times`, and cycles of one length. Received: "
@@ -88,6 +101,9 @@ class Repeat(Schedule):
             raise ValueError(
                 f"A cycle must have an end. Received: {self.schedule!r}. Give it a length."
             )
+
+    def __repr__(self) -> str:
+        return method(self, "repeat", first="times")
 
     @property
     def continuous(self) -> bool:  # type: ignore[override]
@@ -103,9 +119,9 @@ class Repeat(Schedule):
     def fills_room(self) -> bool:
         return self.schedule.fills_room
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         cycle = self.schedule
-        if cycle.fills_room:
+        if cycle.fills_room and room is not None:
             if room < (self.times or 0):
                 raise ValueError(
                     f"Cycles must have at least a step each. Received: times={self.times} in "
@@ -153,12 +169,24 @@ class Repeat(Schedule):
             forwards = xp.where(xp.mod(cycle, 2) == 0, forwards, backwards)
         if self.scale == 1.0:
             return forwards
-        low = xp.minimum(first, last)
         turns = xp.floor_divide(cycle, 2) if self.triangular else cycle
-        return low + xp.power(self.scale, xp.cast(turns, FLOAT)) * (forwards - low)
+        factor = xp.power(self.scale, xp.cast(turns, FLOAT))
+        return self._scaled(forwards, factor, first, last, xp)
+
+    def _scaled(self, value: Any, factor: Any, first: Any, last: Any, xp: Any) -> Any:
+        """Return the value of a cycle whose amplitude is `factor` times that of the first."""
+        if self.anchor == "low":
+            low = xp.minimum(first, last)
+            return low + factor * (value - low)
+        if self.anchor == "high":
+            return between(value, xp.maximum(first, last), factor)
+        first, last = self._ends(first, last)
+        low, high = xp.minimum(first, last), xp.maximum(first, last)
+        share = (value - low) / xp.maximum(high - low, _TINY)
+        return between(xp.maximum(high * factor, low), low, share)
 
     def _ends(self, first: Any, last: Any) -> tuple[Any, Any]:
-        """Return the ends that "value" mirrors about: those of the formula, if it has any."""
+        """Return the ends of the formula, if it has any, which the values may only come near."""
         cycle = self.schedule
         return (cycle.start, cycle.end) if isinstance(cycle, Decay) else (first, last)
 
@@ -205,6 +233,9 @@ class Mirrored(Schedule):
                 f"What is read backwards must have an end. Received: {self.schedule!r}. Give it a "
                 f"length."
             )
+
+    def __repr__(self) -> str:
+        return method(self, "mirrored")
 
     @property
     def continuous(self) -> bool:  # type: ignore[override]
@@ -260,6 +291,9 @@ class Sampled(Schedule):
         if self.at is not None:
             self._set("at", points("at", self.at))
 
+    def __repr__(self) -> str:
+        return method(self, "sampled")
+
     @property
     def span(self) -> int | None:
         rest = self.schedule.span
@@ -270,7 +304,7 @@ class Sampled(Schedule):
         every = count(self.every)
         return -(-rest // every) * every
 
-    def _resolve(self, run: Run, room: int) -> Schedule:
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
         own = dataclasses.replace(run, steps=room)
         return Sampled(
             self.schedule.resolve(run, room=room),

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched._arrays import FLOAT, between, reached
-from keras_sched.duration import Duration, Span
+from keras_sched.duration import Duration, Run, Span
 from keras_sched.schedules._arguments import count, counted, points, positive
 from keras_sched.schedules.base import Schedule, Timed, register_schedule
 
@@ -48,6 +48,10 @@ class Constant(Timed):
     def is_resolved(self) -> bool:
         """A constant has its value whatever its length."""
         return self.length is None or Duration.parse(self.length).unit == "steps"
+
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
+        """Stay open in a run of unknown length: the value is the same."""
+        return self if self.length is None and room is None else super()._resolve(run, room)
 
     def _value(self, t: Any, xp: Any) -> Any:
         return 0.0 * xp.cast(t, FLOAT) + self.value
