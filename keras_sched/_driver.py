@@ -15,6 +15,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
+from keras_sched._arrays import namespace
+from keras_sched._patch import wrap
+from keras_sched._placed import DrivenNumber, DrivenRate
 from keras_sched.schedules import Schedule
 
 __all__ = ["LEARNING_RATE", "Driver", "Source", "driver_of"]
@@ -24,6 +27,7 @@ _KEY = "_keras_sched_driver"
 # Values of a schedule that are kept to be looked up: 4 MiB.
 _LONGEST_TABLE = 2**20
 # By optimizer and clock. They outlive an attachment, as does a traced step that reads them.
+_GUARDED: weakref.WeakValueDictionary[Any, type] = weakref.WeakValueDictionary()
 _OFFSETS: weakref.WeakKeyDictionary[Any, dict[str, tf.Variable]] = weakref.WeakKeyDictionary()
 
 
@@ -57,8 +61,9 @@ class Source:
         self._values: np.ndarray | None = None
         if last is not None and last <= _LONGEST_TABLE:
             self._values = schedule(np.arange(last + 1))
-        self._table: Any = None
-        self._held: tf.Variable | None = None
+        self._tables: dict[str, Any] = {}
+        self._held: dict[str, tf.Variable] = {}
+        self._replaced = False
 
     def replace(self, schedule: Schedule, steps: int) -> None:
         """Let another schedule give the values from now on, for `steps` steps.
@@ -66,11 +71,9 @@ class Source:
         They are held in a variable, so that what was traced after the first time follows.
         """
         self._values = schedule(np.arange(steps + 1))
-        if self._held is None:
-            self._held = _variable(self._values, shape=[None])
-        else:
-            self._held.assign(self._values)
-        self.schedule = schedule
+        self.schedule, self._replaced = schedule, True
+        for dtype, held in self._held.items():
+            held.assign(self._list(dtype))
 
     def value(self, count: Any) -> Any:
         """Return the float32 value at a count of the clock."""
@@ -78,16 +81,43 @@ class Source:
         if self._values is None:
             return self.schedule(step)
         if tf.executing_eagerly():
-            index = np.clip(int(tf.convert_to_tensor(step)), 0, len(self._values) - 1)
-            return tf.constant(self._values[index])
-        if self._held is not None:
-            last = tf.raw_ops.VariableShape(input=self._held.handle, out_type=step.dtype)[0] - 1
-            return tf.gather(self._held, tf.clip_by_value(step, 0, last))
-        if self._table is None:
+            return tf.constant(self._values[self._index(step)])
+        return self._look_up(step, "float32")
+
+    def exact(self, count: Any) -> Any:
+        """Return the value before it is rounded to float32: a float, or in a graph a tensor."""
+        step = self._step(count)
+        if tf.executing_eagerly():
+            at = int(step) if self._values is None else self._index(step)
+            return float(_exact(self.schedule, np.int64(at)))
+        if self._values is None:
+            return _exact(self.schedule, tf.cast(step, tf.int64))
+        return self._look_up(step, "float64")
+
+    def _index(self, step: Any) -> int:
+        return int(np.clip(int(tf.convert_to_tensor(step)), 0, len(self._list("float32")) - 1))
+
+    def _look_up(self, step: Any, dtype: str) -> Any:
+        if self._replaced:
+            if dtype not in self._held:
+                self._held[dtype] = _variable(self._list(dtype), shape=[None])
+            held = self._held[dtype]
+            last = tf.raw_ops.VariableShape(input=held.handle, out_type=step.dtype)[0] - 1
+            return tf.gather(held, tf.clip_by_value(step, 0, last))
+        if dtype not in self._tables:
             # Outside of any graph, so that all of them share it and none has it inside.
             with tf.init_scope():
-                self._table = tf.constant(self._values)
-        return tf.gather(self._table, tf.clip_by_value(step, 0, len(self._values) - 1))
+                self._tables[dtype] = tf.constant(self._list(dtype))
+        return tf.gather(
+            self._tables[dtype], tf.clip_by_value(step, 0, len(self._list("float32")) - 1)
+        )
+
+    def _list(self, dtype: str) -> np.ndarray:
+        """Return the values that are looked up."""
+        values = self._values
+        if values is None or dtype == "float32":
+            return np.asarray(values)
+        return np.asarray(_exact(self.schedule, np.arange(len(values))))
 
     def _step(self, count: Any) -> Any:
         """Return the step of the schedule at a count of the clock."""
@@ -95,6 +125,11 @@ class Source:
         if isinstance(first, int):
             return tf.maximum(count - first, 0) if first else count
         return tf.maximum(count - tf.cast(first, count.dtype), 0)
+
+
+def _exact(schedule: Schedule, step: Any) -> Any:
+    """Return the float64 value of a schedule, which it rounds to float32."""
+    return schedule._value(step, namespace(step))
 
 
 class Driver:
@@ -111,7 +146,10 @@ class Driver:
         self._sources: dict[str, Source] = {}
         self._factors: dict[str, list[tuple[Any, float | None]]] = {}
         self._read: set[str] = set()
-        self._cache: dict[tuple[str, int], Any] | None = None
+        self._depth = 0
+        self._is_building = False
+        self._cache: dict[tuple[str, int], Any] = {}
+        self._unwrap: list[Callable[[], None]] = []
         # Why the sources cannot be replaced, if what was made of them is in the trace.
         self.fixed_by: str | None = None
 
@@ -142,7 +180,7 @@ class Driver:
 
     def note(self, name: str) -> None:
         """Remember that what stands in the place of a number is read, if by an update."""
-        if self._cache is not None:
+        if self._depth:
             self._read.add(name)
 
     def offset(self, per: str) -> tf.Variable:
@@ -167,6 +205,19 @@ class Driver:
             del self._sources[name]
             self._undrive(name)
 
+    def exchange(self, name: str, source: Source) -> Callable[[], None]:
+        """Let a schedule drive a hyperparameter for a while; return what puts back the present."""
+        before = self._sources.get(name)
+        self.bind(name, source)
+
+        def put_back() -> None:
+            if before is not None:
+                self._sources[name] = before
+            else:
+                self.release(name, source.attachment)
+
+        return put_back
+
     def multiply(self, name: str, factor: Any, floor: float | None = None) -> None:
         """Multiply a hyperparameter by a scalar variable, whatever drives it.
 
@@ -187,9 +238,24 @@ class Driver:
         """Return the float32 scalar that a hyperparameter has at the optimizer's present step."""
         return self.once(name, lambda: self._compute(name))
 
+    def exact(self, name: str) -> Any:
+        """Return the number that `value` rounds: a float, or in a graph a float64 scalar."""
+        return self.once(f"exact {name}", lambda: self._compute(name, exact=True))
+
+    @property
+    def is_deciding(self) -> bool:
+        """Whether the optimizer builds, or updates weights, and asks what is above 0."""
+        return self._is_building or self._depth > 0
+
+    def describe(self, name: str) -> str:
+        """Return what drives a hyperparameter, to be read by people."""
+        source = self._sources.get(name)
+        by = [] if source is None else [repr(source.schedule)]
+        return " ".join([*by, *(["times a factor"] if name in self._factors else [])])
+
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """Compute within one update at most once per graph: a branch cannot see another's."""
-        if self._cache is None:
+        if not self._depth:
             return compute()
         key = (name, id(tf.compat.v1.get_default_graph()) if not tf.executing_eagerly() else 0)
         if key not in self._cache:
@@ -201,6 +267,19 @@ class Driver:
         optimizer = self._optimizer
         count = optimizer.iterations if per == "update" else optimizer._iterations
         return keras.ops.convert_to_tensor(count)
+
+    def check_free(self, attribute: str, value: Any) -> None:
+        """Raise a TypeError if an attribute of the optimizer is driven, before it is assigned."""
+        name = LEARNING_RATE if attribute == _attribute(LEARNING_RATE) else attribute
+        if name not in self._found:
+            return
+        kind = type(self._optimizer).__name__
+        raise TypeError(
+            f"`{name}` of this {kind} is driven by {self.describe(name)}, and cannot be assigned "
+            f"to. Received: {name}={value!r}. Detach the schedule first, by "
+            f"`attachment.detach()` of what `attach` returned, or give the value in its place: "
+            f"`ks.Scheduler({name}=...)` or `ks.optimizers.{kind}({name}=...)`."
+        )
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -215,11 +294,11 @@ class Driver:
             for name, value in driven.items():
                 attributes[_attribute(name)] = value
 
-    def _compute(self, name: str) -> Any:
+    def _compute(self, name: str, exact: bool = False) -> Any:
         source = self._sources.get(name)
         if source is not None:
-            per = source.per
-            value = source.value(self.once(per, lambda: self.count(per)))
+            count = self.once(source.per, lambda: self.count(source.per))
+            value = source.exact(count) if exact else source.value(count)
         else:
             value = self._found[name]
             if name == LEARNING_RATE and callable(value):
@@ -228,12 +307,11 @@ class Driver:
                     if isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
                     else value()
                 )
-            value = keras.ops.cast(value, "float32")
+            value = keras.ops.cast(value, "float64" if exact else "float32")
         for factor, floor in self._factors.get(name, ()):
-            lowest = None if floor is None else tf.minimum(value, floor)
-            value = value * keras.ops.cast(factor, "float32")
-            value = value if lowest is None else tf.maximum(value, lowest)
-        return value
+            product = value * keras.ops.cast(factor, "float64" if exact else "float32")
+            value = product if floor is None else tf.maximum(product, tf.minimum(value, floor))
+        return float(value) if exact and tf.executing_eagerly() else value
 
     def _drive(self, name: str) -> None:
         attributes = vars(self._optimizer)
@@ -242,8 +320,12 @@ class Driver:
             return
         if not self._found:
             attributes[_KEY] = self
-            attributes["apply"] = self._apply
-            attributes["get_config"] = self._get_config
+            self._unwrap = [
+                wrap(self._optimizer, "apply", self._apply),
+                wrap(self._optimizer, "build", self._build),
+                wrap(self._optimizer, "get_config", self._get_config),
+            ]
+            _swap(self._optimizer, _guarded(type(self._optimizer)))
         self._found[name] = attributes[_attribute(name)]
         kind = DrivenRate if name == LEARNING_RATE else DrivenNumber
         attributes[_attribute(name)] = kind(self, name)
@@ -254,21 +336,80 @@ class Driver:
         attributes = vars(self._optimizer)
         attributes[_attribute(name)] = self._found.pop(name)
         if not self._found:
-            for added in (_KEY, "apply", "get_config"):
-                del attributes[added]
+            _swap(self._optimizer, type(self._optimizer).__base__)
+            for unwrap in self._unwrap:
+                unwrap()
+            del attributes[_KEY]
 
-    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+    def _apply(self, apply: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Apply gradients; within one call every value is computed once."""
-        self._cache = {}
+        # Replicas apply side by side, in threads that take turns.
+        self._depth += 1
         try:
-            return type(self._optimizer).apply(self._optimizer, *args, **kwargs)
+            with _after(args[0] if args else kwargs.get("grads", ())):
+                return apply(*args, **kwargs)
         finally:
-            self._cache = None
+            self._depth -= 1
+            if not self._depth:
+                self._cache = {}
 
-    def _get_config(self) -> dict[str, Any]:
+    def _build(self, build: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Build for values above 0."""
+        before, self._is_building = self._is_building, True
+        try:
+            return build(*args, **kwargs)
+        finally:
+            self._is_building = before
+
+    def _get_config(self, get_config: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the configuration of the optimizer as it was found."""
         with self.paused():
-            return type(self._optimizer).get_config(self._optimizer)
+            return get_config()
+
+
+def _after(gradients: Any) -> contextlib.AbstractContextManager[Any]:
+    """Let nothing happen in a graph before all gradients are there.
+
+    With data of unknown length Keras' last call of an epoch finds no batch and fails, but what does
+    not need the batch may run: the count of the updates would move, and weights decay.
+    """
+    if tf.executing_eagerly():
+        return contextlib.nullcontext()
+    parts = [
+        part
+        for each in gradients
+        for part in ((each.values, each.indices) if isinstance(each, tf.IndexedSlices) else (each,))
+    ]
+    return tf.control_dependencies([part for part in parts if tf.is_tensor(part)])
+
+
+def _guarded(kind: type) -> type:
+    """Return a class like an optimizer's that refuses to assign over what is driven."""
+    found = _GUARDED.get(kind)
+    if found is not None:
+        return found
+    assign: Any = kind.__setattr__
+
+    def set_attribute(optimizer: Any, name: str, value: Any) -> None:
+        driver = vars(optimizer).get(_KEY)
+        if driver is not None:
+            driver.check_free(name, value)
+        assign(optimizer, name, value)
+
+    names = {
+        "__setattr__": set_attribute,
+        "__module__": kind.__module__,
+        "__qualname__": kind.__qualname__,
+        "__doc__": kind.__doc__,
+        # Whoever asks an optimizer for its class, as Keras' serialization does, gets its own.
+        "__class__": property(lambda optimizer: kind),
+    }
+    made = _GUARDED[kind] = type(kind.__name__, (kind,), names)
+    return made
+
+
+def _swap(optimizer: Any, kind: type | None) -> None:
+    object.__dict__["__class__"].__set__(optimizer, kind)
 
 
 def _variable(value: Any, **options: Any) -> tf.Variable:
@@ -279,98 +420,3 @@ def _variable(value: Any, **options: Any) -> tf.Variable:
 
 def _attribute(name: str) -> str:
     return "_learning_rate" if name == LEARNING_RATE else name
-
-
-class DrivenRate(keras.optimizers.schedules.LearningRateSchedule):
-    """Stands in the place of the learning rate: Keras calls it with the iterations."""
-
-    def __init__(self, driver: Driver, name: str) -> None:
-        self._driver = driver
-        self._name = name
-
-    def __call__(self, step: Any) -> Any:
-        self._driver.note(self._name)
-        return self._driver.value(self._name)
-
-
-class DrivenNumber:
-    """Stands in the place of a number: a tensor for Keras, above 0 for Python."""
-
-    __hash__ = object.__hash__
-
-    def __init__(self, driver: Driver, name: str) -> None:
-        self._driver = driver
-        self._name = name
-
-    def _tensor(self) -> Any:
-        self._driver.note(self._name)
-        return self._driver.value(self._name)
-
-    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
-        value = self._tensor()
-        return value if dtype is None else tf.cast(value, dtype)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.asarray(self._tensor(), dtype=dtype)
-
-    def __float__(self) -> float:
-        return float(self._tensor())
-
-    def __repr__(self) -> str:
-        return f"<{self._name}: {self._driver.source(self._name)!r}>"
-
-    def __add__(self, other: Any) -> Any:
-        return self._tensor() + _like(other)
-
-    def __sub__(self, other: Any) -> Any:
-        return self._tensor() - _like(other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _like(other) - self._tensor()
-
-    def __mul__(self, other: Any) -> Any:
-        return self._tensor() * _like(other)
-
-    def __truediv__(self, other: Any) -> Any:
-        return self._tensor() / _like(other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _like(other) / self._tensor()
-
-    def __neg__(self) -> Any:
-        return -self._tensor()
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-    # Keras asks `momentum != 0` and `clipnorm > 0` while it traces, to decide what to build.
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __gt__(self, other: Any) -> bool:
-        return self._above(other)
-
-    def __ge__(self, other: Any) -> bool:
-        return self._above(other)
-
-    def __lt__(self, other: Any) -> bool:
-        return not self._above(other)
-
-    def __le__(self, other: Any) -> bool:
-        return not self._above(other)
-
-    def _above(self, other: Any) -> bool:
-        if isinstance(other, int | float) and other <= 0:
-            return True
-        raise TypeError(
-            f"A scheduled `{self._name}` has no one value to compare with. Received: {other!r}"
-        )
-
-
-def _like(other: Any) -> Any:
-    """Return the other operand as what a float32 scalar combines with."""
-    return other.value if isinstance(other, keras.Variable) else other

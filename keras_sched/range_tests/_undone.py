@@ -11,23 +11,37 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state  # Keras' global seeds have no public name
 
+from keras_sched._patch import FUNCTIONS
+from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.precision.rules import walk
 
-__all__ = ["Before", "undone", "verify_trainable"]
+__all__ = ["Before", "check_loss", "check_trainable", "undone"]
 
 _GENERATOR = "global_seed_generator"
 _SEED = "global_random_seed"
-_FUNCTIONS = ("train_function", "test_function", "predict_function")
 
 
-def verify_trainable(model: Any, x: Any, train: Callable[..., Any] | None) -> None:
-    """Refuse a model that is not compiled and built, and no data or both data and a loop.
+def check_trainable(
+    model: Any,
+    optimizer: keras.optimizers.Optimizer | None,
+    x: Any,
+    train: Callable[..., Any] | None,
+) -> None:
+    """Raise a ValueError if a model cannot be trained and put back, or without data to train on.
 
-    Raises:
-        ValueError: If so.
+    Every optimizer of the model must be built, so that it has variables to put back; that of
+    `compile` can be built here.
     """
-    if getattr(model, "optimizer", None) is None:
+    if optimizer is None and getattr(model, "optimizer", None) is None:
         raise ValueError("`model` must be compiled. Call `model.compile(optimizer, loss)` first.")
+    own = getattr(model, "optimizer", None)
+    for each in _optimizers(model, optimizer):
+        if each is not own and not each.built:
+            raise ValueError(
+                f"Every optimizer of the model must be built, so that it has variables to put "
+                f"back. Received: {each.name!r} ({type(each).__name__}), which is not. Call "
+                f"`optimizer.build(variables)` with the variables that it trains."
+            )
     if not model.built:
         raise ValueError(
             f"`model` must be built, so that it has weights to put back. Received: {model.name!r}. "
@@ -39,11 +53,21 @@ def verify_trainable(model: Any, x: Any, train: Callable[..., Any] | None) -> No
         )
 
 
+def check_loss(logger: StepLogger) -> None:
+    """Raise a ValueError if a test has no loss to go by."""
+    if logger.loss_unknown is not None:
+        raise ValueError(
+            f"The test needs the loss of each batch, which cannot be known: "
+            f'{logger.loss_unknown}. Return it from `train_step`: `return {{"loss": loss}}`.'
+        )
+
+
 class Before:
     """The state of a model and of the random numbers, to put back as often as wanted."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, optimizer: keras.optimizers.Optimizer | None) -> None:
         self._model = model
+        self._optimizers = _optimizers(model, optimizer)
         self._found: list[tuple[Any, np.ndarray]] = []
         self._python = random.getstate()
         self._numpy = np.random.get_state()  # noqa: NPY002  # whoever uses it
@@ -63,8 +87,9 @@ class Before:
         if self._found:
             raise ValueError("`train` must begin to train once. Received: a second beginning")
         model = self._model
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        for each in self._optimizers:
+            if not each.built:
+                each.build(model.trainable_variables)
         if self._generator is None:
             # One that the first step made would have been used when it is put back.
             self._generator = keras.random.SeedGenerator()
@@ -73,7 +98,7 @@ class Before:
         variables = [
             *model.variables,
             *model.metrics_variables,
-            *model.optimizer.variables,
+            *(variable for each in self._optimizers for variable in each.variables),
             *more,
         ]
         distinct = {id(item): item for item in variables}.values()
@@ -104,18 +129,18 @@ class Before:
 
 
 @contextlib.contextmanager
-def undone(model: Any) -> Iterator[Before]:
+def undone(model: Any, optimizer: keras.optimizers.Optimizer | None = None) -> Iterator[Before]:
     """Let a model be trained within, and leave no trace of it, also if training raises.
 
     Variables are put back if they were taken down, by `Before.take`; the compiled functions, the
     history and the random states in any case.
     """
-    before = Before(model)
+    before = Before(model, optimizer)
     attributes = vars(model)
     functions = [
         (part, name, getattr(part, name))
         for part in walk(model)
-        for name in _FUNCTIONS
+        for name in FUNCTIONS
         if hasattr(part, name)
     ]
     stop = getattr(model, "stop_training", None)
@@ -132,6 +157,15 @@ def undone(model: Any) -> Iterator[Before]:
             attributes["history"] = history
         else:
             attributes.pop("history", None)
+
+
+def _optimizers(
+    model: Any, optimizer: keras.optimizers.Optimizer | None
+) -> list[keras.optimizers.Optimizer]:
+    """Return the optimizers that a model has, with one that is given."""
+    kept = [item for part in walk(model) for item in vars(part).values()]
+    found = [item for item in [*kept, optimizer] if isinstance(item, keras.optimizers.Optimizer)]
+    return list({id(item): item for item in found}.values())
 
 
 def _parts(variable: keras.Variable) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras.src.trainers.data_adapters import get_data_adapter  # how `fit` reads its data
 
 from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.precision.attach import Quantized, find, quantize
 from keras_sched.precision.bits import BitWidth, whole_bits
@@ -96,7 +97,7 @@ class PrecisionRangeTest:
         ...                           keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.1), "mse")
         >>> x = np.random.default_rng(0).normal(size=[64, 4])
-        >>> test = ks.PrecisionRangeTest(2, 6, steps=30, layers="all")
+        >>> test = ks.PrecisionRangeTest(2, bits_max=6, steps=30, layers="all")
         >>> result = test.run(model, x, x[:, :1], batch_size=16)
         >>> result.bits_min, result.bits_max
         (3, 6)
@@ -113,6 +114,7 @@ class PrecisionRangeTest:
     def __init__(
         self,
         bits_min: int = 2,
+        *,
         bits_max: int = 8,
         steps: int = 40,
         mode: str = "restart",
@@ -121,12 +123,12 @@ class PrecisionRangeTest:
         window: int = 10,
         threshold: float = 0.1,
         tolerance: float | None = None,
-        *,
         gradients: int | None = _OPTIONS["gradients"],
         layers: str | Sequence[tuple[str, Any]] = _OPTIONS["layers"],
         symmetric: bool = _OPTIONS["symmetric"],
         seed: int = _OPTIONS["seed"],
     ) -> None:
+        check_tensorflow("`PrecisionRangeTest`")
         self.bits_min = whole_bits("bits_min", bits_min)
         self.bits_max = whole_bits("bits_max", bits_max)
         if self.bits_min >= self.bits_max:
@@ -171,6 +173,7 @@ class PrecisionRangeTest:
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
+        *,
         train: Callable[[list[keras.callbacks.Callback]], Any] | None = None,
     ) -> PrecisionRangeResult:
         """Run the test.
@@ -193,19 +196,17 @@ class PrecisionRangeTest:
                 metric is unknown, or the bits of a quantized model follow a schedule, do not exist,
                 are more than its dtype holds or are those of no layer.
         """
-        _undone.verify_trainable(model, x, train)
+        _undone.check_trainable(model, None, x, train)
         per_execution = getattr(model, "steps_per_execution", 1)
         if self.steps % per_execution:
             raise ValueError(
                 f"`steps` must be a multiple of the steps per execution. Received: "
                 f"steps={self.steps} with steps_per_execution={per_execution}"
             )
-        self._verify_metric(model)
+        self._check_metric(model)
         logger = StepLogger(capacity=self.steps)
-        with _undone.undone(model) as before, contextlib.ExitStack() as stack:
-            handle = stack.enter_context(self._quantized(model))
+        with _undone.undone(model) as before, self._quantized(model) as handle:
             climb = _Climb(self, handle, logger, before)
-            stack.callback(logger.remove)
             callbacks = [climb, logger]
             if train is not None:
                 train(callbacks)
@@ -213,7 +214,7 @@ class PrecisionRangeTest:
                 self._fit(model, x, y, batch_size, callbacks)
         return climb.result()
 
-    def _verify_metric(self, model: Any) -> None:
+    def _check_metric(self, model: Any) -> None:
         """Refuse an unknown metric, if Keras has made the metrics already."""
         metrics = getattr(model, "_compile_metrics", None)
         if metrics is None or metrics.built:
@@ -224,7 +225,9 @@ class PrecisionRangeTest:
         """Give the handle of the model, or one for this test."""
         handle = find(model)
         if handle is None:
-            with quantize(model, weights=self.bits_max, activations=self.bits_max, **self._options) as handle:
+            with quantize(
+                model, weights=self.bits_max, activations=self.bits_max, **self._options
+            ) as handle:
                 yield handle
             return
         if self._options != _OPTIONS:
@@ -288,6 +291,7 @@ class _Climb(keras.callbacks.Callback):
         self._begin()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        _undone.check_loss(self._logger)
         test = self._test
         if self._rung == len(test.bits):
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,15 @@ import keras
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched.range_tests import _results, _suggest, _undone
+from keras_sched._arrays import FLOAT, ratio
+from keras_sched._backend import check_tensorflow
+from keras_sched._driver import LEARNING_RATE, Source
+from keras_sched._training import Training
+from keras_sched.callbacks._use import check_optimizer, optimizer_of
 from keras_sched.callbacks.step_logger import StepLogger
-from keras_sched.hyperparameters import current, groups
+from keras_sched.hyperparameters import current, driver_of, groups
+from keras_sched.range_tests import _results, _suggest, _undone
+from keras_sched.schedules import Schedule, register_schedule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,12 +38,15 @@ class RangeTestResult(_results.Result):
         losses: The loss of each step's batch.
         smoothed: Their exponential mean with bias correction.
         diverged: Whether the loss exploded before the last step.
+        ended_early: Whether training ended before the last step for another reason, so that higher
+            rates were not tried.
     """
 
     learning_rates: tuple[float, ...] = dataclasses.field(repr=False)
     losses: tuple[float, ...] = dataclasses.field(repr=False)
     smoothed: tuple[float, ...] = dataclasses.field(repr=False)
     diverged: bool
+    ended_early: bool = False
 
     @property
     def suggestions(self) -> dict[str, float]:
@@ -50,7 +60,7 @@ class RangeTestResult(_results.Result):
         first, last = len(self.losses) // 10, len(self.losses) - 5
         if last - first < 10:
             raise ValueError(
-                f"Suggestions need at least 17 steps before the loss explodes. "
+                f"Suggestions need at least 16 steps before the loss explodes. "
                 f"Received: {len(self.losses)}. Lower `start`, or raise `steps`."
             )
         return _suggest.all_four(
@@ -100,7 +110,7 @@ class LRRangeTest:
         >>> model = keras.Sequential([keras.Input([2]), keras.layers.Dense(1)])
         >>> model.compile("sgd", loss="mse")
         >>> x = np.random.default_rng(0).normal(size=[64, 2])
-        >>> result = LRRangeTest(1e-4, 10.0, steps=60).run(model, x, x[:, :1], batch_size=8)
+        >>> result = LRRangeTest(1e-4, end=10.0, steps=60).run(model, x, x[:, :1], batch_size=8)
         >>> result.diverged, sorted(result.suggestions)
         (True, ['minimum', 'slide', 'steep', 'valley'])
         >>> int(model.optimizer.iterations)
@@ -113,11 +123,13 @@ class LRRangeTest:
     def __init__(
         self,
         start: float = 1e-7,
+        *,
         end: float = 10.0,
         steps: int = 100,
         smoothing: float = 0.98,
         divergence: float = 4.0,
     ) -> None:
+        check_tensorflow("`LRRangeTest`")
         self.start = _validate.real("start", start, low=0.0, open_low=True)
         self.end = _validate.real("end", end, low=self.start, open_low=True)
         self.steps = _validate.integer("steps", steps, low=20)
@@ -130,6 +142,8 @@ class LRRangeTest:
         x: Any = None,
         y: Any = None,
         batch_size: int | None = None,
+        *,
+        optimizer: keras.optimizers.Optimizer | None = None,
         train: Callable[[list[keras.callbacks.Callback]], Any] | None = None,
     ) -> RangeTestResult:
         """Run the test.
@@ -139,6 +153,8 @@ class LRRangeTest:
             x: Data as `fit` takes them; gone through again if they are too short.
             y: Targets, if `x` does not hold them.
             batch_size: Samples of a batch, for arrays.
+            optimizer: The optimizer whose learning rate grows; by default the one that the model is
+                compiled with.
             train: A loop to use in place of `fit`: trains `model` with the callbacks it is given
                 until ``model.stop_training``.
 
@@ -146,15 +162,18 @@ class LRRangeTest:
             The learning rates and losses, with suggestions.
 
         Raises:
-            ValueError: If the model is not compiled and built, there are no data, or the first loss
-                is not finite.
+            ValueError: If the model is not compiled and built, there are no data, the first loss is
+                not finite, the loss is constant or cannot be known, or the training step does not
+                use the optimizer.
         """
-        _undone.verify_trainable(model, x, train)
-        logger = StepLogger(capacity=max(getattr(model, "steps_per_execution", 1), self.steps))
-        with _undone.undone(model) as before, contextlib.ExitStack() as stack:
-            watch = _Watch(self, logger, before)
-            stack.callback(watch.put_back)
-            stack.callback(logger.remove)
+        check_optimizer(optimizer)
+        _undone.check_trainable(model, optimizer, x, train)
+        logger = StepLogger(
+            optimizer=optimizer,
+            capacity=max(getattr(model, "steps_per_execution", 1), self.steps),
+        )
+        with _undone.undone(model, optimizer) as before:
+            watch = _Watch(self, logger, optimizer, before)
             callbacks = [watch, logger]
             if train is not None:
                 train(callbacks)
@@ -169,37 +188,46 @@ class LRRangeTest:
 class _Watch(keras.callbacks.Callback):
     """Takes the snapshot when model and optimizer are built, and ends the test in time."""
 
-    def __init__(self, test: LRRangeTest, logger: StepLogger, before: _undone.Before) -> None:
+    def __init__(
+        self,
+        test: LRRangeTest,
+        logger: StepLogger,
+        optimizer: keras.optimizers.Optimizer | None,
+        before: _undone.Before,
+    ) -> None:
         super().__init__()
         self._test = test
         self._logger = logger
+        self._given = optimizer
         self._before = before
-        self._rates: list[tuple[dict[str, Any], Any]] = []
         self._name = ""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        model, test = self.model, self._test
+        test = self._test
+        optimizer = optimizer_of(self, self._given)
         self._before.take()
-        self._name = next(iter(current(model.optimizer)))
-        for part in groups(model.optimizer).values():
-            # Past Keras' setter, which would drop the variable, and past any schedule.
-            attributes = vars(part)
-            self._rates.append((attributes, attributes["_learning_rate"]))
-            first = int(keras.ops.convert_to_numpy(part._iterations))
-            attributes["_learning_rate"] = _Growth(test.start, test.end, test.steps, first)
-        model.make_train_function(force=True)
+        with Training.joined(self) as training:
+            self._name = next(iter(current(optimizer)))
+            for part in groups(optimizer).values():
+                driver = driver_of(part)
+                growth = _Growth(test.start, test.end, test.steps)
+                first = int(keras.ops.convert_to_numpy(driver.count("micro")))
+                source = Source(growth, "micro", first, self)
+                training.on_undo(self, driver.exchange(LEARNING_RATE, source))
+            training.mark("range test", object())  # another one at every test
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        _undone.check_loss(self._logger)
         self._logger.flush()
         losses = self._logger.history["loss"]
         _, end = _smooth(losses, self._test.smoothing, self._test.divergence)
         if len(losses) >= self._test.steps or end < len(losses):
             self.model.stop_training = True
 
-    def put_back(self) -> None:
-        """Leave the learning rates as they were when training began."""
-        for attributes, value in self._rates:
-            attributes["_learning_rate"] = value
+    def on_train_end(self, logs: Any = None) -> None:
+        training = Training.of(self.model)
+        if training is not None:
+            training.leave(self)
 
     def result(self) -> RangeTestResult:
         """Return what was seen."""
@@ -211,28 +239,45 @@ class _Watch(keras.callbacks.Callback):
                 f"The loss must be finite at the lowest learning rate. Received: {losses[:1]} "
                 f"at start={test.start}"
             )
+        if len(losses) > 1 and losses.min() == losses.max():
+            raise ValueError(
+                f"The loss must change from batch to batch. Received: {losses[0]} in all "
+                f"{len(losses)} of them. Return the loss that is minimized from `train_step`: "
+                f'`return {{"loss": loss}}`.'
+            )
+        diverged = end < len(losses)
+        ended_early = len(losses) < test.steps and not diverged
+        if ended_early:
+            warnings.warn(
+                f"The range test ended after {len(losses)} of {test.steps} steps, at a learning rate "
+                f"of {history[self._name][-1]:.3g}: higher ones were not tried.",
+                stacklevel=3,
+            )
         n = len(smoothed)
         return RangeTestResult(
             learning_rates=tuple(history[self._name][:n].tolist()),
             losses=tuple(losses[:n].tolist()),
             smoothed=tuple(smoothed),
-            diverged=end < len(losses),
+            diverged=diverged,
+            ended_early=ended_early,
         )
 
 
-class _Growth(keras.optimizers.schedules.LearningRateSchedule):
-    """``start (end / start)^(i / (n - 1))``, counted from the calls before the test."""
+@register_schedule
+class _Growth(Schedule):
+    """``start (end / start)^(i / (n - 1))`` at step i of n."""
 
-    def __init__(self, start: float, end: float, steps: int, first: int) -> None:
-        self._start = start
-        self._log_ratio = math.log(end / start)
-        self._last = steps - 1
-        self._first = first
+    start: float
+    end: float
+    n: int
 
-    def __call__(self, step: Any) -> Any:
-        i = keras.ops.minimum(keras.ops.convert_to_tensor(step) - self._first, self._last)
-        s = keras.ops.cast(i, "float64") / self._last
-        return keras.ops.cast(self._start * keras.ops.exp(self._log_ratio * s), "float32")
+    @property
+    def span(self) -> int | None:
+        return self.n - 1
+
+    def _value(self, t: Any, xp: Any) -> Any:
+        s = ratio(xp.cast(xp.minimum(t, self.n - 1), FLOAT), float(self.n - 1))
+        return self.start * xp.exp(math.log(self.end / self.start) * s)
 
 
 def _smooth(losses: np.ndarray, beta: float, divergence: float) -> tuple[list[float], int]:

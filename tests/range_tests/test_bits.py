@@ -197,7 +197,7 @@ def test_the_loop_of_the_trainers() -> None:
             runs.append(run)
             run.run()
 
-    test = PrecisionRangeTest(2, 4, steps=toy.STEPS_PER_EPOCH, layers="all", threshold=0.2)
+    test = PrecisionRangeTest(2, bits_max=4, steps=toy.STEPS_PER_EPOCH, layers="all", threshold=0.2)
     result = test.run(model, train=train)
     assert runs[0].step == 3 * toy.STEPS_PER_EPOCH
     # That loop sets a seed of its own.
@@ -334,7 +334,7 @@ def test_a_task_that_two_bits_do_not_learn(tmp_path) -> None:
     )
     test = PrecisionRangeTest(
         2,
-        6,
+        bits_max=6,
         steps=80,
         metric="accuracy",
         direction="max",

@@ -57,7 +57,7 @@ def test_t21_learning_rates_and_losses_by_hand(steps_per_execution, jit) -> None
         [keras.Input([3]), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
     )
     model.compile("sgd", "mse", steps_per_execution=steps_per_execution, jit_compile=jit)
-    test = LRRangeTest(1e-3, 0.1, steps=30)
+    test = LRRangeTest(1e-3, end=0.1, steps=30)
     result = test.run(model, X[:8], Y[:8], batch_size=8)
     rates = 1e-3 * 100 ** (np.arange(30) / 29)
     np.testing.assert_allclose(result.learning_rates, rates, rtol=1e-6)
@@ -104,7 +104,7 @@ def test_t22_leaves_no_trace(optimizer) -> None:
     random.setstate(python)
     np.random.set_state(numpy)  # noqa: NPY002
 
-    result = LRRangeTest(1e-5, 10.0, steps=40).run(model, X, Y, batch_size=8)
+    result = LRRangeTest(1e-5, end=10.0, steps=40).run(model, X, Y, batch_size=8)
     assert len(result.losses) >= 5
     assert_same_bits(before, everything(model))
     assert model.train_function is trained
@@ -120,7 +120,7 @@ def test_training_after_it_is_training_without_it() -> None:
     keras.utils.set_random_seed(3)
     without.fit(X, Y, batch_size=8, verbose=0)
     keras.utils.set_random_seed(3)
-    LRRangeTest(1e-5, 10.0, steps=40).run(with_test, X, Y, batch_size=8)
+    LRRangeTest(1e-5, end=10.0, steps=40).run(with_test, X, Y, batch_size=8)
     with_test.fit(X, Y, batch_size=8, verbose=0)
     assert int(with_test.optimizer.iterations) == 8
     assert_same_bits(everything(without), everything(with_test))
@@ -149,14 +149,14 @@ def test_restored_when_training_raises() -> None:
     before = everything(model)
     rate = vars(model.optimizer)["_learning_rate"]
     with pytest.raises(Exception, match="torn file"):
-        LRRangeTest(1e-5, 10.0, steps=40).run(model, Data())
+        LRRangeTest(1e-5, end=10.0, steps=40).run(model, Data())
     assert_same_bits(before, everything(model))
     assert vars(model.optimizer)["_learning_rate"] is rate
     assert "train_step" not in vars(model)
 
 
 def test_t20_stops_at_divergence_by_the_loss_of_the_batch() -> None:
-    result = LRRangeTest(1e-3, 1e4, steps=60).run(build(), X, Y, batch_size=8)
+    result = LRRangeTest(1e-3, end=1e4, steps=60).run(build(), X, Y, batch_size=8)
     assert result.diverged
     assert len(result.losses) < 60
     assert result.smoothed[-1] > 4 * min(result.smoothed)
@@ -169,9 +169,9 @@ def test_another_loop() -> None:
     def train(callbacks):
         model.fit(X, Y, batch_size=8, epochs=9, verbose=0, callbacks=callbacks)
 
-    same = LRRangeTest(1e-4, 1.0, steps=25).run(build(), train=None, x=X, y=Y, batch_size=8)
+    same = LRRangeTest(1e-4, end=1.0, steps=25).run(build(), train=None, x=X, y=Y, batch_size=8)
     keras.utils.set_random_seed(0)
-    result = LRRangeTest(1e-4, 1.0, steps=25).run(model, train=train)
+    result = LRRangeTest(1e-4, end=1.0, steps=25).run(model, train=train)
     assert result.learning_rates == same.learning_rates
     assert len(result.losses) == 25
 
@@ -205,7 +205,7 @@ def test_slide_stops_where_the_slopes_meet() -> None:
 
 
 def test_json_round_trip(tmp_path) -> None:
-    result = LRRangeTest(1e-4, 10.0, steps=40).run(build(), X, Y, batch_size=8)
+    result = LRRangeTest(1e-4, end=10.0, steps=40).run(build(), X, Y, batch_size=8)
     path = tmp_path / "range.json"
     result.to_json(path)
     assert RangeTestResult.from_json(path) == result
@@ -218,7 +218,7 @@ def test_json_round_trip(tmp_path) -> None:
 
 def test_too_few_steps_have_no_suggestions() -> None:
     result = RangeTestResult((1e-3,) * 5, (1.0,) * 5, (1.0,) * 5, True)
-    with pytest.raises(ValueError, match="at least 17 steps"):
+    with pytest.raises(ValueError, match="at least 16 steps"):
         _ = result.suggestions
 
 
