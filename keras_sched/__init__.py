@@ -21,13 +21,13 @@ from keras_sched import (
 from keras_sched.callbacks import (
     CostLogger,
     Plateau,
+    PrecisionPolicy,
     ProgressivePrecision,
     Scheduler,
     StepLogger,
 )
 from keras_sched.duration import Duration, Run
 from keras_sched.plotting import plot, simulate
-from keras_sched.precision import PrecisionPolicy
 from keras_sched.range_tests import (
     LRRangeTest,
     PrecisionRangeResult,

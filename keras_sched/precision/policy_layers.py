@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,9 +24,11 @@ class GovernedLayers:
         self.model = model
         every = list(walk(model))
         excluded = _output_layers(model)[0] if exclude is None else _matching(every, exclude)
+        if exclude is None:
+            _warn_of_inner(every, excluded)
         left = {id(part) for layer in excluded for part in walk(layer)}
         self._governed = [layer for layer in every if id(layer) not in left and _computes(layer)]
-        _require_one_policy(self._governed)
+        _check_one_policy(self._governed)
         # A model is no layer that computes: it governs what is written in its `call` at most.
         if not any(not isinstance(layer, keras.Model) for layer in self._governed):
             raise ValueError(
@@ -40,7 +43,18 @@ class GovernedLayers:
         ]
         self._found = [(layer, layer.dtype_policy) for layer in (*self._governed, *self._held)]
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Paths of the layers that are held in float32."""
+        return tuple(layer.path or layer.name for layer in self._held)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Equal for the same layers of the same model."""
+        return (*map(id, self._governed), 0, *map(id, self._held))
+
     def assign(self, policy: str) -> None:
+        """Give the layers that are governed a policy."""
         # A new object for each: Keras gives many layers the same one.
         for layer in self._governed:
             layer.dtype_policy = keras.DTypePolicy(policy)
@@ -48,11 +62,12 @@ class GovernedLayers:
             layer.dtype_policy = keras.DTypePolicy("float32")
 
     def restore(self) -> None:
+        """Give every layer back the policy that it had."""
         for layer, policy in self._found:
             layer.dtype_policy = policy
 
-    def require_bits(self, names: set[str]) -> None:
-        """Refuse policies in which the levels of a quantized model coincide."""
+    def check_bits(self, names: set[str]) -> None:
+        """Raise a ValueError for policies in which the levels of a quantized model coincide."""
         handle = find(self.model)
         if handle is None:
             return
@@ -80,7 +95,7 @@ def _is_plain(policy: Any) -> bool:
     return is_stock and policy.name in POLICIES
 
 
-def _require_one_policy(layers: Sequence[keras.layers.Layer]) -> None:
+def _check_one_policy(layers: Sequence[keras.layers.Layer]) -> None:
     kinds: dict[str, list[str]] = {}
     for layer in layers:
         is_plain = _is_plain(layer.dtype_policy)
@@ -102,6 +117,7 @@ def _require_one_policy(layers: Sequence[keras.layers.Layer]) -> None:
 
 
 def patterns(exclude: Any) -> list[re.Pattern[str]]:
+    """Return the patterns of `exclude`, or raise a TypeError or ValueError."""
     if isinstance(exclude, str) or not isinstance(exclude, Iterable):
         raise TypeError(
             f"`exclude` must be a list of regular expressions. Received: exclude={exclude!r}"
@@ -134,37 +150,64 @@ def _matching(
     return found
 
 
-def _output_layers(model: keras.Model) -> tuple[list[keras.layers.Layer], bool]:
-    """Return the layers from the outputs back to the last weight matrix, and whether it has any."""
+def _warn_of_inner(every: Sequence[keras.layers.Layer], held: Sequence[keras.layers.Layer]) -> None:
+    """Warn of layers held in float32 whose values go on to layers that are not."""
+    ends = {id(part) for layer in held for part in walk(layer)}
+    inner = []
+    for model in every:
+        own = {id(operation) for operation in getattr(model, "operations", ())}
+        for operation in getattr(model, "operations", ()):
+            nodes = operation._outbound_nodes if id(operation) in ends else ()
+            users = [node.operation for node in nodes if id(node.operation) in own]
+            if any(id(user) not in ends for user in users if isinstance(user, keras.layers.Layer)):
+                inner.append(operation.path or operation.name)
+    if inner:
+        warnings.warn(
+            f"Layers in the middle of the model are held in float32, as they lead to an output, "
+            f"and lower precision begins anew behind them. Received: {', '.join(inner)}. To say "
+            f"which layers are held, give `PrecisionPolicy(..., exclude=[...])`.",
+            stacklevel=2,
+        )
+
+
+def _output_layers(
+    model: keras.Model, only: int | None = None
+) -> tuple[list[keras.layers.Layer], bool]:
+    """Return the layers from the outputs back to the last weight matrix, and whether it has any.
+
+    With `only` those of one output, the others being used elsewhere or not at all.
+    """
     found: list[keras.layers.Layer] = []
     ends_all = False
     outputs = getattr(model, "outputs", None)
     if not outputs:
         for layer in reversed(model.layers):
-            part, ends = _last_of(layer)
+            part, ends = _last_of(layer, None)
             found += part
             if ends:
                 return found, True
         return found, False
     pending = keras.tree.flatten(outputs)
-    seen: set[tuple[int, int]] = set()
+    pending = pending if only is None else [pending[only]]
+    seen: set[tuple[int, int, int]] = set()
     while pending:
-        operation, index, _ = pending.pop()._keras_history
+        operation, index, of = pending.pop()._keras_history
         inputs = operation._inbound_nodes[index].input_tensors
-        if (id(operation), index) in seen or not inputs:
+        if (id(operation), index, of) in seen or not inputs:
             continue
-        seen.add((id(operation), index))
-        part, ends = _last_of(operation)
-        found += part
+        seen.add((id(operation), index, of))
+        part, ends = _last_of(operation, of)
+        found += [layer for layer in part if layer not in found]
         ends_all |= ends
         if not ends:
             pending += inputs
     return found, ends_all
 
 
-def _last_of(operation: Any) -> tuple[list[keras.layers.Layer], bool]:
+def _last_of(operation: Any, output: int | None) -> tuple[list[keras.layers.Layer], bool]:
+    """Return the last layers of an operation that lead to one of its outputs, or to all."""
     if isinstance(operation, keras.Model):
-        return _output_layers(operation)
+        return _output_layers(operation, output if getattr(operation, "outputs", None) else None)
     if not isinstance(operation, keras.layers.Layer):
         return [], False
     return [operation], any(len(weight.shape) >= 2 for weight in operation.weights)

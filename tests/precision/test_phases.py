@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import keras_sched as ks
+from keras_sched.callbacks import PrecisionPolicy
 from keras_sched.precision.phases import Ladder, Lengths
-from keras_sched.precision.policy import PrecisionPolicy
 from tests.precision.networks import FULL, HALF, SCALED
 
 

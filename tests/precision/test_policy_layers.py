@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
+from keras_sched.callbacks import PrecisionPolicy
 from keras_sched.precision.attach import quantize
-from keras_sched.precision.policy import PrecisionPolicy
 from tests.precision.networks import (
     FULL,
     HALF,
@@ -61,6 +61,42 @@ def test_every_output_is_held_in_float32_back_to_its_weights():
     full = {name for name, policy in found.items() if policy == FULL}
     assert {"a1", "a2", "b0", "b1", "sum"} <= full
     assert not {"trunk", "a0", "head"} & full
+
+
+def block():
+    """A part with two outputs, of which the first has a weight matrix that the other has not."""
+    inputs = keras.Input((4,))
+    features = keras.layers.Dense(4, name="features")(inputs)
+    skip = keras.layers.Dense(4, name="skip")(inputs)
+    return keras.Model(inputs, [features, skip], name="block")
+
+
+def test_of_a_part_only_the_output_that_is_used_is_held():
+    inputs = keras.Input((4,))
+    features, skip = block()(inputs)
+    x = keras.layers.Dense(4, name="later")(features)
+    model = keras.Model(inputs, keras.layers.Add(name="sum")([x, skip]))
+    found = policies_of(model)
+    full = {name for name, policy in found.items() if policy == FULL}
+    assert full == {"sum", "later", "skip"}
+
+
+def test_a_layer_in_the_middle_that_is_held_is_said():
+    inputs = keras.Input((4,))
+    first = keras.layers.Dense(4, name="first")(inputs)
+    middle = keras.layers.Dense(4, name="middle")(first)
+    last = keras.layers.Dense(4, name="last")(keras.layers.Dense(4, name="between")(middle))
+    model = keras.Model(inputs, [middle, last])
+    model.compile(keras.optimizers.SGD(0.1), ["mse", "mse"])
+
+    def train(policy):
+        targets = [np.tile(Y, 4)] * 2
+        model.fit(X, targets, batch_size=48, verbose=0, callbacks=[policy])
+        return policy.held
+
+    with pytest.warns(UserWarning, match="in the middle.*float32.*Received: middle. To say"):
+        assert train(PrecisionPolicy([(HALF, 1.0)])) == ("middle", "last")
+    assert train(PrecisionPolicy([(HALF, 1.0)], exclude=["last"])) == ()  # and nothing is said
 
 
 class Subclassed(keras.Model):

@@ -274,7 +274,10 @@ def test_names():
         (lambda: ks.Cosine(3, end=8).rounded()(0), "no values yet"),
         (lambda: ks.Constant(3.0).repeat(2), "no end|needs|must have an end"),
         (lambda: ks.InverseSqrt(0.1, timescale=10).mirrored(), "must have an end"),
-        (lambda: precision.predicted_cost(ks.Cosine(3, end=8), gradients=8, steps=10), "whole number"),
+        (
+            lambda: precision.predicted_cost(ks.Cosine(3, end=8), gradients=8, steps=10),
+            "whole number",
+        ),
         (lambda: precision.predicted_cost(40, gradients=8, steps=10), "forward"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
-from keras_sched.precision.policy import PrecisionPolicy
+from keras_sched.callbacks import PrecisionPolicy
 from tests.precision.networks import (
     FULL,
     HALF,
@@ -282,8 +282,6 @@ def test_a_gradient_that_is_not_finite_lets_the_scale_go_until_the_epoch_ends():
     policy = PrecisionPolicy([(HALF, 1.0)])
     with pytest.raises(KeyboardInterrupt):
         fit(model, policy, Interrupt(3), x=x)
-    assert float(model.optimizer.dynamic_scale) == 0.5
-    policy.restore()
     assert float(model.optimizer.dynamic_scale) == 2.0**10
 
 
@@ -360,35 +358,38 @@ def test_policies_are_restored_and_never_mutated():
     assert set(SEEN) == {"float32"}
 
 
-def test_a_training_that_raised_is_tidied_up():
+def test_a_training_that_raised_leaves_nothing():
     model = compiled(scaled(initial_scale=2.0**8))
     before = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
 
     def is_as_found():
-        return all(layer.dtype_policy is policy for layer, policy in before)
+        is_scale = float(model.optimizer.dynamic_scale) == 2.0**8
+        return is_scale and all(layer.dtype_policy is policy for layer, policy in before)
 
+    during = []
     first = PrecisionPolicy([(HALF, 1.0)])
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, first, Interrupt(3))
-    assert not is_as_found()
-    # The next one raises before any work, and yet undoes what the first has left.
+    for raised in range(2):  # the same callback again
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, first, Each(lambda *_: during.append(is_as_found())), Interrupt(3))
+        assert is_as_found() and first.policy is None, raised
+    assert not any(during)
     with pytest.raises(ValueError, match="sum to the run's"):
         fit(model, PrecisionPolicy([(HALF, "7ep"), (FULL, "1ep")]))
     assert is_as_found()
-    assert float(model.optimizer.dynamic_scale) == 2.0**8
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, first, Interrupt(3))
-    other = compiled()
-    fit(other, first)  # The same callback on another model.
-    assert is_as_found()
-    with pytest.raises(KeyboardInterrupt):
-        fit(model, first, Interrupt(3))
-    first.restore()
-    first.restore()
-    assert is_as_found()
+    fit(compiled(), first)  # on another model
     SEEN.clear()
     fit(model, epochs=1)
     assert set(SEEN) == {"float32"}
+
+
+def test_a_second_training_traces_nothing_anew():
+    model = compiled(jit_compile=False)
+    traces = counting(model)
+    for _ in range(2):
+        fit(model, PrecisionPolicy([(HALF, 0.5), (FULL, 0.5)]))
+    assert traces == ["bfloat16", "float32"]
+    fit(model, PrecisionPolicy([(HALF, 0.5), (FULL, 0.5)], exclude=[]))  # other layers
+    assert traces == ["bfloat16", "float32"] * 2
 
 
 # --- the trainers' loop ------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 
+from keras_sched._backend import check_tensorflow
+from keras_sched._training import Training
 from keras_sched.duration import Run, Span
 from keras_sched.precision.phases import LADDER, Ladder, Lengths, Phase
 from keras_sched.precision.policy_layers import GovernedLayers, patterns
@@ -20,7 +22,6 @@ from keras_sched.schedules import Schedule
 __all__ = ["PrecisionPolicy"]
 
 _SCALED = "mixed_float16"
-_FUNCTIONS = ("train_function", "test_function", "predict_function")
 _KEY = "_keras_sched_precision_policy"
 
 
@@ -29,8 +30,10 @@ class PrecisionPolicy(keras.callbacks.Callback):
 
     Layers compute in the policy of the phase; variables, and what the optimizer keeps, stay float32
     throughout. The step is traced once for each distinct policy, however often they alternate, and
-    evaluation uses the policy of the batch before it. When training ends all policies are those it
-    began with.
+    evaluation uses the policy of the batch before it. A `tf.function` of somebody else's, as one
+    that another callback has traced with the model, cannot be reached: it computes in the policy
+    that it was traced in. When training ends, also by an error, all policies are those it began
+    with.
 
     Phases count data steps of the run, ``epoch * steps + batch`` as `fit` numbers them: they need
     no state, so a training that is continued (``initial_epoch``, or a loop with checkpoints) is in
@@ -60,13 +63,16 @@ class PrecisionPolicy(keras.callbacks.Callback):
         exclude: Regular expressions for the whole name or path of layers to leave as they are,
             with all within them. By default the output layers are held in float32 instead: from
             the outputs back to the last layer with a weight matrix, for each output; of a
-            subclassed model, the last of its `layers`.
+            subclassed model, the last of its `layers`. A layer that is held and gives its values
+            to layers that are not, as where features in the middle are an output, is named in a
+            warning.
         batch_size: Samples of a batch, for lengths in samples.
         seconds_per_step: Measured seconds of a step, for lengths in seconds.
 
     Attributes:
         phases: Once training has begun, a tuple of `Phase`, in order.
         policy: The name of the policy in effect, or None outside of training.
+        held: Once training has begun, the paths of the layers that are held in float32.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -102,6 +108,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
         batch_size: int | None = None,
         seconds_per_step: float | None = None,
     ) -> None:
+        check_tensorflow("`PrecisionPolicy`")
         super().__init__()
         if (phases is None) == (schedule is None):
             raise ValueError(
@@ -120,28 +127,33 @@ class PrecisionPolicy(keras.callbacks.Callback):
         self._facts = Run(steps=1, batch_size=batch_size, seconds_per_step=seconds_per_step)
         self.phases: tuple[Phase, ...] = ()
         self.policy: str | None = None
+        self.held: tuple[str, ...] = ()
         self._layers: GovernedLayers | None = None
-        self._functions: _Functions | None = None
         self._steps_per_epoch = self._epoch = 0
 
     # --- Keras' hooks -------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Verify everything; the first batch changes the first policy."""
-        self._tidy()
-        model = self.model
-        phases = self._plan.phases(self._count())
-        names = {phase.policy for phase in phases}
-        if _SCALED in names:
-            _require_loss_scaling(model)
-        layers = GovernedLayers(model, self._exclude)
-        if not model.optimizer.built:
-            # Its loss scale would be a constant of a step that is traced before it has variables.
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
-        self.phases, self._layers, self._functions = phases, layers, _Functions(model)
-        attributes: Any = vars(model)
-        attributes[_KEY] = self, self.params  # past Keras' tracking: nothing new is saved
+        """Check everything; the first batch changes the first policy."""
+        with Training.joined(self) as training:
+            model: Any = self.model
+            attributes: Any = vars(model)
+            if _KEY in attributes:
+                raise ValueError(
+                    "The policy of a model must be scheduled in one place. Received: two "
+                    "`PrecisionPolicy` in one training"
+                )
+            phases = self._plan.phases(self._count())
+            if _SCALED in {phase.policy for phase in phases}:
+                _check_loss_scaling(model)
+            layers = GovernedLayers(model, self._exclude)
+            if not model.optimizer.built:
+                # Its loss scale would be a constant of a step traced before it has variables.
+                with model.distribute_strategy.scope():
+                    model.optimizer.build(model.trainable_variables)
+            self.phases, self._layers, self.held = phases, layers, layers.held
+            attributes[_KEY] = True  # past Keras' tracking: nothing new is saved
+            training.on_undo(self, self._restore)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
@@ -160,33 +172,24 @@ class PrecisionPolicy(keras.callbacks.Callback):
             _hold_scale(self.model.optimizer, hold=True)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.restore()
-
-    def restore(self) -> None:
-        """Leave the model as it was found; only a training that was interrupted needs it."""
-        if self._layers is None or self._functions is None:
-            return
-        self._layers.restore()
-        self._functions.forget()
-        model: Any = self._layers.model  # by now the callback may have been given another one
-        # A gradient that is not finite may have let it go before the epoch ended.
-        _hold_scale(model.optimizer, hold=False, restart=self.policy not in (None, _SCALED))
-        vars(model).pop(_KEY, None)
-        self.policy = self._layers = self._functions = None
+        """Leave the model as it was found."""
+        training = Training.of(self.model)
+        if training is not None:
+            training.leave(self)
 
     # --- the mechanism ------------------------------------------------------------------------
 
-    def _tidy(self) -> None:
-        """Undo what a training that was interrupted has left behind."""
-        other, owner = vars(self.model).get(_KEY, (self, None))
-        # Keras gives all callbacks of one `fit` the same object here.
-        if other is not self and owner is self.params:
-            raise ValueError(
-                "The policy of a model must be scheduled in one place. "
-                "Received: two `PrecisionPolicy` in one training"
-            )
-        other.restore()
-        self.restore()
+    def _restore(self) -> None:
+        """Put back the policies and the loss scale."""
+        layers, self._layers = self._layers, None
+        if layers is None:
+            return
+        layers.restore()
+        model: Any = layers.model  # by now the callback may have been given another one
+        # A gradient that is not finite may have let it go before the epoch ended.
+        _hold_scale(model.optimizer, hold=False, restart=self.policy not in (None, _SCALED))
+        vars(model).pop(_KEY, None)
+        self.policy = None
 
     def _count(self) -> Run:
         """Return the facts of this run, in data steps."""
@@ -212,58 +215,24 @@ class PrecisionPolicy(keras.callbacks.Callback):
         )
 
     def _switch(self, policy: str) -> None:
-        if self._layers is None or self._functions is None:
+        training = Training.of(self.model)
+        if self._layers is None or training is None:
             raise RuntimeError("`on_train_begin` must be called before the first batch.")
         # Only now has every callback attached what it schedules; later, bits may have been set.
         named = {phase.policy for phase in self.phases} if self.policy is None else {policy}
-        self._layers.require_bits(named)
+        self._layers.check_bits(named)
         self._layers.assign(policy)
         if policy != _SCALED:
             _hold_scale(self.model.optimizer, hold=True)
         else:
             _hold_scale(self.model.optimizer, hold=False, restart=self.policy is not None)
-        self._functions.switch(policy)
+        # Each policy has its own trace; one that was there before is taken again.
+        training.mark("policy", (policy, self._layers.key), evaluation=True)
         self.policy = policy
 
 
-class _Functions:
-    """The compiled functions of a model, kept by policy, so that each is traced once in each."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self._model = model
-        self._kept: dict[str, dict[str, Any]] = {}
-        self._installed: dict[str, Any] = {}
-        self._policy: str | None = None
-
-    def switch(self, policy: str) -> None:
-        """Put the functions of a policy in place; those of the present one are kept."""
-        if self._policy is not None:
-            present = self._present()
-            for name, installed in self._installed.items():
-                if installed is not None and installed is not present[name]:
-                    # Somebody had it made anew, and for a reason: the others are out of date too.
-                    for kept in self._kept.values():
-                        kept[name] = None
-            self._kept[self._policy] = present
-        kept = self._kept.get(policy, {})
-        for name in _FUNCTIONS:
-            setattr(self._model, name, kept.get(name))
-        if self._model.train_function is None:
-            self._model.make_train_function(force=True)
-        self._installed, self._policy = self._present(), policy
-
-    def forget(self) -> None:
-        """Leave none: they have policies in them that the model has no longer."""
-        self._kept = {}
-        for name in _FUNCTIONS:
-            setattr(self._model, name, None)
-
-    def _present(self) -> dict[str, Any]:
-        return {name: getattr(self._model, name) for name in _FUNCTIONS}
-
-
-def _require_loss_scaling(model: keras.Model) -> None:
-    """Refuse float16 without it, or with one that a saved file would not have."""
+def _check_loss_scaling(model: keras.Model) -> None:
+    """Raise a ValueError for float16 without it, or with one that a saved file would not have."""
     kind = keras.optimizers.LossScaleOptimizer
     optimizer = model.optimizer
     given = getattr(getattr(model, "_compile_config", None), "config", {}).get("optimizer")
