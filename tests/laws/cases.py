@@ -118,6 +118,35 @@ def _demon(beta):
     return lambda t: beta * left(t) / ((1 - beta) + beta * left(t))
 
 
+def scaled_back_and_forth(t, half, start, middle, scale):
+    height, cycle = triangle(t, half)
+    return start + (middle - start) * height * scale ** (cycle - 1)
+
+
+def shrinking_peaks(t, period=125, scale=0.75, end=0.25):
+    peak = max(scale ** (t // period), end)
+    return cosine(t % period, peak, end, period)
+
+
+def tanh(t, lower=-6.0, upper=3.0):
+    return (1 - math.tanh(lower * left(t) + upper * (1 - left(t)))) / 2
+
+
+def polynomial_restarts(t, period=300):
+    turn = max(math.ceil(Fraction(t, period)), 1)
+    return 0.1 + 0.9 * (1 - t / (turn * period)) ** 2
+
+
+def cycles(t, times, triangular):
+    """Exactly, as a boundary between cycles may lie between two steps, or at one."""
+    turn, share = divmod(times * Fraction(t, T), 1)
+    return float(share) if triangular and turn % 2 else 1 - float(share)
+
+
+def power_law(t, a=4.6, b=-0.51):
+    return min(0.3, 8 * a * (t * 100) ** b) if t else 0.3
+
+
 _down = {"low": 0.0, "high": 1.0, "falls": True, "knots": (T,)}
 
 ALL_SCHEDULES: dict[str, Case] = {
@@ -315,5 +344,133 @@ ALL_SCHEDULES: dict[str, Case] = {
         1.0,
         (500, 750),
         True,
+    ),
+}
+
+# Each is what another library has: tests/peers says which.
+ALL_SCHEDULES |= {
+    "tanh": Case(ks.Tanh(1.0, steps=T), tanh, **_down),
+    "cosine_k_decay": Case(
+        ks.Cosine(1.0, end=0.1, k=3.0, steps=T),
+        lambda t: 0.1 + 0.45 * (1 + math.cos(math.pi * (1 - left(t)) ** 3)),
+        0.1,
+        1.0,
+        (T,),
+        True,
+    ),
+    "cosine_power": Case(ks.Cosine(1.0, power=1.5, steps=T), lambda t: cosine(t) ** 1.5, **_down),
+    "polynomial_k_decay": Case(
+        ks.Polynomial(1.0, power=2.0, k=0.5, steps=T),
+        lambda t: (1 - math.sqrt(1 - left(t))) ** 2,
+        **_down,
+    ),
+    "polynomial_restarts": Case(
+        ks.PolynomialRestarts(1.0, end=0.1, period=300),
+        polynomial_restarts,
+        0.1,
+        1.0,
+        (300, 600, 900),
+    ),
+    "inverse_power": Case(
+        ks.InversePower(1.0, timescale=100, power=0.8),
+        lambda t: (100 / (100 + t)) ** 0.8,
+        0.0,
+        1.0,
+        (),
+        True,
+    ),
+    "power": Case(
+        ks.Power(0.3, batch_size=8, tokens_per_step=100), power_law, 0.0, 0.3, (1, 126), True
+    ),
+    "one_cycle_final": Case(
+        ks.OneCycle(1.0, rise=0.3, final=0.1, three_phase=True, steps=T),
+        lambda t: phases(t, [(0.0, 0.04), (0.3, 1.0), (0.9, 0.04), (1.0, 4e-6)]),
+        0.0,
+        1.0,
+        (300, 900, T),
+    ),
+    "one_cycle_momentum_final": Case(
+        ks.OneCycleMomentum(rise=0.3, final=0.2, three_phase=True, steps=T),
+        lambda t: phases(t, [(0.0, 0.95), (0.3, 0.85), (0.8, 0.95), (1.0, 0.95)]),
+        0.85,
+        0.95,
+        (300, 800, T),
+    ),
+    "triangular_trough": Case(
+        ks.Triangular(0.9, peak=0.1, half_period=125),
+        lambda t: scaled_back_and_forth(t, 125, 0.9, 0.1, 1.0),
+        0.1,
+        0.9,
+        (125, 250),
+    ),
+    "triangular2_trough": Case(
+        ks.Triangular2(0.9, peak=0.1, half_period=125),
+        lambda t: scaled_back_and_forth(t, 125, 0.9, 0.1, 0.5),
+        0.1,
+        0.9,
+        (125, 250, 500),
+    ),
+    "exp_range_trough": Case(
+        ks.ExpRange(0.9, peak=0.1, half_period=125, gamma=0.999),
+        lambda t: 0.9 - 0.8 * triangle(t, 125)[0] * 0.999**t,
+        0.1,
+        0.9,
+        (125, 250),
+    ),
+    "repeat_below_a_ceiling": Case(
+        ks.Cosine(0.9, end=0.1, steps=125).repeat(scale=0.5, anchor="high"),
+        lambda t: 0.9 - (0.9 - cosine(t % 125, 0.9, 0.1, 125)) * 0.5 ** (t // 125),
+        0.1,
+        0.9,
+        (125, 250, 500),
+    ),
+    "repeat_above_a_floor": Case(
+        ks.Cosine(1.0, end=0.25, steps=125).repeat(scale=0.75, anchor="floor"),
+        shrinking_peaks,
+        0.25,
+        1.0,
+        (125, 250, 500, 625),
+    ),
+    "cycles": Case(
+        ks.Linear(1.0, steps=T).cycles(3), lambda t: cycles(t, 3, False), 0.0, 1.0, (334, 667, T)
+    ),
+    "cycles_triangular": Case(
+        ks.Linear(1.0, steps=T).cycles(2.4, triangular=True),
+        lambda t: cycles(t, Fraction(12, 5), True),
+        0.0,
+        1.0,
+        (417, 833, T),
+    ),
+    "sum": Case(
+        ks.Linear(0.5, steps=250).repeat() + ks.Linear(0.5, steps=T) + 0.25,
+        lambda t: 0.5 * left(t % 250, 250) + 0.5 * left(t) + 0.25,
+        0.25,
+        1.25,
+        (250, 500, T),
+    ),
+    "minimum": Case(
+        ks.Linear(1.0, steps=T).at_most(ks.Linear(0.2, end=0.6, steps=T)),
+        lambda t: min(left(t), 0.6 - 0.4 * left(t)),
+        0.0,
+        0.6,
+        (571, T),
+    ),
+    "maximum": Case(
+        ks.REX(1.0, steps=T).at_least(0.5), lambda t: max(rex(t), 0.5), 0.5, 1.0, (667, T), True
+    ),
+    "skip": Case(
+        ks.Cosine(1.0, steps=1300).skip(300),
+        lambda t: cosine(t + 300, length=1300),
+        0.0,
+        1.0,
+        (T,),
+        True,
+    ),
+    "until": Case(
+        ks.REX(1.0, steps=125).repeat().until(500),
+        lambda t: rex(min(t, 500) % 125, length=125),
+        0.0,
+        1.0,
+        (125, 500),
     ),
 }

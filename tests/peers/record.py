@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import json
+import os
 import pathlib
 import re
 import sys
@@ -107,6 +108,8 @@ def transformers_curves():
 
 
 def keras_schedules() -> Any:
+    # With TensorFlow some stay in float32.
+    os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
     keras.config.set_floatx("float64")
@@ -149,15 +152,13 @@ def by_step(schedule: Any, names: dict[str, Any], key: str) -> list[float]:
 
 
 def by_optimizer(scheduler: Any, names: dict[str, Any], key: str) -> list[float]:
-    """Read what a schedule writes into the optimizer, until it refuses to go on."""
+    """Read what a schedule writes into the optimizer."""
     values = []
-    for _ in range(names["N"]):
+    # OneCycleLR has no values after its last step: the next is negative, the one after that raises.
+    for _ in range(getattr(scheduler, "total_steps", names["N"])):
         values.append(float(names["opt"].param_groups[0][key]))
         names["opt"].step()
-        try:
-            scheduler.step()
-        except ValueError:  # OneCycleLR has no value after its last step.
-            break
+        scheduler.step()
     return values
 
 
