@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 
 import keras_sched as ks
-from keras_sched.precision.bits import MOST_BITS, highest_of, verify_schedule, whole_bits
+from keras_sched.precision.checks import MOST_BITS, check_schedule, highest_of, whole_bits
 from keras_sched.precision.phases import Lengths
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def verify_run(config: Config, run: ks.Run) -> None:
     most = 0
     if schedule is not None:
         resolved = schedule.resolve(run)
-        verify_schedule("precision_schedule", resolved)
+        check_schedule("precision_schedule", resolved)
         evaluation = _evaluation(config)
         most = max(
             highest_of(resolved),

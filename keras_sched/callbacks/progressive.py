@@ -9,7 +9,7 @@ import keras
 
 from keras_sched import _validate
 from keras_sched.precision.attach import Quantized, find
-from keras_sched.precision.bits import rising_bits
+from keras_sched.precision.checks import rising_bits
 
 __all__ = ["ProgressivePrecision"]
 
@@ -156,6 +156,6 @@ class ProgressivePrecision(keras.callbacks.Callback):
                     f"`{name}` cannot climb, as they follow {width.source.schedule!r}. Release "
                     f"them first: `ks.precision.find(model).detach_schedules()`."
                 )
-            width.verify(rungs[-1])  # Now, not when it gets there.
+            width.check(rungs[-1])  # Now, not when it gets there.
         for _, width, rungs in climbing:
             width.assign(rungs[self._rung])

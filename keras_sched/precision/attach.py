@@ -1,4 +1,4 @@
-"""Quantized training of a model that exists: its layers' calls are replaced, and nothing else.
+"""Quantized training of a model that exists: its layers' calls are wrapped, and nothing else.
 
 `quantize` gives a handle, which is also a context manager. Variables, their names and order, the
 model's configuration and its saved file are those of the plain model; ranges of activations and
@@ -20,19 +20,23 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched import _validate
+from keras_sched._patch import forget_functions, wrap
 from keras_sched.precision import rules
-from keras_sched.precision._replaced import Replaced
-from keras_sched.precision._verify import (
+from keras_sched.precision.bits import NO_CLOCK, BitWidth, clock_of
+from keras_sched.precision.checks import (
     BITS,
     CURRENT,
+    HANDLE,
     MAXIMUM,
+    check_built,
+    check_dtypes,
+    check_optimizer,
+    check_some,
+    check_unquantized,
     evaluated_bits,
     evaluation_code,
-    verified_bits,
-    verify_model,
-    verify_optimizer,
+    most_bits,
 )
-from keras_sched.precision.bits import NO_CLOCK, BitWidth, clock_of
 from keras_sched.precision.cost import Cost, LayerCost
 from keras_sched.precision.macs import attention_layers
 from keras_sched.precision.passes import (
@@ -125,19 +129,20 @@ def quantize(
         evaluation is at "max" unless asked otherwise, as the metric would swing with the cycle; the
         running range begins with the first batch, not with 0.
     """
-    verify_model(model)
+    check_built(model)
+    check_unquantized(rules.walk(model))
     plan = dict(zip(BITS, (weights, activations, gradients), strict=True))
     found = rules.targets(model)
     if not found:
         raise ValueError(f"`model` has no layer to quantize. Received: {model.name!r}")
     chosen = rules.resolve(found, layers)
-    rules.verify_some(found, chosen, plan, layers)
-    rules.verify_dtypes(found, chosen, verified_bits(plan))
+    check_some(found, chosen, plan, layers)
+    check_dtypes(found, chosen, most_bits(plan))
     code = evaluation_code(evaluation)
-    rules.verify_dtypes(found, chosen, evaluated_bits(code, plan), f"{evaluation=}")
+    check_dtypes(found, chosen, evaluated_bits(code, plan), f"{evaluation=}")
     if not isinstance(symmetric, bool):
         raise TypeError(f"`symmetric` must be True or False. Received: {symmetric!r}")
-    verify_optimizer(optimizer)
+    check_optimizer(optimizer)
     seed = _validate.integer("seed", seed)
     strategy = getattr(model, "_distribute_strategy", None) or tf.distribute.get_strategy()
     with strategy.scope():
@@ -152,21 +157,20 @@ def find(model: keras.Model) -> Quantized | None:
     Raises:
         ValueError: If parts of it have handles of their own.
     """
-    owners = handles(model)
-    if len(owners) > 1:
+    handles = _handles(model)
+    if len(handles) > 1:
         raise ValueError(
             f"A model must be quantized as a whole, so that one handle has its bits and its cost. "
-            f"Received: {model.name!r}, with {len(owners)} parts quantized apart. Quantize the "
+            f"Received: {model.name!r}, with {len(handles)} parts quantized apart. Quantize the "
             f"whole, and choose by `layers=`."
         )
-    return owners[0] if owners else None
+    return handles[0] if handles else None
 
 
-def handles(model: keras.Model) -> list[Quantized]:
+def _handles(model: keras.Model) -> list[Quantized]:
     """Return the handles of a model and of its parts."""
-    calls = [vars(layer).get("call") for layer in rules.walk(model)]
-    quantized = [c for c in calls if isinstance(c, ModelCall | QuantizedLayer | CountedAttention)]
-    return list({id(call.owner): call.owner for call in quantized}.values())
+    found = [vars(layer).get(HANDLE) for layer in rules.walk(model)]
+    return list({id(handle): handle for handle in found if handle is not None}.values())
 
 
 class Quantized:
@@ -201,9 +205,10 @@ class Quantized:
         self._attentions = attention_layers(model)
         self._optimizer = optimizer
         self._local = threading.local()
-        self._replaced: list[Replaced] = []
+        self._undo = contextlib.ExitStack()
+        self._is_on = False
         self._unknown: set[int] = set()
-        self.widths = Widths(plan, self._verify_dtypes)
+        self.widths = Widths(plan, self._check_dtypes)
         # A variable, so that trainings of other seeds share a trace; it has 32 bits of any number.
         self._seed = _variable(
             "seed", np.asarray(zlib.crc32(str(seed).encode()), np.int64), "only_first_replica"
@@ -253,7 +258,7 @@ class Quantized:
                 `first_step` is None and there is no optimizer yet.
         """
         _validate.choice("per", per, ("update", "micro"))
-        verify_optimizer(optimizer)
+        check_optimizer(optimizer)
         first: Any = None
         if first_step is not None:
             first = _validate.integer("first_step", first_step)
@@ -299,7 +304,7 @@ class Quantized:
     @evaluation.setter
     def evaluation(self, bits: str | int) -> None:
         code = evaluation_code(bits)
-        self._verify_dtypes(evaluated_bits(code, self.widths.by_name), f"evaluation={bits}")
+        self._check_dtypes(evaluated_bits(code, self.widths.by_name), f"evaluation={bits}")
         self._evaluation.assign(code)
 
     @property
@@ -321,32 +326,28 @@ class Quantized:
         Raises:
             ValueError: If another handle, or Keras, has quantized the model meanwhile.
         """
-        if self._replaced:
+        if self._is_on:
             return
-        verify_model(self.model)
-        self._replaced = [
-            QuantizedLayer(layer, index, self, *(self._resolved(bits)))
-            for index, (layer, bits) in enumerate(zip(self._layers, self._chosen, strict=True))
-        ]
-        self._replaced += [
-            CountedAttention(layer, len(self._layers) + index, self)
-            for index, layer in enumerate(self._attentions)
-        ]
-        self._replaced.append(ModelCall(self.model, self))
+        check_unquantized(rules.walk(self.model))
+        for index, (layer, bits) in enumerate(zip(self._layers, self._chosen, strict=True)):
+            self._wrap(layer, QuantizedLayer(layer, index, self, *self._resolved(bits)))
+        for index, layer in enumerate(self._attentions):
+            self._wrap(layer, CountedAttention(layer, len(self._layers) + index, self))
+        self._wrap(self.model, ModelCall(self))
+        self._is_on = True
         self._retrace()
 
     def detach(self) -> None:
         """Leave the model as it was found; doing so twice is allowed, and `enable` undoes it."""
-        for replaced in reversed(self._replaced):
-            replaced.remove()
-        if self._replaced:
+        if self._is_on:
+            self._undo.close()
+            self._is_on = False
             self._retrace()
-        self._replaced = []
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Compute in full precision for a while."""
-        was_on = bool(self._replaced)
+        was_on = self._is_on
         self.detach()
         try:
             yield
@@ -465,14 +466,18 @@ class Quantized:
         ]
         return found + [(f"{layer.path}/scores", False) for layer in self._attentions]
 
-    def _verify_dtypes(self, bits: Mapping[str, int], received: str | None = None) -> None:
-        rules.verify_dtypes(self._layers, self._chosen, bits, received)
+    def _check_dtypes(self, bits: Mapping[str, int], received: str | None = None) -> None:
+        check_dtypes(self._layers, self._chosen, bits, received)
+
+    def _wrap(self, layer: keras.layers.Layer, wrapper: Callable[..., Any]) -> None:
+        self._undo.callback(wrap(layer, "call", wrapper))
+        attributes: Any = vars(layer)
+        attributes[HANDLE] = self  # past Keras' tracking, so that nothing new is saved
+        self._undo.callback(attributes.pop, HANDLE, None)
 
     def _retrace(self) -> None:
         for layer in rules.walk(self.model):
-            for name in ("train_function", "test_function", "predict_function"):
-                if getattr(layer, name, None) is not None:
-                    setattr(layer, name, None)
+            forget_functions(layer)
 
 
 def _variable(name: str, value: Any, aggregation: str) -> keras.Variable:

@@ -24,7 +24,7 @@ import numpy as np
 import rich.table
 
 from keras_sched import _validate
-from keras_sched.precision.bits import LOWEST, verify_schedule, whole_bits
+from keras_sched.precision.checks import LOWEST, check_schedule, whole_bits
 from keras_sched.schedules import Constant, Schedule
 
 __all__ = ["EMULATED", "Cost", "LayerCost", "predicted_cost"]
@@ -212,7 +212,7 @@ def _width(name: str, bits: int) -> int:
 def _bits_at(name: str, bits: Schedule | int, at: np.ndarray) -> np.ndarray:
     schedule = bits if isinstance(bits, Schedule) else Constant(whole_bits(name, bits))
     schedule = schedule.resolve(len(at))
-    verify_schedule(name, schedule)
+    check_schedule(name, schedule)
     return schedule(at).astype(np.float64)
 
 

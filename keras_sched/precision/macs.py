@@ -7,20 +7,30 @@ normalisation, no activation function, no table look-up, as in the published cou
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 from keras import tree
 
-from keras_sched.precision._replaced import Replaced
-from keras_sched.precision.rules import own_weights, targets, verify_built, walk
+from keras_sched._patch import wrap
+from keras_sched.precision.checks import check_built
+from keras_sched.precision.rules import own_weights, targets, walk
 
-__all__ = ["LayerMacs", "attention_layers", "attention_macs", "layer_macs", "macs"]
+__all__ = [
+    "LayerMacs",
+    "attention_layers",
+    "attention_macs",
+    "first_name",
+    "first_of",
+    "layer_macs",
+    "macs",
+]
 
 _L = keras.layers
 _TRANSPOSED = (_L.Conv1DTranspose, _L.Conv2DTranspose, _L.Conv3DTranspose)
@@ -73,12 +83,10 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
         tally.graph = tf.compat.v1.get_default_graph()
         return model(_packed(model, xs), training=False)
 
-    counters = [_Counter(layer, tally) for layer in layers]
-    try:
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.callback(wrap(layer, "call", _Counter(layer, tally)))
         tf.function(trace, autograph=False).get_concrete_function(*specs)
-    finally:
-        for counter in reversed(counters):
-            counter.remove()
     if tally.refused:
         raise ValueError(tally.refused[0])
     return [
@@ -97,19 +105,20 @@ class _Tally:
     refused: list[str] = dataclasses.field(default_factory=list)
 
 
-class _Counter(Replaced):
+class _Counter:
     """Counts while its model is traced."""
 
     def __init__(self, layer: keras.layers.Layer, tally: _Tally) -> None:
-        super().__init__(layer)
+        self.layer = layer
+        self._first = first_name(layer)
         self._tally = tally
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        outputs = self.inner(*args, **kwargs)
+    def __call__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        outputs = call(*args, **kwargs)
         count = (
             attention_macs(self.layer, args, kwargs)
             if isinstance(self.layer, _ATTENTION)
-            else layer_macs(self.layer, self.split(args, kwargs)[0], outputs)
+            else layer_macs(self.layer, first_of(self._first, args, kwargs), outputs)
         )
         refusal = self._refusal(count, args, kwargs)
         if refusal is None:
@@ -177,6 +186,19 @@ def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Any:
     return None
 
 
+def first_name(layer: keras.layers.Layer) -> str:
+    """Return the name of the first argument of a layer's call."""
+    return next(iter(inspect.signature(layer.call).parameters), "inputs")
+
+
+def first_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Return the first argument of a call, however it was given; None if there is none."""
+    if args:
+        return args[0]
+    # A layer may name none, or be called without it.
+    return kwargs.get(name, next(iter(kwargs.values()), None))
+
+
 def attention_layers(model: keras.Model) -> list[keras.layers.Layer]:
     """Return the layers that multiply activations with each other."""
     return [layer for layer in walk(model) if isinstance(layer, _ATTENTION)]
@@ -242,7 +264,7 @@ def _size(x: Any, axis: int) -> Any:
 
 
 def _specs(model: keras.Model, inputs: tuple[Any, ...]) -> list[tf.TensorSpec]:
-    verify_built(model)
+    check_built(model)
     for shape in inputs:
         if not isinstance(shape, tuple | list):
             raise TypeError(

@@ -1,6 +1,6 @@
 """One forward pass of a quantized model: what its layers do, and what they share meanwhile.
 
-`QuantizedLayer` stands in the place of a layer's `call`: it quantizes the inputs, lets the layer
+`QuantizedLayer` wraps a layer's `call`: it quantizes the inputs, lets the layer
 see quantized weights, and quantizes the gradient of its outputs. The layer keeps its class, its
 variables and its configuration, so a saved file is that of the plain model.
 """
@@ -11,7 +11,7 @@ import contextlib
 import functools
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -26,17 +26,14 @@ from keras.src.backend.common.variables import AutocastScope
 from tensorflow.python.eager import record
 
 from keras_sched.precision import quantizers
-from keras_sched.precision._replaced import Replaced
-from keras_sched.precision._verify import CURRENT, MAXIMUM
 from keras_sched.precision.bits import NO_CLOCK, BitWidth
-from keras_sched.precision.macs import attention_macs, layer_macs
+from keras_sched.precision.checks import CURRENT, MAXIMUM
+from keras_sched.precision.macs import attention_macs, first_name, first_of, layer_macs
 from keras_sched.precision.rules import channel_axes, own_weights
-
-if TYPE_CHECKING:
-    from keras_sched.precision.attach import Quantized
 
 __all__ = [
     "CountedAttention",
+    "Handle",
     "ModelCall",
     "Pass",
     "QuantizedLayer",
@@ -90,13 +87,28 @@ class Pass:
         return self.once(("bits", id(width)), width, lambda: self._values(width))
 
 
-class QuantizedLayer(Replaced):
-    """A layer with quantized weights, inputs and gradients.
+class Handle(Protocol):
+    """What the layers need of the handle of their model."""
+
+    symmetric: bool
+
+    def within_pass(self) -> contextlib.AbstractContextManager[Pass]:
+        """Give the present pass, or begin one."""
+
+    def running_bounds(self, index: int, x: Any) -> tuple[Any, Any]:
+        """Return the running range of a layer's inputs, or that of `x`."""
+
+    def noise_key(self, index: int, call: int) -> Any:
+        """Return the key of the noise of a layer at one of its calls in a pass."""
+
+
+class QuantizedLayer:
+    """Wraps the call of a layer: its weights, inputs and gradients are quantized.
 
     Args:
         layer: A layer with weight matrices.
         index: Its number among the targets of the model.
-        owner: The handle, which opens passes and keeps ranges.
+        handle: Opens passes and keeps ranges.
         weights: Bits of its weights, or None for full precision.
         activations: Bits of its inputs, or None.
         gradients: Bits of the gradient of its outputs, or None.
@@ -106,28 +118,41 @@ class QuantizedLayer(Replaced):
         self,
         layer: keras.layers.Layer,
         index: int,
-        owner: Quantized,
+        handle: Handle,
         weights: BitWidth | int | None,
         activations: BitWidth | int | None,
         gradients: BitWidth | int | None,
     ) -> None:
-        super().__init__(layer)
+        self.layer = layer
+        self._first = first_name(layer)
         self._index = index
-        self.owner = owner
+        self._handle = handle
         self.weights, self.activations, self.gradients = weights, activations, gradients
         self._targets = [(weight, channel_axes(layer, weight)) for weight in own_weights(layer)]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the layer with quantized parts."""
         if is_symbolic():
-            return self.inner(*args, **kwargs)
-        with self.owner.within_pass() as current:
-            first, call = self.split(args, kwargs)
+            return inner(*args, **kwargs)
+        with self._handle.within_pass() as current:
+            first = first_of(self._first, args, kwargs)
             first = _mapped(lambda x: self._quantized_input(x, current), first)
-            outputs = self._with_quantized_weights(lambda: call(first), current)
+            call = self._with_first(inner, first, args, kwargs)
+            outputs = self._with_quantized_weights(call, current)
             outputs = _mapped(lambda x: self._marked_output(x, current), outputs)
             self._note_work(first, outputs, current)
             return outputs
+
+    def _with_first(
+        self, inner: Callable[..., Any], first: Any, args: Any, kwargs: Any
+    ) -> Callable[[], Any]:
+        """Return the call with another first argument."""
+        if args:
+            return functools.partial(inner, first, *args[1:], **kwargs)
+        if not kwargs:
+            return inner
+        name = self._first if self._first in kwargs else next(iter(kwargs))
+        return functools.partial(inner, **{**kwargs, name: first})
 
     # --- the three quantizers -------------------------------------------------------------------
 
@@ -135,7 +160,7 @@ class QuantizedLayer(Replaced):
         bits = current.bits(self.activations)
         if bits is None or not _is_float(x):
             return x
-        symmetric = self.owner.symmetric
+        symmetric = self._handle.symmetric
         if current.training:
 
             def quantize() -> tuple[Any, Any]:
@@ -151,7 +176,7 @@ class QuantizedLayer(Replaced):
                 known = current.bounds.get(self._index)
                 current.bounds[self._index] = bounds if known is None else _joined(known, bounds)
             return rounded
-        bounds = self.owner.running_bounds(self._index, x)
+        bounds = self._handle.running_bounds(self._index, x)
         return quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
 
     def _with_quantized_weights(self, call: Callable[[], Any], current: Pass) -> Any:
@@ -162,7 +187,8 @@ class QuantizedLayer(Replaced):
         def quantize(weight: keras.Variable, axes: list[int] | None) -> Any:
             with AutocastScope(None):  # The float32 weight, whatever the layer computes in.
                 value = tf.convert_to_tensor(weight.value)
-            return quantizers.fake_quantize(value, bits, axes=axes, symmetric=self.owner.symmetric)
+            symmetric = self._handle.symmetric
+            return quantizers.fake_quantize(value, bits, axes=axes, symmetric=symmetric)
 
         mapping = []
         for weight, axes in self._targets:
@@ -190,8 +216,8 @@ class QuantizedLayer(Replaced):
         if bits is None or not current.training or not _is_float(x):
             return x
         current.calls += 1
-        key = self.owner.noise_key(self._index, current.calls)
-        return quantizers.quantize_gradient(x, bits, key, symmetric=self.owner.symmetric)
+        key = self._handle.noise_key(self._index, current.calls)
+        return quantizers.quantize_gradient(x, bits, key, symmetric=self._handle.symmetric)
 
     # --- cost -----------------------------------------------------------------------------------
 
@@ -231,20 +257,20 @@ class _Swapped(keras.StatelessScope):
         return found
 
 
-class CountedAttention(Replaced):
-    """An attention whose products of activations, which no quantizer reaches, are counted."""
+class CountedAttention:
+    """Wraps the call of an attention: its products, which no quantizer reaches, are counted."""
 
-    def __init__(self, layer: keras.layers.Layer, index: int, owner: Quantized) -> None:
-        super().__init__(layer)
+    def __init__(self, layer: keras.layers.Layer, index: int, handle: Handle) -> None:
+        self.layer = layer
         self._index = index
-        self.owner = owner
+        self._handle = handle
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the layer."""
         if is_symbolic():
-            return self.inner(*args, **kwargs)
-        with self.owner.within_pass() as current:
-            outputs = self.inner(*args, **kwargs)
+            return inner(*args, **kwargs)
+        with self._handle.within_pass() as current:
+            outputs = inner(*args, **kwargs)
             if not current.training:
                 return outputs
             count = attention_macs(self.layer, args, kwargs)
@@ -256,19 +282,18 @@ class CountedAttention(Replaced):
             return outputs
 
 
-class ModelCall(Replaced):
-    """The call of the whole model: it opens a pass that its layers share."""
+class ModelCall:
+    """Wraps the call of the whole model: it opens a pass that its layers share."""
 
-    def __init__(self, model: keras.Model, owner: Quantized) -> None:
-        super().__init__(model)
-        self.owner = owner
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the model."""
         if is_symbolic():
-            return self.inner(*args, **kwargs)
-        with self.owner.within_pass():
-            return self.inner(*args, **kwargs)
+            return inner(*args, **kwargs)
+        with self._handle.within_pass():
+            return inner(*args, **kwargs)
 
 
 def is_training() -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from keras_sched.precision.attach import find
-from keras_sched.precision.bits import MOST_BITS
+from keras_sched.precision.checks import MOST_BITS
 from keras_sched.precision.phases import POLICIES
 from keras_sched.precision.rules import walk
 

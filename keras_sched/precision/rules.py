@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_sched import _validate
-from keras_sched.precision.bits import MOST_BITS, argument_of, whole_bits
+from keras_sched.precision.checks import whole_bits
 
 __all__ = [
     "FULL",
@@ -24,9 +24,6 @@ __all__ = [
     "own_weights",
     "resolve",
     "targets",
-    "verify_built",
-    "verify_dtypes",
-    "verify_some",
     "walk",
 ]
 
@@ -70,17 +67,6 @@ def targets(model: keras.Model) -> list[keras.layers.Layer]:
         if id(layer) not in cells and own_weights(layer):
             found.append(layer)
     return found
-
-
-def verify_built(model: Any) -> None:
-    """Raise a TypeError if it is no model, or a ValueError if it has no weights yet."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
-    if not model.built:
-        raise ValueError(
-            f"`model` must be built, so that it has weights. Received: {model.name!r}. Call it on "
-            f"a batch, or `model.build(input_shape)`."
-        )
 
 
 def walk(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
@@ -166,69 +152,6 @@ def resolve(
         next((bits for pattern, bits in parsed if pattern.fullmatch(path)), LayerBits())
         for path in paths
     ]
-
-
-def verify_dtypes(
-    layers: Sequence[keras.layers.Layer],
-    chosen: Sequence[LayerBits],
-    bits: Mapping[str, int | None],
-    received: str | None = None,
-) -> None:
-    """Refuse more bits than the dtype that a layer computes in can tell apart.
-
-    Args:
-        layers: The targets.
-        chosen: What holds in each of them.
-        bits: The most bits of the model, by "weight_bits", "activation_bits", "gradient_bits".
-        received: What was asked for, for the message; by default the bits.
-
-    Raises:
-        ValueError: If there are more.
-    """
-    for layer, own in zip(layers, chosen, strict=True):
-        most = MOST_BITS.get(layer.compute_dtype)
-        for name, value in bits.items():
-            of = getattr(own, argument_of(name))
-            value = value if of == "follow" else of
-            if most is not None and value is not None and value > most:
-                raise ValueError(
-                    f"{layer.path!r} computes in {layer.compute_dtype}, which holds levels of at "
-                    f"most {most} bits. Received: {received or f'{name}={value}'}"
-                )
-
-
-def verify_some(
-    layers: Sequence[keras.layers.Layer],
-    chosen: Sequence[LayerBits],
-    bits: Mapping[str, Any],
-    rules: str | Sequence[tuple[str, Any]],
-) -> None:
-    """Refuse rules that leave nothing of what was asked for.
-
-    Args:
-        layers: The targets.
-        chosen: What holds in each of them.
-        bits: What the model was asked for, by "weight_bits", "activation_bits", "gradient_bits".
-        rules: Where that is from, for the message.
-
-    Raises:
-        ValueError: If bits are asked for, and every layer is left in full precision.
-    """
-    asked = {argument_of(name) for name, value in bits.items() if value is not None}
-    if not asked or any(_has_any(own, asked) for own in chosen):
-        return
-    raise ValueError(
-        f"`layers` must leave something to quantize. Received: layers={rules!r}, by which all of "
-        f"{', '.join(layer.path for layer in layers)} stay in full precision. Expected, for every "
-        f"layer: layers='all'"
-    )
-
-
-def _has_any(own: LayerBits, asked: set[str]) -> bool:
-    """Whether a layer has bits of its own, or some of the model's."""
-    return any(
-        of is not None and (of != "follow" or name in asked) for name, of in own._asdict().items()
-    )
 
 
 def _left_out(layer: keras.layers.Layer, index: int, count: int, preset: str) -> bool:

@@ -33,7 +33,7 @@ from typing import Any
 
 from keras_sched import _validate
 from keras_sched.duration import Duration, Span
-from keras_sched.precision.bits import rising_bits, whole_bits
+from keras_sched.precision.checks import rising_bits, whole_bits
 from keras_sched.schedules import (
     REX,
     Constant,

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from keras_sched import _validate
 from keras_sched._driver import Source
-from keras_sched.precision._verify import BITS
-from keras_sched.precision.bits import BitWidth, argument_of, highest_of, verify_schedule
+from keras_sched.precision.bits import BitWidth
+from keras_sched.precision.checks import BITS, argument_of, check_schedule, highest_of
 from keras_sched.schedules import Schedule
 
 __all__ = ["BitsAttachment", "WidthOf", "Widths"]
@@ -36,7 +36,7 @@ class Widths:
     Args:
         plan: A number, a schedule with its length in steps, or None, by "weight_bits",
             "activation_bits" and "gradient_bits"; of a schedule the highest number is taken.
-        verify: Raises a ValueError if a layer cannot tell so many bits apart; takes them by name.
+        check: Raises a ValueError if a layer cannot tell so many bits apart; takes them by name.
 
     Attributes:
         by_name: All three, None in full precision.
@@ -46,12 +46,12 @@ class Widths:
     def __init__(
         self,
         plan: Mapping[str, Schedule | int | None],
-        verify: Callable[[Mapping[str, int]], None],
+        check: Callable[[Mapping[str, int]], None],
     ) -> None:
         self.by_name: dict[str, BitWidth | None] = {}
         for name, bits in plan.items():
             number = highest_of(bits) if isinstance(bits, Schedule) else bits
-            self.by_name[name] = None if number is None else BitWidth(name, number, verify)
+            self.by_name[name] = None if number is None else BitWidth(name, number, check)
         self.given = [width for width in self.by_name.values() if width is not None]
 
     def attach(
@@ -68,8 +68,8 @@ class Widths:
         for name, schedule in schedules.items():
             for each in BITS[:2] if name == "bits" else (name,):
                 width = self._free(each, plan)
-                verify_schedule(each, schedule)
-                width.verify(highest_of(schedule))
+                check_schedule(each, schedule)
+                width.check(highest_of(schedule))
                 plan[each] = schedule
                 free.append(width)
         for width in free:
@@ -99,7 +99,7 @@ class Widths:
                 f"Expected: {sorted(self.attached())}"
             )
         for name, schedule in schedules.items():
-            verify_schedule(name, schedule)
+            check_schedule(name, schedule)
         for width in self.given:
             if width.name in schedules:
                 width.replace(schedules[width.name], steps)

@@ -16,7 +16,8 @@ from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.precision.attach import Quantized, find, quantize
-from keras_sched.precision.bits import BitWidth, whole_bits
+from keras_sched.precision.bits import BitWidth
+from keras_sched.precision.checks import whole_bits
 from keras_sched.precision.rules import PRESETS
 from keras_sched.range_tests import _undone
 from keras_sched.range_tests.bits_result import PrecisionRangeResult

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import keras_sched as ks
 from keras_sched import precision
-from keras_sched.precision.bits import highest_of, verify_schedule
+from keras_sched.precision.checks import check_schedule, highest_of
 
 REPEATED = ("lr", "cr", "rr", "er")
 TRIANGULAR = ("lt", "ct", "rtv", "rth", "etv", "eth")
@@ -292,7 +292,7 @@ def test_the_bits_of_a_cycle_of_millions_of_steps_are_read_to_its_end():
     assert highest_of(long) == 8
     late = ks.Linear(3.0, end=17.0, steps=4_000_000).repeat().rounded()
     with pytest.raises(ValueError, match="weight_bits"):
-        verify_schedule("weight_bits", late)
+        check_schedule("weight_bits", late)
 
 
 def test_what_has_no_end_can_only_be_the_last_part():
