@@ -367,20 +367,30 @@ class Driver:
             return get_config()
 
 
-def _after(gradients: Any) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def _after(gradients: Any) -> Iterator[None]:
     """Let nothing happen in a graph before all gradients are there.
 
     With data of unknown length Keras' last call of an epoch finds no batch and fails, but what does
     not need the batch may run: the count of the updates would move, and weights decay.
     """
     if tf.executing_eagerly():
-        return contextlib.nullcontext()
+        yield
+        return
+
+    def create(make: Callable[..., Any], **options: Any) -> Any:
+        # What the optimizer makes in its first update must not wait for it: XLA allows none inside.
+        with tf.control_dependencies(None):
+            return make(**options)
+
     parts = [
         part
         for each in gradients
         for part in ((each.values, each.indices) if isinstance(each, tf.IndexedSlices) else (each,))
     ]
-    return tf.control_dependencies([part for part in parts if tf.is_tensor(part)])
+    waited_for = [part for part in parts if tf.is_tensor(part)]
+    with tf.variable_creator_scope(create), tf.control_dependencies(waited_for):
+        yield
 
 
 def _guarded(kind: type) -> type:
