@@ -29,11 +29,13 @@ __all__ = [
     "exponential",
     "growth",
     "inverse_time",
+    "k_decay",
     "linear",
     "polynomial",
     "rex",
     "sqrt",
     "square",
+    "tanh",
 ]
 
 
@@ -59,6 +61,26 @@ def cosine(s: Any) -> Any:
     """
     half = namespace(s).sin(0.5 * math.pi * (1.0 - s))
     return half * half
+
+
+def tanh(s: Any, lower: float = -6.0, upper: float = 3.0) -> Any:
+    """Fall as ``(1 - tanh(x)) / 2``, where x goes evenly from `lower` to `upper`.
+
+    It begins and ends short of 1 and 0: the defaults, those of the paper, at 1 - 6e-6 and 0.0025.
+    Computed as ``1 / (1 + exp(2 x))``: where the tangent is near 1 the difference would cancel.
+
+    Source: Hsueh, Li, Wu, "Stochastic Gradient Descent with Hyperbolic-Tangent Decay on
+    Classification" (arXiv 1806.01593), section 3.
+    """
+    return 1.0 / (1.0 + namespace(s).exp(2.0 * (lower * (1.0 - s) + upper * s)))
+
+
+def k_decay(s: Any, k: float) -> Any:
+    """Return the progress ``s ** k``: above 1 a profile is held longer, below 1 it falls sooner.
+
+    Source: Zhang and Li, "k-decay: A New Method for Learning Rate Schedule" (arXiv 2004.05909).
+    """
+    return s if k == 1.0 else namespace(s).power(s, k)
 
 
 def exponential(s: Any, rate: float = 3.0) -> Any:
@@ -127,5 +149,6 @@ PROFILES: dict[str, Callable[..., Any]] = {
     "square": square,
     "rex": rex,
     "delayed_linear": delayed_linear,
+    "tanh": tanh,
 }
 """Every profile by name."""

@@ -62,6 +62,8 @@ class CosineMomentum(_Momentum, Cosine):
     Args:
         start: Momentum at step 0, in [0, 1).
         end: Momentum at the end and after, in [0, 1).
+        k: Exponent of the progress, as of `Cosine`.
+        power: Exponent of the wave, as of `Cosine`.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 

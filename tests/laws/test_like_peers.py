@@ -128,3 +128,13 @@ def test_the_momentum_of_a_cycle_with_a_third_phase_has_its_shares():
     values = cycle.momentum()(STEPS)
     assert values.argmin() == cycle(STEPS).argmax() == 80
     assert values[179] < values[180] == values[200]
+
+
+@pytest.mark.parametrize("exponent", [0.01, 0.12, 0.13, 0.24, 0.25, 0.5, 4.0])
+@pytest.mark.parametrize("field", ["k", "power"])
+@pytest.mark.parametrize("kind", [ks.Cosine, ks.Polynomial])
+def test_steep_ends_are_no_false_alarm(kind, field, exponent):
+    """`check` looks for jumps; a curve as steep as one does not promise to have none."""
+    schedule = kind(1.0, steps=200, **{field: exponent})
+    assert schedule.check(low=0.0, high=1.0).steps == 201
+    assert schedule.continuous == (exponent >= (0.125 if kind is ks.Cosine else 0.25))

@@ -17,13 +17,15 @@ many = settings(
 value = st.floats(0.0, 1e3, width=32)
 share = st.floats(0.0, 0.99)
 lengths = st.integers(1, 10**6)
+power = st.floats(0.1, 8.0)
 
 decays = st.one_of(
     st.builds(ks.Linear, value, end=value, steps=lengths),
     st.builds(ks.Cosine, value, end=value, steps=lengths),
+    st.builds(ks.Cosine, value, end=value, k=power, power=power, steps=lengths),
     st.builds(ks.REX, value, end=value, d=share, steps=lengths),
     st.builds(ks.DelayedLinear, value, end=value, delay=share, steps=lengths),
-    st.builds(ks.Polynomial, value, end=value, power=st.floats(0.1, 8.0), steps=lengths),
+    st.builds(ks.Polynomial, value, end=value, power=power, k=power, steps=lengths),
     st.builds(ks.Exponential, value, end=value, rate=st.floats(0.1, 20.0), steps=lengths),
     st.builds(ks.InverseTime, value, end=value, rate=st.floats(0.1, 20.0), steps=lengths),
 )
@@ -36,6 +38,20 @@ nested = st.recursive(
         st.builds(lambda s, k: s.sampled(every=k), inner, short),
         st.builds(lambda s, k: s * k, inner, st.floats(0.0, 1.0)),
         st.builds(lambda a, b: a.then(b), inner, inner),
+        st.builds(lambda a, b: a + b, inner, inner),
+        st.builds(lambda s, k: s.at_least(k), inner, value),
+        st.builds(lambda s, k: s.at_most(k), inner, value),
+        st.builds(lambda s, n: s.until(n), inner, short),
+        st.builds(lambda s, by: s.shift(by).skip(by), inner, short),
+        st.builds(
+            lambda s, n: s.cycles(n, triangular=True).until(900), decays, st.floats(0.01, 50)
+        ),
+        st.builds(
+            lambda s, k: s.repeat(scale=k, anchor="high").until(900), decays, st.floats(0.1, 1.0)
+        ),
+        st.builds(
+            lambda s, k: s.repeat(scale=k, anchor="floor").until(900), decays, st.floats(0.1, 1.0)
+        ),
     ),
     max_leaves=4,
 )
@@ -67,6 +83,23 @@ def test_any_nesting_is_finite_saved_and_stretched(schedule):
     assert (values >= 0).all()
     assert type(schedule).from_config(schedule.get_config()) == schedule
     assert schedule.stretched(1.0) == schedule
+
+
+@many
+@given(decays, decays, value)
+def test_what_is_combined_step_by_step_is_what_its_parts_are(a, b, k):
+    steps = steps_of(a)
+    one, two = a(steps).astype(np.float64), b(steps).astype(np.float64)
+    for combined, expected in (
+        (a + b, one + two),
+        (a * b, one * two),
+        (a.at_least(b), np.maximum(one, two)),
+        (a.at_most(b), np.minimum(one, two)),
+        (a.at_least(k), np.maximum(one, np.float32(k))),
+        (a.skip(1) if a.span > 1 else a, a(steps + (a.span > 1))),
+        (a.until(7), a(np.minimum(steps, 7))),
+    ):
+        np.testing.assert_allclose(combined(steps), expected, rtol=3e-7, atol=1e-38)
 
 
 @many
