@@ -20,6 +20,8 @@ __all__ = ["FLOAT", "INT", "between", "is_tensor", "namespace", "ratio", "reache
 INT = "int32" if keras.backend.backend() == "jax" else "int64"
 FLOAT = "float32" if keras.backend.backend() == "jax" else "float64"
 
+_TINY = np.finfo(np.float32).tiny
+
 
 class _Host:
     """The part of ``keras.ops`` that schedules use, computed by NumPy."""
@@ -38,7 +40,11 @@ class _Host:
 
     @staticmethod
     def cast(x: Any, dtype: str) -> np.ndarray:
-        return np.asarray(x).astype(dtype)
+        cast = np.asarray(x).astype(dtype)
+        # TensorFlow's kernels know no numbers between 0 and the smallest normal one.
+        return (
+            np.where(np.abs(cast) < _TINY, 0.0, cast).astype(dtype) if dtype == "float32" else cast
+        )
 
 
 def is_tensor(x: Any) -> bool:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import math
 import numbers
+import reprlib
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["choice", "integer", "momentum", "real"]
+import numpy as np
+
+__all__ = ["boolean", "choice", "integer", "momentum", "real", "sequence", "shown", "value"]
+
+# The largest number of float32, in which a schedule gives its values.
+_MOST = float(np.finfo(np.float32).max)
+# Up to here each whole number has its own float64.
+_MOST_WHOLE = 2**53
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 300
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: not more of it than a reader wants."""
+    return _SHORT.repr(value)
 
 
 def real(
@@ -35,8 +53,11 @@ def real(
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"`{name}` must be a number. Received: {name}={value!r}")
-    number = float(value)
+        raise TypeError(f"`{name}` must be a number. Received: {name}={shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     inside = (number > low if open_low else number >= low) and (
         number < high if open_high else number <= high
     )
@@ -47,8 +68,13 @@ def real(
             if low == -math.inf and high == math.inf
             else f"a finite number in {left}{low:g}, {high:g}{right}"
         )
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be {expected}. Received: {name}={shown(value)}")
     return number
+
+
+def value(name: str, value: Any, *, low: float = 0.0) -> float:
+    """Return a value of a schedule: a number of at least `low` that float32 can hold."""
+    return real(name, value, low=low, high=_MOST)
 
 
 def momentum(name: str, value: Any) -> float:
@@ -56,19 +82,44 @@ def momentum(name: str, value: Any) -> float:
     return real(name, value, low=0.0, high=1.0, open_high=True)
 
 
-def integer(name: str, value: Any, *, low: int = 0) -> int:
-    """Return `value` as an int that is at least `low`; a float must be whole.
+def integer(name: str, value: Any, *, low: int = 0, high: int = _MOST_WHOLE) -> int:
+    """Return `value` as an int in [`low`, `high`]; a float must be whole.
 
     Raises:
         TypeError: If `value` is not a number.
-        ValueError: If it is not whole or below `low`.
+        ValueError: If it is not whole or outside the interval.
     """
     number = real(name, value)
-    if number != math.floor(number) or number < low:
+    if number != math.floor(number) or not low <= number <= high:
+        upper = "" if high == _MOST_WHOLE and number <= high else f" and at most {high}"
         raise ValueError(
-            f"`{name}` must be a whole number of at least {low}. Received: {name}={value!r}"
+            f"`{name}` must be a whole number of at least {low}{upper}. "
+            f"Received: {name}={shown(value)}"
         )
     return int(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Return `value`, which must be True or False.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False. Received: {name}={shown(value)}")
+    return value
+
+
+def sequence(name: str, value: Any) -> tuple[Any, ...]:
+    """Return `value` as a tuple, which must be a list, a tuple or an array of one dimension.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    is_array = isinstance(value, np.ndarray) and value.ndim == 1
+    if isinstance(value, str | bytes) or not (isinstance(value, Sequence) or is_array):
+        raise TypeError(f"`{name}` must be a sequence. Received: {name}={shown(value)}")
+    return tuple(value)
 
 
 def choice(name: str, value: Any, allowed: Any) -> Any:
@@ -76,6 +127,6 @@ def choice(name: str, value: Any, allowed: Any) -> Any:
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, sorted(allowed)))}. "
-            f"Received: {name}={value!r}"
+            f"Received: {name}={shown(value)}"
         )
     return value

@@ -135,15 +135,15 @@ class Duration:
             match = _TEXT.match(length)
             if match is None or match[2] not in _MULTIPLES:
                 raise ValueError(
-                    f"`{name}` must be a number with a unit. Received: {name}={length!r}. "
-                    f"Expected one like {_EXAMPLES}."
+                    f"`{name}` must be a number with a unit. "
+                    f"Received: {name}={_validate.shown(length)}. Expected one like {_EXAMPLES}."
                 )
             unit, multiple = _MULTIPLES[match[2]]
             return cls(float(match[1]) * multiple, unit=unit)
         if isinstance(length, float) and length % 1.0 != 0.0:
             raise ValueError(
                 f"`{name}` without a unit must be a whole number of steps. "
-                f"Received: {name}={length!r}. Expected one like {_EXAMPLES}."
+                f"Received: {name}={_validate.shown(length)}. Expected one like {_EXAMPLES}."
             )
         return cls(_validate.integer(name, length), unit="steps")
 
@@ -183,15 +183,23 @@ class Duration:
                 f"Received: run={run}. Give `{name}`, or the length in steps."
             )
         count = self.value * fact if self.unit in ("epochs", "fraction") else self.value / fact
-        return math.floor(count + 0.5)
+        return self._nearest(count)
 
     def stretched(self, factor: float) -> Duration:
         """Return the length for a run `factor` times as long; a fraction stays what it is."""
+        factor = _validate.real("factor", factor, low=0.0, open_low=True)
         if self.unit == "fraction":
             return self
         if self.unit == "steps":
-            return Duration(math.floor(self.value * factor + 0.5), unit="steps")
+            return Duration(self._nearest(self.value * factor), unit="steps")
         return Duration(self.value * factor, unit=self.unit)
+
+    def _nearest(self, count: float) -> int:
+        if not count < 2**53:
+            raise ValueError(
+                f"A length must be below 2**53 steps. Received: '{self}', which is {count:g} steps"
+            )
+        return math.floor(count + 0.5)
 
     def __repr__(self) -> str:
         return f"Duration({self.value!r}, unit={self.unit!r})"

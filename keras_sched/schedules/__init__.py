@@ -2,7 +2,14 @@
 
 from keras_sched.schedules._check import check
 from keras_sched.schedules._written import label
-from keras_sched.schedules.base import Combinators, Report, Schedule, register_schedule
+from keras_sched.schedules.base import (
+    Combinators,
+    Profiled,
+    Report,
+    Schedule,
+    Timed,
+    register_schedule,
+)
 from keras_sched.schedules.combinators import (
     Cooldown,
     Rounded,
@@ -32,6 +39,7 @@ from keras_sched.schedules.decay import (
     Polynomial,
     Tanh,
 )
+from keras_sched.schedules.function import Lambda
 from keras_sched.schedules.momentum import (
     CosineMomentum,
     Demon,
@@ -78,6 +86,7 @@ __all__ = [
     "InversePower",
     "InverseSqrt",
     "InverseTime",
+    "Lambda",
     "Linear",
     "LinearMomentum",
     "Maximum",
@@ -93,6 +102,7 @@ __all__ = [
     "PolynomialRestarts",
     "Power",
     "Product",
+    "Profiled",
     "Repeat",
     "Report",
     "Rounded",
@@ -104,6 +114,7 @@ __all__ = [
     "Step",
     "Sum",
     "Tanh",
+    "Timed",
     "Triangular",
     "Triangular2",
     "Until",

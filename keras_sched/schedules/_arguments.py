@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_sched._validate import sequence
 from keras_sched.duration import Duration, Span
 
 __all__ = ["count", "counted", "points", "positive"]
@@ -33,9 +34,7 @@ def points(name: str, lengths: Any) -> tuple[Duration, ...]:
         TypeError: If `lengths` is not a sequence.
         ValueError: If a point does not come after the one before it.
     """
-    if isinstance(lengths, str) or not hasattr(lengths, "__iter__"):
-        raise TypeError(f"`{name}` must be a sequence of lengths. Received: {name}={lengths!r}")
-    parsed = tuple(Duration.parse(length, name=name) for length in lengths)
+    parsed = tuple(Duration.parse(length, name=name) for length in sequence(name, lengths))
     for before, after in itertools.pairwise(parsed):
         if before.unit == after.unit and after.value <= before.value:
             raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_sched import _validate
 from keras_sched.duration import Run
 from keras_sched.schedules.base import Report, Schedule
 
@@ -19,6 +20,8 @@ def check(
     schedule: Schedule, run: Run | int | None, *, low: float | None, high: float | None
 ) -> Report:
     """Check the promises of `schedule`; see `Schedule.check`."""
+    low = None if low is None else _validate.real("low", low)
+    high = None if high is None else _validate.real("high", high)
     if run is None:
         own = schedule.span if schedule.is_resolved else None
         run = Run(steps=own or _DEFAULT_STEPS)
@@ -35,7 +38,8 @@ def check(
     if resolved.continuous:
         _check_continuous(resolved, values)
     _check_same_everywhere(resolved, values)
-    _check_saved(resolved)
+    if resolved.can_be_saved:
+        _check_saved(resolved)
     return Report(steps=len(values), low=float(values.min()), high=float(values.max()))
 
 

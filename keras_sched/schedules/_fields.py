@@ -9,7 +9,7 @@ import keras
 
 from keras_sched.duration import Duration
 
-__all__ = ["from_config", "leaves", "map_leaves", "to_config"]
+__all__ = ["from_config", "leaves", "levels", "map_leaves", "to_config"]
 
 # What stands in a field of a schedule and is one itself; its own class needs this module.
 _Part = keras.optimizers.schedules.LearningRateSchedule
@@ -48,6 +48,20 @@ def to_config(value: Any) -> Any:
     if isinstance(value, tuple):
         return [to_config(item) for item in value]
     return value
+
+
+def levels(config: Any) -> int:
+    """Count the levels of saved schedules in a configuration, however deep it is."""
+    deepest, waiting = 0, [(config, 0)]
+    while waiting:
+        value, level = waiting.pop()
+        if isinstance(value, dict):
+            level += "class_name" in value
+            value = list(value.values())
+        if isinstance(value, list | tuple):
+            waiting += [(item, level) for item in value]
+        deepest = max(deepest, level)
+    return deepest
 
 
 def from_config(value: Any) -> Any:

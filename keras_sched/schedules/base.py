@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transf
 import keras
 import numpy as np
 
+from keras_sched import _validate
 from keras_sched._arrays import FLOAT, INT, is_tensor, namespace, ratio
 from keras_sched.duration import UNITS, Duration, Run, Span
+from keras_sched.schedules import _written
 from keras_sched.schedules._arguments import count, positive
-from keras_sched.schedules._fields import from_config, leaves, map_leaves, to_config
-from keras_sched.schedules._written import call
+from keras_sched.schedules._fields import from_config, leaves, levels, map_leaves, to_config
 
 __all__ = [
     "Combinators",
@@ -31,20 +32,57 @@ __all__ = [
     "Schedule",
     "Timed",
     "part_of",
+    "parts_of",
     "register_schedule",
 ]
 
 PACKAGE = "keras_sched"
+# Levels of schedules in schedules: Python follows so many, also while TensorFlow traces them.
+DEEPEST = 50
+_FAR = 2**62
 _T = TypeVar("_T")
 
 
 @dataclass_transform(frozen_default=True, eq_default=True)
 def register_schedule(cls: type[_T]) -> type[_T]:
-    """Make a class a schedule: a frozen dataclass that Keras can save and load by name."""
+    """Make a class a schedule: a frozen dataclass that Keras can save and load by name.
+
+    The class declares its arguments as fields, as a dataclass does. It gives `_at`, its value at a
+    progress in [0, 1], if it is a `ks.schedules.Profiled`, which has a length in any unit; or
+    `_value`, its value at whole steps, if it is a `ks.Schedule`. Both are written with the
+    functions of `xp`, which is NumPy or ``keras.ops``, so that they work in the compiled step too.
+
+    Args:
+        cls: The class. Keras knows it as "Custom>" and its name, as its own decorator does.
+
+    Returns:
+        The class, with all the methods of a schedule.
+
+    Raises:
+        TypeError: If it is no subclass of `ks.Schedule`.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> @ks.register_schedule
+        ... class Hold(ks.schedules.Profiled):
+        ...     peak: float
+        ...
+        ...     def _at(self, s, xp):
+        ...         return self.peak * xp.minimum(1.0, 2.0 * (1.0 - s))
+        >>> [float(Hold(0.5, steps=4)(t)) for t in range(5)]
+        [0.5, 0.5, 0.5, 0.25, 0.0]
+        >>> Hold(0.5).warmup("1ep")
+        Hold(0.5).warmup('1ep')
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Schedule)):
+        raise TypeError(
+            f"A schedule's class must be a subclass of `ks.Schedule`. Received: {cls!r}"
+        )
     decorated: Any = dataclasses.dataclass(frozen=True, repr=False)(cls)
     if issubclass(decorated, Timed):
         _take_units(decorated)
-    return keras.saving.register_keras_serializable(package=PACKAGE)(decorated)
+    package = PACKAGE if cls.__module__.startswith(f"{PACKAGE}.") else "Custom"
+    return keras.saving.register_keras_serializable(package=package)(decorated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,7 +193,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             >>> ks.REX(0.1).warmup("1ep").resolve(ks.Run(steps=1000, steps_per_epoch=100)).span
             1000
         """
-        run = run if isinstance(run, Run) else Run(steps=run)
+        run = run if isinstance(run, Run) else Run(steps=_validate.integer("run", run, low=1))
+        if room is not None:
+            room = _validate.integer("room", room, low=-(2**53))
         return self._resolve(run, run.steps if room is None else room)
 
     def _resolve(self, run: Run, room: int | None) -> Schedule:
@@ -166,6 +206,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def stretched(self, factor: float) -> Schedule:
         """Return the schedule for a run `factor` times as long: value(f t, f T) == value(t, T)."""
+        factor = _validate.real("factor", factor, low=0.0, open_low=True)
         return self._map(
             lambda length: length.stretched(factor), lambda part: part.stretched(factor)
         )
@@ -288,7 +329,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.combinators.check(self, run, low=low, high=high)
 
     def __repr__(self) -> str:
-        return call(self)
+        return _written.call(self)
 
     @property
     def is_operation(self) -> bool:
@@ -307,7 +348,13 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
         Raises:
             TypeError: If a key is missing or unknown.
+            ValueError: If a value is wrong, or there are too many levels of schedules.
         """
+        if levels(config) >= DEEPEST:
+            raise ValueError(
+                f"`config` must not be of schedules in more than {DEEPEST} levels. "
+                f"Received: {levels(config) + 1} levels for {cls.__name__}"
+            )
         return cls(**{name: from_config(value) for name, value in config.items()})
 
     def to_json(self) -> str:
@@ -318,6 +365,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @functools.cached_property
+    def depth(self) -> int:
+        """Levels of schedules made of schedules; 1 where it is made of none."""
+        return 1 + max((part.depth for part in self._parts()), default=0)
 
     def _parts(self) -> list[Schedule]:
         return [item for item in leaves(self._fields()) if isinstance(item, Schedule)]
@@ -332,6 +384,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             name: map_leaves(value, on_length, on_part) for name, value in self._fields().items()
         }
         return type(self)(**changed)
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether Keras can save it and load it again; a `Lambda` cannot be."""
+        return all(part.can_be_saved for part in self._parts())
 
     def _set(self, name: str, value: Any) -> None:
         """Store a checked field while the dataclass is being built."""
@@ -485,17 +542,32 @@ def part_of(name: str, value: Any) -> Schedule:
         TypeError: If it is none.
     """
     if not isinstance(value, Schedule):
-        raise TypeError(f"`{name}` must be a keras_sched schedule. Received: {name}={value!r}")
+        raise TypeError(
+            f"`{name}` must be a keras_sched schedule. Received: {name}={_validate.shown(value)}"
+        )
+    if value.depth >= DEEPEST:
+        raise ValueError(
+            f"`{name}` must not be made of schedules in more than {DEEPEST} levels. "
+            f"Received: {name}={_written.label(value)}"
+        )
     return value
 
 
+def parts_of(name: str, values: Any) -> tuple[Schedule, ...]:
+    """Return `values`, which must be a sequence of schedules; see `part_of`."""
+    return tuple(part_of(name, value) for value in _validate.sequence(name, values))
+
+
 def _host_steps(step: Any) -> np.ndarray:
-    t = np.asarray(step)
-    if t.dtype.kind not in "iu":
-        whole = t.astype(np.int64) if t.dtype.kind == "f" and np.isfinite(t).all() else None
-        if whole is None or (whole != t).any():
-            raise TypeError(f"`step` must be whole. Received: step={step!r}")
-        t = whole
-    if t.size and t.min() < 0:
-        raise ValueError(f"`step` must be at least 0. Received: step={step!r}")
+    try:
+        t = np.asarray(step)
+    except (TypeError, ValueError):  # a list of lists of several lengths, for one
+        t = np.array(None)
+    is_whole = t.dtype.kind in "iu" or (t.dtype.kind == "f" and bool((t == np.floor(t)).all()))
+    if not is_whole:
+        raise TypeError(f"`step` must be whole. Received: step={_validate.shown(step)}")
+    if t.size and not (t.min() >= 0 and t.max() < _FAR):
+        raise ValueError(
+            f"`step` must be at least 0 and below 2**62. Received: step={_validate.shown(step)}"
+        )
     return t.astype(np.int64)

@@ -17,7 +17,7 @@ from keras_sched.duration import Duration, Run, Span
 from keras_sched.profiles import PROFILES
 from keras_sched.schedules._arguments import count
 from keras_sched.schedules._written import call, method, operand
-from keras_sched.schedules.base import Schedule, Timed, part_of, register_schedule
+from keras_sched.schedules.base import Schedule, Timed, part_of, parts_of, register_schedule
 
 __all__ = [
     "Cooldown",
@@ -70,10 +70,9 @@ class Warmup(Schedule):
     def __post_init__(self) -> None:
         part_of("schedule", self.schedule)
         self._set("length", Duration.parse(self.length, name="length"))
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         _validate.choice("profile", self.profile, _RAMPS)
-        if self.offset not in (0, 1):
-            raise ValueError(f"`offset` must be 0 or 1. Received: offset={self.offset!r}")
+        self._set("offset", _validate.integer("offset", self.offset, high=1))
 
     def __repr__(self) -> str:
         # The method leaves out a warm-up of nothing.
@@ -162,7 +161,7 @@ class Cooldown(Timed):
     def _check(self) -> None:
         part_of("schedule", self.schedule)
         self._set("cooldown_length", Duration.parse(self.cooldown_length, name="cooldown_length"))
-        self._set("end", _validate.real("end", self.end, low=0.0))
+        self._set("end", _validate.value("end", self.end))
         _validate.choice("profile", self.profile, _RAMPS)
         if self.length is None and self.schedule.is_resolved and self.schedule.span is not None:
             self._set("length", Duration(self.schedule.span, unit="steps"))
@@ -215,7 +214,7 @@ class Sequence(Schedule):
     schedules: tuple[Schedule, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(part_of("schedules", part) for part in self.schedules)
+        parts = parts_of("schedules", self.schedules)
         if not parts:
             raise ValueError("`schedules` must have at least one part. Received: schedules=()")
         for part in parts[:-1]:

@@ -66,11 +66,11 @@ class CosineRestarts(Schedule):
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("period", positive("period", self.period))
         self._set("stretch", _validate.real("stretch", self.stretch, low=1.0))
         self._set("scale", _validate.real("scale", self.scale, low=0.0, open_low=True))
-        self._set("end", _validate.real("end", self.end, low=0.0))
+        self._set("end", _validate.value("end", self.end))
 
     @functools.cached_property
     def _cycles(self) -> Schedule:
@@ -115,10 +115,10 @@ class PolynomialRestarts(Schedule):
     end: float = 0.0
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("period", positive("period", self.period))
         self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
-        self._set("end", _validate.real("end", self.end, low=0.0))
+        self._set("end", _validate.value("end", self.end))
 
     def _value(self, t: Any, xp: Any) -> Any:
         period = count(self.period)
@@ -163,9 +163,12 @@ class Cycles(Schedule):
                 f"Received: schedule={self.schedule!r}"
             )
         self._set("times", _validate.real("times", self.times, low=0.001, high=1e6))
-        if not isinstance(self.triangular, bool):
-            raise TypeError(
-                f"`triangular` must be True or False. Received: triangular={self.triangular!r}"
+        _validate.boolean("triangular", self.triangular)
+        whole = 2 * self._whole if self.is_resolved else 0
+        if whole * self._pair.numerator >= 2**63:
+            raise ValueError(
+                f"`times` must have fewer decimals, or the schedule fewer steps, to be counted "
+                f"exactly. Received: times={self.times!r} of {self.schedule.span} steps"
             )
 
     def __repr__(self) -> str:
@@ -176,11 +179,19 @@ class Cycles(Schedule):
         """Triangular cycles meet end to end."""
         return self.triangular and self.schedule.continuous
 
+    @property
+    def _pair(self) -> Fraction:
+        """`times` as p / q."""
+        return Fraction(self.times).limit_denominator(10_000)
+
+    @property
+    def _whole(self) -> int:
+        """Steps after which p cycles are over, q T: by it all counts stay whole numbers."""
+        return self._pair.denominator * count(self.schedule.length)
+
     def _value(self, t: Any, xp: Any) -> Any:
-        # `times` is p / q: after q T steps p cycles are over. All counts stay whole numbers.
-        cycles = Fraction(self.times).limit_denominator(10_000)
-        whole = cycles.denominator * count(self.schedule.length)
-        passed = xp.mod(t, 2 * whole) * cycles.numerator
+        whole = self._whole
+        passed = xp.mod(t, 2 * whole) * self._pair.numerator
         u = xp.mod(passed, whole)
         if self.triangular:
             u = xp.where(xp.mod(xp.floor_divide(passed, whole), 2) == 0, u, whole - u)
@@ -216,8 +227,8 @@ class Triangular(Schedule):
     half_period: Span
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        self._set("start", _validate.value("start", self.start))
+        self._set("peak", _validate.value("peak", self.peak))
         self._set("half_period", positive("half_period", self.half_period))
 
     @functools.cached_property

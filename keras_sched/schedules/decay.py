@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+# A curve that starts or ends as a lower power of time changes by half within a step, however short.
+_GENTLE = 0.25
+
+
 class Decay(Profiled):
     """A profile between `start` and `end`."""
 
@@ -39,8 +43,8 @@ class Decay(Profiled):
     end: float
 
     def _check(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("end", _validate.real("end", self.end, low=0.0))
+        self._set("start", _validate.value("start", self.start))
+        self._set("end", _validate.value("end", self.end))
 
     def _profile(self, s: Any) -> Any:
         raise NotImplementedError
@@ -119,6 +123,11 @@ class Polynomial(Decay):
         self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
         self._set("k", _validate.real("k", self.k, low=0.0, open_low=True))
 
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Whether neither end is so steep that nothing tells it from a jump."""
+        return min(self.power, self.k) >= _GENTLE
+
     def _profile(self, s: Any) -> Any:
         return profiles.polynomial(profiles.k_decay(s, self.k), self.power)
 
@@ -161,6 +170,11 @@ class Cosine(Decay):
         super()._check()
         self._set("k", _validate.real("k", self.k, low=0.0, open_low=True))
         self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Whether neither end is so steep that nothing tells it from a jump."""
+        return 2.0 * min(self.power, self.k) >= _GENTLE
 
     def _profile(self, s: Any) -> Any:
         wave = profiles.cosine(profiles.k_decay(s, self.k))
@@ -388,7 +402,7 @@ class InverseSqrt(Schedule):
     timescale: Span
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("timescale", positive("timescale", self.timescale))
 
     def _value(self, t: Any, xp: Any) -> Any:
@@ -429,7 +443,7 @@ class Noam(Schedule):
     def __post_init__(self) -> None:
         self._set("dim", _validate.integer("dim", self.dim, low=1))
         self._set("warmup_length", positive("warmup_length", self.warmup_length))
-        self._set("scale", _validate.real("scale", self.scale, low=0.0))
+        self._set("scale", _validate.value("scale", self.scale))
 
     def _value(self, t: Any, xp: Any) -> Any:
         n = xp.cast(t, FLOAT) + 1.0

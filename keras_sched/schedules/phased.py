@@ -30,20 +30,17 @@ class _Phases(Profiled):
     final: float | None
 
     def _check(self) -> None:
+        _validate.boolean("three_phase", self.three_phase)
         high = 0.5 if self.three_phase and self.final is None else 1.0
         self._set("rise", _validate.real("rise", self.rise, low=0.0, high=high))
         if self.final is not None:
-            if self.three_phase is not True:
+            if not self.three_phase:
                 raise ValueError(
                     f"`final` is the share of a third phase: it needs `three_phase=True`. "
                     f"Received: final={self.final!r}, three_phase={self.three_phase!r}"
                 )
             self._set("final", _validate.real("final", self.final, low=0.0, high=1.0 - self.rise))
         _validate.choice("profile", self.profile, _PROFILES)
-        if not isinstance(self.three_phase, bool):
-            raise TypeError(
-                f"`three_phase` must be True or False. Received: three_phase={self.three_phase!r}"
-            )
 
     def _knots(self) -> list[tuple[float, float]]:
         """Return pairs (progress, value); progress goes from 0 to 1."""
@@ -115,7 +112,7 @@ class OneCycle(_Phases):
 
     def _check(self) -> None:
         super()._check()
-        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        self._set("peak", _validate.value("peak", self.peak))
         start = self.peak / 25.0 if self.start is None else self.start
         self._set("start", _validate.real("start", start, low=0.0, high=self.peak))
         end = self.start / 1e4 if self.end is None else self.end  # type: ignore[operator]
@@ -232,12 +229,12 @@ class WSD(Timed):
     profile: str = "sqrt"
 
     def _check(self) -> None:
-        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        self._set("peak", _validate.value("peak", self.peak))
         self._set("warmup_length", Duration.parse(self.warmup_length, name="warmup_length"))
         cooldown = Duration.parse(self.cooldown_length, name="cooldown_length")
         self._set("cooldown_length", cooldown)
-        self._set("start", _validate.real("start", self.start, low=0.0))
-        self._set("end", _validate.real("end", self.end, low=0.0))
+        self._set("start", _validate.value("start", self.start))
+        self._set("end", _validate.value("end", self.end))
         _validate.choice("profile", self.profile, ("cosine", "linear", "sqrt", "square"))
         if self.is_resolved:
             phases = count(self.warmup_length) + count(self.cooldown_length)

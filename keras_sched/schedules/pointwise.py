@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from keras_sched.schedules._written import call, operand
-from keras_sched.schedules.base import Schedule, part_of, register_schedule
+from keras_sched.schedules.base import Schedule, parts_of, register_schedule
 from keras_sched.schedules.steps import Constant
 
 __all__ = ["Maximum", "Minimum", "Product", "Sum", "at_least", "at_most", "product", "total"]
@@ -22,7 +22,7 @@ class _Pointwise(Schedule):
     schedules: tuple[Schedule, ...]
 
     def __post_init__(self) -> None:
-        parts = tuple(part_of("schedules", part) for part in self.schedules)
+        parts = parts_of("schedules", self.schedules)
         if not parts:
             raise ValueError("`schedules` must have at least one part. Received: schedules=()")
         self._set("schedules", parts)

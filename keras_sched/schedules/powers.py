@@ -41,7 +41,7 @@ class InversePower(Schedule):
     power: float = 0.5
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("timescale", positive("timescale", self.timescale))
         self._set("power", _validate.real("power", self.power, low=0.0, open_low=True))
 
@@ -71,7 +71,7 @@ class Power(Schedule):
     Example:
         >>> power = Power(0.02, batch_size=128, tokens_per_step=128 * 4096)
         >>> [round(float(power(t)), 6) for t in (0, 1000, 10_000, 100_000)]
-        [0.02, 0.020655, 0.006382, 0.001972]
+        [0.02, 0.02, 0.006501, 0.002009]
 
     References:
         Shen et al., "Power Scheduler: A Batch Size and Token Number Agnostic Learning Rate
@@ -86,7 +86,7 @@ class Power(Schedule):
     exponent: float = -0.51
 
     def __post_init__(self) -> None:
-        self._set("peak", _validate.real("peak", self.peak, low=0.0))
+        self._set("peak", _validate.value("peak", self.peak))
         for name in ("batch_size", "tokens_per_step", "factor"):
             value = _validate.real(name, getattr(self, name), low=0.0, open_low=True)
             self._set(name, value)

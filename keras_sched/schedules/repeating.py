@@ -86,6 +86,7 @@ class Repeat(Schedule):
         part_of("schedule", self.schedule)
         if self.times is not None:
             self._set("times", _validate.integer("times", self.times, low=1))
+        _validate.boolean("triangular", self.triangular)
         _validate.choice("mirror", self.mirror, ("time", "value"))
         _validate.choice("rounding", self.rounding, ("floor", "up"))
         self._set("stretch", _validate.real("stretch", self.stretch, low=1.0))
@@ -180,7 +181,7 @@ class Repeat(Schedule):
             return low + factor * (value - low)
         if self.anchor == "high":
             return between(value, xp.maximum(first, last), factor)
-        first, last = self._ends(first, last)
+        first, last = (end + 0.0 * value for end in self._ends(first, last))
         low, high = xp.minimum(first, last), xp.maximum(first, last)
         share = (value - low) / xp.maximum(high - low, _TINY)
         return between(xp.maximum(high * factor, low), low, share)

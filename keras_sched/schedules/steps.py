@@ -42,7 +42,7 @@ class Constant(Timed):
     value: float
 
     def _check(self) -> None:
-        self._set("value", _validate.real("value", self.value, low=0.0))
+        self._set("value", _validate.value("value", self.value))
 
     @property
     def is_resolved(self) -> bool:
@@ -82,7 +82,7 @@ class Step(Schedule):
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("every", positive("every", self.every))
         self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
 
@@ -121,7 +121,7 @@ class MultiStep(Timed):
     at: Sequence[Span] = ("0.5dur", "0.75dur")
 
     def _check(self) -> None:
-        self._set("start", _validate.real("start", self.start, low=0.0))
+        self._set("start", _validate.value("start", self.start))
         self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
         self._set("at", points("at", self.at))
 
@@ -154,7 +154,8 @@ class PiecewiseConstant(Schedule):
     boundaries: tuple[Duration, ...]
 
     def __post_init__(self) -> None:
-        self._set("values", tuple(_validate.real("values", v, low=0.0) for v in self.values))
+        values = _validate.sequence("values", self.values)
+        self._set("values", tuple(_validate.value("values", value) for value in values))
         self._set("boundaries", points("boundaries", self.boundaries))
         if len(self.values) != len(self.boundaries) + 1:
             raise ValueError(
@@ -191,14 +192,15 @@ class PiecewiseLinear(Schedule):
     points: Sequence[tuple[Span, float]]
 
     def __post_init__(self) -> None:
-        pairs = tuple(tuple(pair) for pair in self.points)
+        listed = _validate.sequence("points", self.points)
+        pairs = [_validate.sequence("points", pair) for pair in listed]
         if len(pairs) < 2 or any(len(pair) != 2 for pair in pairs):
             raise ValueError(
                 f"`points` must be two or more pairs (when, value). "
-                f"Received: points={self.points!r}"
+                f"Received: points={_validate.shown(self.points)}"
             )
         when = points("points", tuple(pair[0] for pair in pairs))
-        values = tuple(_validate.real("points", pair[1], low=0.0) for pair in pairs)
+        values = tuple(_validate.value("points", pair[1]) for pair in pairs)
         self._set("points", tuple(zip(when, values, strict=True)))
 
     @property

@@ -267,6 +267,14 @@ ALL_SCHEDULES: dict[str, Case] = {
     "exponential_momentum": Case(
         ks.ExponentialMomentum(0.9, steps=T), lambda t: 0.9 * math.exp(-5 * (1 - left(t))), **_down
     ),
+    "lambda": Case(
+        ks.Lambda(lambda t: 1.0 / (1 + t // 100)),
+        lambda t: 1.0 / (1 + t // 100),
+        0.0,
+        1.0,
+        (100, 200, T),
+        True,
+    ),
     "warmup": Case(
         ks.REX(1.0, steps=900).warmup(100), warmed_rex, 0.0, 1.0, (100, T), scales=False
     ),

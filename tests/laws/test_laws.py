@@ -131,6 +131,10 @@ def test_t31_the_same_bits_in_numpy_eager_graph_and_xla(case):
 
 @every
 def test_it_comes_back_from_json(case):
+    if not case.schedule.can_be_saved:
+        with pytest.raises(NotImplementedError, match=r"ks\.register_schedule"):
+            case.schedule.to_json()
+        return
     config = json.loads(json.dumps(case.schedule.get_config()))
     again = type(case.schedule).from_config(config)
     assert again == case.schedule
