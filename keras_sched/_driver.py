@@ -251,7 +251,7 @@ class Driver:
         """Return what drives a hyperparameter, to be read by people."""
         source = self._sources.get(name)
         by = [] if source is None else [repr(source.schedule)]
-        return " ".join([*by, *(["times a factor"] if name in self._factors else [])])
+        return " times ".join([*by, *("a factor" for _ in self._factors.get(name, ()))])
 
     def once(self, name: str, compute: Callable[[], Any]) -> Any:
         """Compute within one update at most once per graph: a branch cannot see another's."""
@@ -309,7 +309,8 @@ class Driver:
                 )
             value = keras.ops.cast(value, "float64" if exact else "float32")
         for factor, floor in self._factors.get(name, ()):
-            product = value * keras.ops.cast(factor, "float64" if exact else "float32")
+            value = tf.convert_to_tensor(value, "float64" if exact else "float32")
+            product = value * keras.ops.cast(factor, value.dtype)
             value = product if floor is None else tf.maximum(product, tf.minimum(value, floor))
         return float(value) if exact and tf.executing_eagerly() else value
 
@@ -325,6 +326,8 @@ class Driver:
                 wrap(self._optimizer, "build", self._build),
                 wrap(self._optimizer, "get_config", self._get_config),
             ]
+            if isinstance(self._optimizer, keras.optimizers.Muon):
+                self._unwrap.append(wrap(self._optimizer, "zeropower_via_newtonschulz5", _as_rates))
             _swap(self._optimizer, _guarded(type(self._optimizer)))
         self._found[name] = attributes[_attribute(name)]
         kind = DrivenRate if name == LEARNING_RATE else DrivenNumber
@@ -391,6 +394,16 @@ def _after(gradients: Any) -> Iterator[None]:
     waited_for = [part for part in parts if tf.is_tensor(part)]
     with tf.variable_creator_scope(create), tf.control_dependencies(waited_for):
         yield
+
+
+def _as_rates(orthogonalize: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return Muon's direction in the dtype of learning rates.
+
+    Keras multiplies the two as they are. The variable of a number promotes 16 bits, as it does
+    with other optimizers; the tensor of a schedule would fail.
+    """
+    direction = orthogonalize(*args, **kwargs)
+    return direction if direction.dtype == tf.float64 else tf.cast(direction, tf.float32)
 
 
 def _guarded(kind: type) -> type:

@@ -40,13 +40,17 @@ __all__ = [
 _AVERAGES = frozenset(
     {"adam_beta_1", "adam_beta_2", "beta_1", "beta_2", "ema_momentum", "momentum", "rho"}
 )
-# Numbers that Keras reads once, when it builds the optimizer, or counts with.
+# Numbers that Keras reads once, when it builds the optimizer, or counts with; and those that are
+# below 0, as no schedule is.
 _FIXED = frozenset(
     {
+        "beta_2_decay",
         "ema_overwrite_frequency",
         "gradient_accumulation_steps",
         "initial_accumulator_value",
+        "learning_rate_power",
         "loss_scale_factor",
+        "muon_b",
         "ns_steps",
         "warmup_steps",
     }
@@ -258,7 +262,16 @@ def groups(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.optimizers.
 
 
 def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
-    """Return the names of the hyperparameters of one optimizer that a schedule can drive."""
+    """Return the names of the hyperparameters of one optimizer that a schedule can drive.
+
+    They are the numbers of its configuration, except those that Keras reads only once. `momentum`
+    is one of them if the optimizer was built with it, `ema_momentum` if it uses it.
+
+    Example:
+        >>> import keras
+        >>> schedulable(keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=1.0))
+        ['clipnorm', 'learning_rate', 'momentum', 'weight_decay']
+    """
     config = optimizer.get_config()
     return sorted(
         name
@@ -269,7 +282,13 @@ def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
             or (isinstance(value, float | int | dict) and not isinstance(value, bool))
         )
         and hasattr(optimizer, name)
+        and not (name == "momentum" and _has_no_velocities(optimizer, value))
+        and not (name == "ema_momentum" and not config.get("use_ema"))
     )
+
+
+def _has_no_velocities(optimizer: keras.optimizers.Optimizer, momentum: Any) -> bool:
+    return momentum == 0 and not isinstance(optimizer, keras.optimizers.Muon)
 
 
 def _sources(optimizer: keras.optimizers.Optimizer) -> dict[str, Source]:
@@ -295,6 +314,16 @@ def _find(
 
 def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, schedule: Any) -> None:
     kind = type(optimizer).__name__
+    if name == "momentum" and _has_no_velocities(optimizer, driver.found(name)):
+        raise ValueError(
+            f"{kind} was built with momentum 0, so it has no velocities to schedule. "
+            f"Build it with a momentum above 0: `{kind}(..., momentum=0.9)`."
+        )
+    if name == "ema_momentum" and not optimizer.use_ema:
+        raise ValueError(
+            f"{kind} was built without a moving average to schedule. "
+            f"Build it with one: `{kind}(..., use_ema=True)`."
+        )
     allowed = schedulable(optimizer)
     if name not in allowed:
         raise ValueError(
@@ -305,11 +334,6 @@ def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, sch
         raise ValueError(
             f"`{name}` of this {kind} is scheduled already. "
             f"Received a second schedule: {schedule!r}. Schedule it in one place."
-        )
-    if name == "momentum" and driver.found(name) == 0:
-        raise ValueError(
-            f"{kind} was built with momentum 0, so it has no velocities to schedule. "
-            f"Build it with a momentum above 0: `{kind}(..., momentum=0.9)`."
         )
     _check_schedule(name, schedule)
 

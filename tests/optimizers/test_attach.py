@@ -37,8 +37,7 @@ def schedules_for(optimizer, steps=8):
     return {
         name: ks.Linear(0.5, end=0.25, steps=steps)
         for name in schedulable(optimizer)
-        if name
-        not in ("momentum", "beta_2_decay", "learning_rate_power", "muon_b", "clip_threshold")
+        if name not in ("momentum", "clip_threshold")
     }
 
 
@@ -180,7 +179,7 @@ def test_per_is_update_or_micro(per):
 
 def test_t16_a_late_number_for_a_scheduled_rate_is_an_error_not_a_dead_letter():
     optimizer = ks.optimizers.SGD(ks.Linear(0.1, steps=8))
-    with pytest.raises(TypeError, match="LearningRateSchedule"):
+    with pytest.raises(TypeError, match="driven by Linear"):
         optimizer.learning_rate = 0.5
 
 
@@ -216,12 +215,3 @@ def test_products_of_a_schedule_in_the_trace_keep_it_from_being_replaced():
     replace(
         ks.optimizers.Adam(0.1, beta_1=beta), schedules={"beta_1": ks.Demon(0.8, steps=9)}, steps=9
     )
-
-
-def test_a_scheduled_number_is_no_number_to_compare_with():
-    optimizer = ks.optimizers.SGD(ks.Constant(0.1), momentum=ks.Constant(0.5))
-    assert optimizer.momentum > 0
-    assert optimizer.momentum != 0
-    assert float(optimizer.momentum) == 0.5
-    with pytest.raises(TypeError, match="no one value to compare with"):
-        bool(optimizer.momentum > 0.7)
