@@ -1,7 +1,11 @@
 """Schedules by name, and what the house keeps apart."""
 
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
 import pathlib
-import re
 
 import pytest
 
@@ -13,11 +17,11 @@ NEEDED = {
     "piecewise_linear": {"points": [(0, 1.0), (5, 0.0)]},
     "inverse_sqrt": {"start": 0.1, "timescale": 5},
     "inverse_power": {"start": 0.1, "timescale": 5},
-    "power": {"peak": 0.1, "batch_size": 8, "tokens_per_step": 800},
-    "polynomial_restarts": {"start": 0.1, "period": 5},
     "noam": {"dim": 8, "warmup_length": 5},
+    "power": {"peak": 0.1, "batch_size": 8, "tokens_per_step": 8},
     "step": {"start": 0.1, "every": 5},
     "cosine_restarts": {"start": 0.1, "period": 5},
+    "polynomial_restarts": {"start": 0.1, "period": 5},
     "one_cycle": {"peak": 0.1},
     "one_cycle_triangle": {"peak": 0.1},
     "one_cycle_momentum": {},
@@ -31,10 +35,16 @@ NEEDED = {
 
 @pytest.mark.parametrize("name", ks.names())
 def test_every_name_gives_a_schedule_and_refuses_unknown_options(name):
-    options = NEEDED.get(name, {"start": 0.1})
-    assert isinstance(ks.get(name, **options), Schedule)
+    options = dict(NEEDED.get(name, {"start": 0.1}))
+    schedule = ks.get(name, **options)
+    assert isinstance(schedule, Schedule)
     with pytest.raises(ValueError, match="Unknown options"):
         ks.get(name, **options, nonsense=1)
+    if options:
+        first = options.pop(next(iter(options)))
+        assert ks.get(name, first, **options) == schedule
+        with pytest.raises(TypeError, match="positional argument"):
+            ks.get(name, first, 5, **options)
 
 
 def test_every_public_name_is_there():
@@ -42,23 +52,138 @@ def test_every_public_name_is_there():
         assert hasattr(ks, name), name
 
 
-def test_arrows_run_one_way():
-    """profiles <- duration, schedules <- hyperparameters <- optimizers, callbacks; no trainers."""
-    root = pathlib.Path(ks.__file__).parent
-    order = [
-        "_arrays",
-        "_validate",
-        "profiles",
-        "duration",
-        "schedules",
-        "_reading",
-        "_driver",
-        "hyperparameters",
+# --- which module uses which ----------------------------------------------------------------------
+
+ROOT = pathlib.Path(ks.__file__).parents[1]
+LIBRARY = "keras_sched"
+# A room uses those of its own floor and of the floors below.
+FLOORS = (
+    ("_arrays", "_validate", "_backend", "_files", "_patch", "_training"),
+    ("profiles", "duration"),
+    ("schedules",),
+    ("_reading", "_placed", "_driver", "plotting"),
+    ("hyperparameters",),
+    ("optimizers", "precision"),
+    ("callbacks",),
+    ("range_tests",),
+    ("",),  # the package itself
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in (ROOT / LIBRARY).rglob("*.py")}
+
+
+def used_by(name, text, is_package=False):
+    """Return what a module imports, wherever in it and in whichever form: pairs (module, name)."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parts = name.split(".")
+            package = parts[: len(parts) - node.level + is_package] if node.level else []
+            module = ".".join([*package, *filter(None, [node.module])])
+            found += [(module, alias.name) for alias in node.names]
+        elif (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "attr", getattr(node.func, "id", "")).endswith(
+                ("import_module", "__import__")
+            )
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            found.append((node.args[0].value, None))
+    return [
+        (f"{module}.{alias}", None) if f"{module}.{alias}" in MODULES else (module, alias)
+        for module, alias in found
     ]
-    for path in root.rglob("*.py"):
-        text = path.read_text()
-        assert "import trainers" not in text and "from trainers" not in text, path
-        own = path.relative_to(root).parts[0].removesuffix(".py")
-        if own in order:
-            for used in re.findall(r"^from keras_sched\.?(\w*) import", text, re.MULTILINE):
-                assert used == "" or order.index(used) <= order.index(own), (path, used)
+
+
+@functools.cache
+def graph():
+    return {
+        name: used_by(name, path.read_text(), path.name == "__init__.py")
+        for name, path in MODULES.items()
+    }
+
+
+def room_of(module):
+    return ([*module.split("."), ""])[1]
+
+
+def check_room(name, uses):
+    """A room knows those below it, and nothing but its own has what is private in a package."""
+    for module, alias in uses:
+        top = module.split(".")[0]
+        assert top not in ("trainers", "configs", "tests", "benchmarks"), (name, module)
+        if top != LIBRARY:
+            continue
+        assert FLOOR[room_of(module)] <= FLOOR[room_of(name)], f"{name} uses {module}"
+        for depth, part in enumerate(parts := module.split(".")):
+            if part.startswith("_") and depth > 1:
+                assert name.split(".")[:depth] == parts[:depth], (
+                    f"{module} is private, not {name}'s"
+                )
+        assert not (alias or "").startswith("_"), f"{name} uses {alias}, private in {module}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_run_one_way(name):
+    check_room(name, graph()[name])
+
+
+def test_no_module_uses_itself_in_a_circle():
+    uses = {
+        name: {module for module, _ in found if module in MODULES and module != name}
+        for name, found in graph().items()
+    }
+    list(graphlib.TopologicalSorter(uses).static_order())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import trainers",
+        "import numpy, trainers.trials",
+        "from trainers import trials",
+        "def f():\n    from trainers.trials import main",
+        "if TYPE_CHECKING:\n    import trainers",
+        "import keras_sched.callbacks",
+        "import keras_sched.callbacks.scheduler as s",
+        "from keras_sched import callbacks",
+        "from keras_sched.callbacks import Scheduler",
+        "def f():\n    import keras_sched.callbacks",
+        "from .. import callbacks",
+        "from ..callbacks import Scheduler",
+        "from ..callbacks.scheduler import Scheduler",
+        "importlib.import_module('keras_sched.callbacks')",
+        "__import__('trainers')",
+        "import keras_sched",
+        "from keras_sched.duration import _TEXT",
+    ],
+)
+def test_an_arrow_back_is_found_in_any_form(line):
+    """The negative control: `keras_sched.schedules.base` must not contain any of these."""
+    name = "keras_sched.schedules.base"
+    with pytest.raises(AssertionError):
+        check_room(name, used_by(name, line))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import numpy", "from keras_sched import _validate", "from ._fields import leaves"],
+)
+def test_an_arrow_down_is_none_back(line):
+    name = "keras_sched.schedules.base"
+    check_room(name, used_by(name, line))
+
+
+def test_what_is_private_in_a_package_is_found_elsewhere():
+    uses = used_by("keras_sched.plotting", "from keras_sched.schedules._written import label")
+    with pytest.raises(AssertionError, match="is private"):
+        check_room("keras_sched.plotting", uses)
