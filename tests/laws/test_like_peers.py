@@ -36,6 +36,7 @@ EPOCHS = ks.Run(steps=100, steps_per_epoch=10)
         (lambda: ks.OneCycleMomentum(final=-0.1, three_phase=True), "final", "-0.1"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="peak"), "anchor", "'peak'"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=1.5), "scale", "1.5"),
+        (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=0.0), "scale", "0.0"),
         (lambda: ks.Linear(1.0, steps=9).cycles(0.0), "times", "0.0"),
         (lambda: ks.Linear(1.0, steps=10**15).cycles(math.pi), "times", "3.14"),
         (lambda: ks.Linear(1.0, steps=9).skip(9), "by", "'9"),
@@ -138,3 +139,45 @@ def test_steep_ends_are_no_false_alarm(kind, field, exponent):
     schedule = kind(1.0, steps=200, **{field: exponent})
     assert schedule.check(low=0.0, high=1.0).steps == 201
     assert schedule.continuous == (exponent >= (0.125 if kind is ks.Cosine else 0.25))
+
+
+def test_phases_without_a_length_are_jumps():
+    """With no time to climb, or to fall at the end, the value is there at once."""
+    climbed = ks.OneCycle(1.0, rise=0.0, profile="linear", steps=100)
+    assert float(climbed(0)) == 1.0
+    held = {"three_phase": True, "profile": "linear", "steps": 100}
+    np.testing.assert_allclose(
+        ks.OneCycle(1.0, rise=0.5, final=0.0, **held)([49, 50, 75, 99, 100, 101]),
+        [0.9808, 1.0, 0.52, 0.0592, 0.04, 0.04],
+        rtol=1e-6,
+    )
+
+
+def test_only_waves_that_meet_promise_no_jumps():
+    linear = ks.Linear(1.0, steps=9)
+    assert linear.repeat(triangular=True).continuous
+    assert linear.cycles(2, triangular=True).continuous
+    for jumps in (
+        linear.repeat(),
+        linear.repeat(triangular=True, mirror="value"),
+        linear.repeat(triangular=True, scale=0.5),
+        ks.Step(1.0, every=3).until(9).repeat(triangular=True),
+        linear.cycles(2),
+    ):
+        assert not jumps.continuous
+
+
+def test_a_cycle_that_is_no_profile_grows_by_interpolation():
+    """The second cycle, twice as long, reads the first at half steps."""
+    cycle = ks.PiecewiseLinear([(0, 1.0), (3, 0.25), (4, 0.0)])
+    grown = cycle.repeat(stretch=2.0)(np.arange(4, 12))
+    np.testing.assert_allclose(grown, [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+def test_defaults_are_those_of_the_papers():
+    assert ks.ExpRange(0.1, peak=1.0, half_period=5).gamma == 0.99994
+    assert (ks.Tanh(1.0).lower, ks.Tanh(1.0).upper) == (-6.0, 3.0)
+    power = ks.Power(0.02, batch_size=1, tokens_per_step=1)
+    assert (power.factor, power.exponent) == (4.6, -0.51)
+    assert ks.InversePower(1.0, timescale=5).power == 0.5
+    assert ks.PolynomialRestarts(1.0, period=5).power == ks.Polynomial(1.0).power
