@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 import shutil
@@ -18,15 +19,41 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def blocks(name):
+    """Return the blocks of Python of a document, each where it stands in the file."""
     text = (ROOT / name).read_text()
-    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return ["\n" * text.count("\n", 0, m.start(1)) + m[1] for m in found]
 
 
 README = blocks("README.md")
+DOCUMENTS = [path.name for path in sorted((ROOT / "docs").glob("*.md")) if blocks(path)]
 
 
-def run(code, names):
-    exec(compile(code, "document", "exec"), names)
+def run(code, names, document="document"):
+    """Run a block, and compare what its lines return with the number or text after their "#".
+
+    Returns:
+        How many there were.
+    """
+    lines, compared = code.splitlines(), 0
+    for statement in ast.parse(code).body:
+        expected = _expected(lines[statement.end_lineno - 1][statement.end_col_offset :])
+        if isinstance(statement, ast.Expr) and expected:
+            expression = ast.Expression(statement.value)
+            value = eval(compile(expression, document, "eval"), names)
+            assert value == expected[0], f"{document}: line {statement.lineno} returns {value!r}"
+            compared += 1
+        else:
+            exec(compile(ast.Module([statement], []), document, "exec"), names)
+    return compared
+
+
+def _expected(rest):
+    """Return the literal in a comment, in a list; nothing if it is a comment of another kind."""
+    try:
+        return [ast.literal_eval(rest.partition("#")[2].strip())]
+    except (SyntaxError, ValueError):
+        return []
 
 
 def model():
@@ -47,20 +74,38 @@ def test_the_readme_runs(number, tmp_path, monkeypatch):
     if "compile(" not in README[number]:
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         names["model"].compile(optimizer, "sparse_categorical_crossentropy")
-    run(README[number], names)
+    run(README[number], names, "README.md")
 
 
-def test_the_document_of_sweeps_runs(tmp_path, monkeypatch):
+# Keras' own, with data whose length is not known.
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_blocks_of_a_document_run_one_after_the_other(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "runs" / "digits_rex"
     place.mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "digits_rex" / "results.parquet", place)
-    read, own = blocks("docs/sweeps.md")
     names = {}
-    run(read, names)
+    compared = sum(run(code, names, document) for code in blocks(f"docs/{document}"))
+    if document in CHECKS:
+        CHECKS[document](names, compared)
+
+
+def check_sweeps(names, compared):
     assert len(names["table"]) == 504
-    names = {}
-    run(own, names)
     grid = Grid.of(names["get_config"]())
     assert len(grid.trials) == 2 * 2 * 2 * (2 * 3 + 3)
     programs.verify(grid)
+
+
+def check_training(names, compared):
+    assert compared > 10
+
+
+CHECKS = {"sweeps.md": check_sweeps, "training.md": check_training}
+
+
+def test_a_line_that_returns_something_else_is_seen():
+    with pytest.raises(AssertionError, match="line 2 returns 3"):
+        run("x = 1\nx + 2  # 4\n", {})
+    assert run("x = 1  # 4\nx + 2  # 3\nx  # one\n", {}) == 1
