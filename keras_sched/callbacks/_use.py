@@ -42,17 +42,21 @@ class Use:
     """Watches the first batch of a training for updates of an optimizer.
 
     Args:
-        callback: The callback that acts on the optimizer, for the message.
+        call: What acts on the optimizer and takes one as `optimizer`, for the message.
         optimizer: The optimizer.
         every_batch: Whether it must be called in the first batch; else it is enough that the step
             reads what is driven.
+        drives: Whether the callback drives anything that the step must read.
     """
 
-    def __init__(self, callback: Any, optimizer: Any, every_batch: bool = True) -> None:
-        self._name = type(callback).__name__
+    def __init__(
+        self, call: str, optimizer: Any, *, every_batch: bool = True, drives: bool = True
+    ) -> None:
+        self._name = call
         self._optimizer = optimizer
         self._scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._every_batch = every_batch and not self._scaled  # An overflow makes no update.
+        self._drives = drives
         self._before = self._counts("micro")
         self._updates = self._counts("update")
 
@@ -73,6 +77,8 @@ class Use:
                 f"an optimizer that the training step does not use. Give the one that it uses: "
                 f"`{self._name}(..., optimizer=optimizer)`."
             )
+        if not self._drives:
+            return True
         if eager and self._counts("update") == self._updates:
             return False  # The gradients are still accumulated, or the update was skipped.
         unread = [

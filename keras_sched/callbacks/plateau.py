@@ -190,7 +190,7 @@ class Plateau(keras.callbacks.Callback):
             return
         self._has_begun = True
         # Only now: a callback that restores a training does so when it begins.
-        self._use = Use(self, self._optimizer)
+        self._use = Use("Plateau", self._optimizer)
         if epoch == 0 and not self._is_set:
             self.reset()
         self._is_set = False

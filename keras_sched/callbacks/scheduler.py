@@ -175,7 +175,7 @@ class Scheduler(keras.callbacks.Callback):
         if not self._has_begun:
             # Only now: a callback that restores a training does so when it begins.
             self._begin(epoch)
-            self._use = Use(self, self._optimizer, every_batch=self._updates_per_batch == 1)
+            self._use = Use("Scheduler", self._optimizer, every_batch=self._updates_per_batch == 1)
             self._has_begun = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

@@ -162,7 +162,7 @@ class StepLogger(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         training = Training.of(self.model)
         if self._use is not None and training is not None:
-            self._use.check(training.is_fresh, eager=True)
+            self._use.check(training.is_fresh, bool(self.model.run_eagerly))
             self._use = None
             self._warn()
         # `batch` may lie past the end of the epoch: an upper bound is all that is needed here, for
@@ -232,7 +232,7 @@ class StepLogger(keras.callbacks.Callback):
         if self._first is None:
             self._first = _calls(self._optimizer)
         self._recorder.restart(self._first)
-        self._use = Use(self, self._optimizer)
+        self._use = Use("StepLogger", self._optimizer, drives=False)
         if self._csv is not None:
             self._csv.begin(self._first)
 

@@ -34,7 +34,7 @@ _LOSS = "loss"
 # What a model is quantized with that is not quantized yet.
 _OPTIONS: dict[str, Any] = {
     "gradients": 8,
-    "layers": "cpt_cifar",
+    "layers": "all_but_last",
     "symmetric": False,
     "seed": 0,
 }

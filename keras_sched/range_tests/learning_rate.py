@@ -17,7 +17,7 @@ from keras_sched._arrays import FLOAT, ratio
 from keras_sched._backend import check_tensorflow
 from keras_sched._driver import LEARNING_RATE, Source
 from keras_sched._training import Training
-from keras_sched.callbacks._use import check_optimizer, optimizer_of
+from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, driver_of, groups
 from keras_sched.range_tests import _results, _suggest, _undone
@@ -201,6 +201,7 @@ class _Watch(keras.callbacks.Callback):
         self._given = optimizer
         self._before = before
         self._name = ""
+        self._use: Use | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
         test = self._test
@@ -215,8 +216,13 @@ class _Watch(keras.callbacks.Callback):
                 source = Source(growth, "micro", first, self)
                 training.on_undo(self, driver.exchange(LEARNING_RATE, source))
             training.mark("range test", object())  # another one at every test
+            self._use = Use("LRRangeTest().run", optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        training = Training.of(self.model)
+        if self._use is not None and training is not None:
+            is_over = self._use.check(training.is_fresh, bool(self.model.run_eagerly))
+            self._use = None if is_over else self._use
         _undone.check_loss(self._logger)
         self._logger.flush()
         losses = self._logger.history["loss"]
@@ -249,8 +255,8 @@ class _Watch(keras.callbacks.Callback):
         ended_early = len(losses) < test.steps and not diverged
         if ended_early:
             warnings.warn(
-                f"The range test ended after {len(losses)} of {test.steps} steps, at a learning rate "
-                f"of {history[self._name][-1]:.3g}: higher ones were not tried.",
+                f"The range test ended after {len(losses)} of {test.steps} steps, at a rate of "
+                f"{history[self._name][-1]:.3g}: higher ones were not tried.",
                 stacklevel=3,
             )
         n = len(smoothed)
