@@ -102,6 +102,27 @@ def check_training(names, compared):
     assert compared > 10
 
 
+def words_not_used():
+    """Return the words in code type of the last column of the glossary's tables."""
+    rows = re.findall(r"^\|.*\|(.*)\|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)
+    return {word for last in rows for word in re.findall(r"`(\w+)`", last)}
+
+
+def public_names(text):
+    """Return what a module calls its functions, classes and arguments."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+def parts(name):
+    return (
+        set() if name.startswith("_") else {p.lower() for p in re.findall("[A-Z]?[a-z0-9]+", name)}
+    )
+
+
 CHECKS = {"sweeps.md": check_sweeps, "training.md": check_training}
 
 
@@ -109,3 +130,18 @@ def test_a_line_that_returns_something_else_is_seen():
     with pytest.raises(AssertionError, match="line 2 returns 3"):
         run("x = 1\nx + 2  # 4\n", {})
     assert run("x = 1  # 4\nx + 2  # 3\nx  # one\n", {}) == 1
+
+
+def test_names_have_the_words_of_the_glossary():
+    """In what is public; see docs/glossary.md."""
+    unused = words_not_used()
+    for module in (ROOT / "keras_sched").rglob("*.py"):
+        found = {name for name in public_names(module.read_text()) if parts(name) & unused}
+        assert not found, f"{module.name} has {sorted(found)}"
+
+
+def test_a_word_that_is_not_used_is_seen():
+    assert {"verify", "anneal", "hook"} <= words_not_used()
+    (name, argument) = public_names("def verify_all(anneal): ...")
+    assert parts(name) & words_not_used() and parts(argument) & words_not_used()
+    assert not parts("_Verified") and not parts("check_all") & words_not_used()
