@@ -85,8 +85,8 @@ def main(arguments: list[str]) -> None:
             "record": run.plan.directory / "record.json",
         },
     )
-    if record["cost"]:
-        quantized = record["cost"]["quantized_layers"]
+    quantized = (record["cost"] or {}).get("quantized_layers") or {}
+    if quantized.get("relative_to_fp32") is not None:
         progress.say(
             f"Bit operations of the quantized layers: {100 * quantized['relative_to_fp32']:.1f} % "
             f"of float32, as at {quantized['effective_bits']:.2f} bits. {record['cost']['note']}"

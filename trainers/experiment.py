@@ -342,7 +342,6 @@ class Experiment:
         sign = 1.0 if self.setting.goal_mode == "max" else -1.0
         known = [row for row in self.history if np.isfinite(row.get(self.setting.goal, np.nan))]
         best = max(known, key=lambda row: sign * row[self.setting.goal], default=None)
-        quantized = precision.find(self.model)
         return {
             "name": self.plan.name,
             "config": self.plan.config,
@@ -359,9 +358,17 @@ class Experiment:
             "seconds": self.seconds,
             "restarts": self.restarts,
             "parameters": self.model.count_params(),
-            "cost": None if quantized is None else quantized.cost().summary(),
+            "cost": self._cost(),
             **records.environment(),
         }
+
+    def _cost(self) -> dict[str, Any] | None:
+        """Return what the bits have cost; only the layers, if none of them could be counted."""
+        quantized = precision.find(self.model)
+        if quantized is None:
+            return None
+        cost = quantized.cost()
+        return cost.summary() if cost.is_counted else {"uncounted": list(cost.uncounted)}
 
     # --- the surroundings ------------------------------------------------------------------------
 

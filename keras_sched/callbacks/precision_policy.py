@@ -75,6 +75,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
         held: Once training has begun, the paths of the layers that are held in float32.
 
     Raises:
+        RuntimeError: If Keras computes with another backend than TensorFlow.
         TypeError: If an argument is of the wrong type.
         ValueError: If a policy or a length is unknown, lengths do not sum to the run's, or a value
             of the schedule is outside the ladder; when training begins, also if the model is not

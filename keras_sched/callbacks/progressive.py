@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
 from keras_sched.precision.attach import Quantized, find
 from keras_sched.precision.checks import rising_bits
 
@@ -33,6 +34,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
         window: Epochs that are compared, w, at least 2.
 
     Raises:
+        RuntimeError: If Keras computes with another backend than TensorFlow.
         TypeError: If a number is none.
         ValueError: If a number is out of range, or the rungs do not climb; when training begins, if
             the model is not quantized, what is to climb is in full precision or scheduled, or the
@@ -67,6 +69,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
         decay: float = 0.3,
         window: int = 5,
     ) -> None:
+        check_tensorflow("`ProgressivePrecision`")
         super().__init__()
         self.bits = rising_bits("bits", bits)
         self.gradient_bits = (

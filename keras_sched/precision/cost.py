@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rich.table
 
 from keras_sched import _validate
 from keras_sched.precision.checks import LOWEST, check_schedule, whole_bits
 from keras_sched.schedules import Constant, Schedule
+
+if TYPE_CHECKING:
+    import rich.table
 
 __all__ = ["EMULATED", "Cost", "LayerCost", "predicted_cost"]
 
@@ -68,6 +70,10 @@ class Cost:
         uncounted: Paths of layers whose operations cannot be told, as of a kind unknown or within a
             loop; they are in no sum.
 
+    Raises:
+        ValueError: By every number, if there are such layers and no other multiplies; by every
+            ratio, before the first step.
+
     Example:
         >>> layer = LayerCost("dense", True, 100.0, 6400.0, 6400.0, 6400.0)
         >>> cost = Cost((layer,))
@@ -81,25 +87,29 @@ class Cost:
     uncounted: tuple[str, ...] = ()
 
     @property
+    def is_counted(self) -> bool:
+        """Whether there is a cost to tell: False if none of the layers could be counted."""
+        return not self.uncounted or any(layer.macs for layer in self.layers)
+
+    @property
     def macs(self) -> float:
         """Forward MACs."""
-        return sum(layer.macs for layer in self.layers)
+        return self._sum("macs")
 
     @property
     def bitops_forward(self) -> float:
         """BitOPs of the forward passes."""
-        return sum(layer.forward for layer in self.layers)
+        return self._sum("forward")
 
     @property
     def bitops_train(self) -> float:
         """BitOPs of forward and backward passes."""
-        return sum(layer.train for layer in self.layers)
+        return self._sum("train")
 
     @property
     def relative_to_fp32(self) -> float:
-        """BitOPs of training over those in float32; NaN before the first step."""
-        full = _products(_FULL, _FULL) * self.macs
-        return self.bitops_train / full if full else math.nan
+        """BitOPs of training over those in float32."""
+        return self._ratio(_products(_FULL, _FULL) * self.macs)
 
     def relative_to_static(self, bits: int, *, gradient_bits: int | None = None) -> float:
         """Return the BitOPs of training over those of static widths in the quantized layers.
@@ -116,7 +126,7 @@ class Cost:
         each = _products(q, q if gradient_bits is None else _width("gradient_bits", gradient_bits))
         quantized = self.quantized_only()
         static = self.bitops_train - quantized.bitops_train + each * quantized.macs
-        return self.bitops_train / static if static else math.nan
+        return self._ratio(static)
 
     @property
     def effective_bits(self) -> float:
@@ -128,7 +138,14 @@ class Cost:
         return Cost(tuple(layer for layer in self.layers if layer.quantized), self.uncounted)
 
     def summary(self) -> dict[str, Any]:
-        """Return the sums as JSON-able values, over all layers and over the quantized ones."""
+        """Return the sums as JSON-able values, over all layers and over the quantized ones.
+
+        A ratio is None before the first step, and so is every sum over layers not counted.
+
+        Raises:
+            ValueError: If no layer could be counted; ask `is_counted` before.
+        """
+        self._sum("macs")
         return {
             "note": EMULATED,
             "all_layers": _sums(self),
@@ -137,13 +154,25 @@ class Cost:
         }
 
     def table(self) -> rich.table.Table:
-        """Return the cost by layer, to print with rich."""
+        """Return the cost by layer, to print with rich.
+
+        Raises:
+            ImportError: If rich is not installed.
+        """
+        try:
+            import rich.table
+        except ImportError as error:
+            raise ImportError(
+                "`Cost.table` needs rich, which is not installed. Install it, as by "
+                "`pip install 'keras_sched[trainers]'`, or use `Cost.summary`."
+            ) from error
         table = rich.table.Table(
             title="Cost of training", caption=EMULATED, title_justify="left", caption_justify="left"
         )
-        table.add_column("layer")
+        # What is too long for the terminal goes on in the next line; nothing is cut.
+        table.add_column("layer", overflow="fold")
         for name in ("MACs", "BitOPs forward", "BitOPs training", "of float32"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", overflow="fold")
         for layer in self.layers:
             table.add_row(layer.path, *_numbers(Cost((layer,))))
         table.add_section()
@@ -152,6 +181,25 @@ class Cost:
         for path in self.uncounted:
             table.add_row(path, "not counted", "", "", "")
         return table
+
+    def _sum(self, name: str) -> float:
+        if not self.is_counted:
+            raise ValueError(
+                f"The cost cannot be told, as the operations of no layer are known. Received: "
+                f"{', '.join(self.uncounted)}. Say how many multiplications one example takes, as "
+                f"`quantize(..., macs={{{self.uncounted[0]!r}: 1000}})`, or by a method "
+                f"`macs(inputs, outputs)` of the layer; a layer in a loop of the graph cannot be "
+                f"counted."
+            )
+        return sum(getattr(layer, name) for layer in self.layers)
+
+    def _ratio(self, full: float) -> float:
+        if not full:
+            raise ValueError(
+                "There is no ratio before anything is multiplied. Received: 0 MACs. Train a step "
+                "first."
+            )
+        return self.bitops_train / full
 
 
 def _products(q: Any, g: Any) -> Any:
@@ -216,15 +264,20 @@ def _bits_at(name: str, bits: Schedule | int, at: np.ndarray) -> np.ndarray:
     return schedule(at).astype(np.float64)
 
 
-def _sums(cost: Cost) -> dict[str, float]:
+def _sums(cost: Cost) -> dict[str, float | None]:
+    has_ratio = cost.is_counted and cost.macs > 0
     return {
-        name: getattr(cost, name)
-        for name in ("macs", "bitops_forward", "bitops_train", "relative_to_fp32", "effective_bits")
+        "macs": cost.macs if cost.is_counted else None,
+        "bitops_forward": cost.bitops_forward if cost.is_counted else None,
+        "bitops_train": cost.bitops_train if cost.is_counted else None,
+        "relative_to_fp32": cost.relative_to_fp32 if has_ratio else None,
+        "effective_bits": cost.effective_bits if has_ratio else None,
     }
 
 
 def _numbers(cost: Cost) -> list[str]:
-    relative = cost.relative_to_fp32
-    share = "" if math.isnan(relative) else f"{100 * relative:.1f} %"
+    if not cost.is_counted:
+        return ["not counted", "", "", ""]
+    share = f"{100 * cost.relative_to_fp32:.1f} %" if cost.macs else ""
     values: list[Any] = [cost.macs, cost.bitops_forward, cost.bitops_train]
     return [*(f"{value:.3g}" for value in values), share]

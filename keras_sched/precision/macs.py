@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,18 +19,21 @@ import keras
 import tensorflow as tf
 from keras import tree
 
+from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
 from keras_sched.precision.checks import check_built
 from keras_sched.precision.rules import own_weights, targets, walk
 
 __all__ = [
     "LayerMacs",
-    "attention_layers",
-    "attention_macs",
+    "counted_layers",
+    "declarations",
     "first_name",
     "first_of",
     "layer_macs",
     "macs",
+    "product_macs",
 ]
 
 _L = keras.layers
@@ -54,7 +58,11 @@ class LayerMacs(NamedTuple):
     macs: int
 
 
-def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
+def macs(
+    model: keras.Model,
+    *inputs: Any,
+    macs: Mapping[str, int | Callable[[Any, Any], Any]] | None = None,
+) -> list[LayerMacs]:
     """Return the MACs of one example through every layer that multiplies, forward.
 
     The model is traced on a batch of one, not run.
@@ -63,6 +71,7 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
         model: A built model.
         *inputs: Shapes of one example's inputs without the batch, as ``(224, 224, 3)``, if the
             model does not know them or leaves some of their sizes open.
+        macs: MACs of layers whose kind is not known; see `quantize`.
 
     Raises:
         TypeError: If `model` is no Keras model, or a shape is no sequence of sizes.
@@ -76,7 +85,10 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
         (3888, 3888)
     """
     specs = _specs(model, inputs)
-    layers = [*targets(model), *attention_layers(model)]
+    check_tensorflow("`macs`")
+    declared = declarations(model, macs)
+    layers = targets(model)
+    layers += [layer for layer, _ in counted_layers(model, layers, declared)]
     tally = _Tally()
 
     def trace(*xs: Any) -> Any:
@@ -85,7 +97,7 @@ def macs(model: keras.Model, *inputs: Any) -> list[LayerMacs]:
 
     with contextlib.ExitStack() as stack:
         for layer in layers:
-            stack.callback(wrap(layer, "call", _Counter(layer, tally)))
+            stack.callback(wrap(layer, "call", _Counter(layer, tally, declared.get(id(layer)))))
         tf.function(trace, autograph=False).get_concrete_function(*specs)
     if tally.refused:
         raise ValueError(tally.refused[0])
@@ -108,17 +120,19 @@ class _Tally:
 class _Counter:
     """Counts while its model is traced."""
 
-    def __init__(self, layer: keras.layers.Layer, tally: _Tally) -> None:
+    def __init__(self, layer: keras.layers.Layer, tally: _Tally, declared: Any) -> None:
         self.layer = layer
+        self._declared = declared
         self._first = first_name(layer)
         self._tally = tally
 
     def __call__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         outputs = call(*args, **kwargs)
+        first = first_of(self._first, args, kwargs)
         count = (
-            attention_macs(self.layer, args, kwargs)
-            if isinstance(self.layer, _ATTENTION)
-            else layer_macs(self.layer, first_of(self._first, args, kwargs), outputs)
+            layer_macs(self.layer, first, outputs, self._declared)
+            if own_weights(self.layer)
+            else product_macs(self.layer, args, kwargs, outputs, self._declared)
         )
         refusal = self._refusal(count, args, kwargs)
         if refusal is None:
@@ -134,8 +148,8 @@ class _Counter:
         if count is None:
             return (
                 f"`macs` does not know how a layer of this kind multiplies. Received: "
-                f"{type(self.layer).__name__} at {path!r}. Expected layers of Keras; the others "
-                f"are listed by `ks.precision.quantize(model).cost().uncounted` after a training."
+                f"{type(self.layer).__name__} at {path!r}. Expected layers of Keras, or a "
+                f"number for one example, as `macs={{{path!r}: 1000}}`."
             )
         if graph is not self._tally.graph:
             return (
@@ -152,12 +166,105 @@ class _Counter:
         return None
 
 
-def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any) -> Any:
+def declarations(
+    model: keras.Model, given: Mapping[str, int | Callable[[Any, Any], Any]] | None
+) -> dict[int, Any]:
+    """Return what was said of the MACs of layers, for one example, by the layer's identity.
+
+    Args:
+        model: Whose layers may have an attribute or a method `macs`.
+        given: Regular expressions for a layer's whole path, of which the first that matches counts,
+            and a whole number or a function of the layer's inputs and outputs.
+
+    Raises:
+        TypeError: If `given` is no such mapping.
+        ValueError: If a number is not whole or below 0, or a pattern matches no layer.
+    """
+    layers = [layer for layer in walk(model) if _multiplies_itself(layer)]
+    names = [layer.path or layer.name for layer in layers]
+    said = {id(layer): layer.macs for layer in layers if getattr(layer, "macs", None) is not None}
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"`macs` must map paths to numbers or functions. Received: macs={given!r}")
+    for pattern, value in reversed(list((given or {}).items())):
+        try:
+            found = [
+                layer
+                for layer, name in zip(layers, names, strict=True)
+                if re.fullmatch(pattern, name)
+            ]
+        except (re.error, TypeError) as error:
+            raise ValueError(
+                f"`macs` must have regular expressions as keys. Received: {pattern!r} ({error})"
+            ) from error
+        if not found:
+            raise ValueError(
+                f"`macs` names no layer. Received: {pattern!r}. Expected a regular expression for "
+                f"one of: {', '.join(names)}"
+            )
+        said.update({id(layer): value for layer in found})
+    return {
+        key: value if callable(value) else _validate.integer("macs", value)
+        for key, value in said.items()
+    }
+
+
+def counted_layers(
+    model: keras.Model, targets: Sequence[keras.layers.Layer], declared: Mapping[int, Any]
+) -> list[tuple[keras.layers.Layer, str]]:
+    """Return the layers besides the targets whose products are counted, and what they are called.
+
+    These are attentions, and what somebody has declared MACs of.
+    """
+    known = {id(layer) for layer in targets}
+    found = []
+    for layer in walk(model):
+        if isinstance(layer, _ATTENTION):
+            found.append((layer, f"{layer.path}/scores"))
+        elif id(layer) in declared and id(layer) not in known:
+            found.append((layer, layer.path or layer.name))
+    return found
+
+
+def _multiplies_itself(layer: keras.layers.Layer) -> bool:
+    """Whether a layer may do more than to call others."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return False
+    return not isinstance(layer, keras.Model) or bool(own_weights(layer))
+
+
+def _declared_macs(said: Any, inputs: Any, outputs: Any) -> Any:
+    """Return the MACs of one call, from what was said of one example."""
+    given = tree.flatten(inputs)
+    if not given:
+        return None
+    each = said(inputs, outputs) if callable(said) else said
+    each = tf.cast(each, tf.float64) if tf.is_tensor(each) else _validate.integer("macs", each)
+    return _size(given[0], 0) * each
+
+
+def product_macs(
+    layer: keras.layers.Layer, args: Any, kwargs: Any, outputs: Any, declared: Any
+) -> Any:
+    """Return the MACs of one call of a layer that multiplies without weights, as `layer_macs`."""
+    if declared is not None:
+        return _declared_macs(declared, first_of(first_name(layer), args, kwargs), outputs)
+    return _attention_macs(layer, args, kwargs)
+
+
+def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any, declared: Any = None) -> Any:
     """Return the MACs of one call of a layer, with the whole batch.
 
     An int where all sizes are known, else a float64 tensor; None for a layer of a kind unknown.
     A recurrent layer multiplies with each matrix of its cell once a step.
+
+    Args:
+        layer: The layer.
+        inputs: Its first argument.
+        outputs: What it returned.
+        declared: What was said of its MACs for one example, or None.
     """
+    if declared is not None:
+        return _declared_macs(declared, inputs, outputs)
     weights = own_weights(layer)
     first_in, first_out = tree.flatten(inputs)[0], tree.flatten(outputs)[0]
     if isinstance(layer, _L.Embedding):
@@ -199,12 +306,7 @@ def first_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     return kwargs.get(name, next(iter(kwargs.values()), None))
 
 
-def attention_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """Return the layers that multiply activations with each other."""
-    return [layer for layer in walk(model) if isinstance(layer, _ATTENTION)]
-
-
-def attention_macs(
+def _attention_macs(
     layer: keras.layers.Layer, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     """Return the MACs of an attention's scores, and of the values weighted with them.

@@ -28,11 +28,11 @@ from tensorflow.python.eager import record
 from keras_sched.precision import quantizers
 from keras_sched.precision.bits import NO_CLOCK, BitWidth
 from keras_sched.precision.checks import CURRENT, MAXIMUM
-from keras_sched.precision.macs import attention_macs, first_name, first_of, layer_macs
+from keras_sched.precision.macs import first_name, first_of, layer_macs, product_macs
 from keras_sched.precision.rules import channel_axes, own_weights
 
 __all__ = [
-    "CountedAttention",
+    "CountedLayer",
     "Handle",
     "ModelCall",
     "Pass",
@@ -46,6 +46,8 @@ __all__ = [
     "operations",
 ]
 
+_DENSE = {tf.SparseTensor: "tf.sparse.to_dense(x)", tf.RaggedTensor: "x.to_tensor()"}
+_COMPOSITE = tuple(_DENSE)
 # Weight of the past in the running range of activations, as in the papers' code.
 _MOMENTUM = 0.9
 
@@ -56,9 +58,12 @@ class Pass:
     Values of a loop's or a branch's own graph cannot be used outside of it; they are kept by graph.
     """
 
-    def __init__(self, training: bool, values: Callable[[BitWidth], Any]) -> None:
+    def __init__(self, training: bool, values: Callable[[BitWidth], Any], given: Any = ()) -> None:
         self.training = training
         self.graph = _graph()
+        # A row of tensors, also where a composite one has several.
+        parts = tf.nest.flatten(given, expand_composites=True)
+        self.given = [x for x in parts if isinstance(x, tf.Tensor) and not tf.executing_eagerly()]
         self._values = values
         self._kept: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self.bounds: dict[int, tuple[Any, Any]] = {}
@@ -92,8 +97,8 @@ class Handle(Protocol):
 
     symmetric: bool
 
-    def within_pass(self) -> contextlib.AbstractContextManager[Pass]:
-        """Give the present pass, or begin one."""
+    def within_pass(self, *given: Any) -> contextlib.AbstractContextManager[Pass]:
+        """Give the present pass, or begin one with what a call is given."""
 
     def running_bounds(self, index: int, x: Any) -> tuple[Any, Any]:
         """Return the running range of a layer's inputs, or that of `x`."""
@@ -109,6 +114,7 @@ class QuantizedLayer:
         layer: A layer with weight matrices.
         index: Its number among the targets of the model.
         handle: Opens passes and keeps ranges.
+        declared: What was said of its MACs for one example, or None.
         weights: Bits of its weights, or None for full precision.
         activations: Bits of its inputs, or None.
         gradients: Bits of the gradient of its outputs, or None.
@@ -119,6 +125,7 @@ class QuantizedLayer:
         layer: keras.layers.Layer,
         index: int,
         handle: Handle,
+        declared: Any,
         weights: BitWidth | int | None,
         activations: BitWidth | int | None,
         gradients: BitWidth | int | None,
@@ -127,6 +134,7 @@ class QuantizedLayer:
         self._first = first_name(layer)
         self._index = index
         self._handle = handle
+        self._declared = declared
         self.weights, self.activations, self.gradients = weights, activations, gradients
         self._targets = [(weight, channel_axes(layer, weight)) for weight in own_weights(layer)]
 
@@ -134,7 +142,7 @@ class QuantizedLayer:
         """Call the layer with quantized parts."""
         if is_symbolic():
             return inner(*args, **kwargs)
-        with self._handle.within_pass() as current:
+        with self._handle.within_pass(args, kwargs) as current:
             first = first_of(self._first, args, kwargs)
             first = _mapped(lambda x: self._quantized_input(x, current), first)
             call = self._with_first(inner, first, args, kwargs)
@@ -158,6 +166,13 @@ class QuantizedLayer:
 
     def _quantized_input(self, x: Any, current: Pass) -> Any:
         bits = current.bits(self.activations)
+        if bits is not None and isinstance(x, _COMPOSITE):
+            raise ValueError(
+                f"The activations of a layer can be rounded only if they are dense. Received: a "
+                f"{type(x).__name__} for {self.layer.path!r}. Make it dense before the layer, as "
+                f"by `{_DENSE[type(x)]}`, or leave the activations of this layer: "
+                f"`quantize(..., layers=[({self.layer.path!r}, {{'activations': None}}), ...])`."
+            )
         if bits is None or not _is_float(x):
             return x
         symmetric = self._handle.symmetric
@@ -213,6 +228,13 @@ class QuantizedLayer:
 
     def _marked_output(self, x: Any, current: Pass) -> Any:
         bits = current.bits(self.gradients)
+        if bits is not None and current.training and isinstance(x, _COMPOSITE):
+            raise ValueError(
+                f"The gradients of a layer can be rounded only if its outputs are dense. Received: "
+                f"a {type(x).__name__} from {self.layer.path!r}. Leave the gradients of this "
+                f"layer: `quantize(..., layers=[({self.layer.path!r}, {{'gradients': None}}), "
+                f"...])`."
+            )
         if bits is None or not current.training or not _is_float(x):
             return x
         current.calls += 1
@@ -224,7 +246,7 @@ class QuantizedLayer:
     def _note_work(self, inputs: Any, outputs: Any, current: Pass) -> None:
         if not current.training:
             return
-        count = layer_macs(self.layer, inputs, outputs)
+        count = layer_macs(self.layer, inputs, outputs, self._declared)
         if count is None or not current.is_within:
             current.unknown.add(self._index)
             return
@@ -257,23 +279,26 @@ class _Swapped(keras.StatelessScope):
         return found
 
 
-class CountedAttention:
-    """Wraps the call of an attention: its products, which no quantizer reaches, are counted."""
+class CountedLayer:
+    """Wraps the call of a layer whose products no quantizer reaches: an attention, for one."""
 
-    def __init__(self, layer: keras.layers.Layer, index: int, handle: Handle) -> None:
+    def __init__(
+        self, layer: keras.layers.Layer, index: int, handle: Handle, declared: Any
+    ) -> None:
         self.layer = layer
         self._index = index
         self._handle = handle
+        self._declared = declared
 
     def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the layer."""
         if is_symbolic():
             return inner(*args, **kwargs)
-        with self._handle.within_pass() as current:
+        with self._handle.within_pass(args, kwargs) as current:
             outputs = inner(*args, **kwargs)
             if not current.training:
                 return outputs
-            count = attention_macs(self.layer, args, kwargs)
+            count = product_macs(self.layer, args, kwargs, outputs, self._declared)
             if count is None or not current.is_within:
                 current.unknown.add(self._index)
             else:
@@ -292,7 +317,7 @@ class ModelCall:
         """Call the model."""
         if is_symbolic():
             return inner(*args, **kwargs)
-        with self._handle.within_pass():
+        with self._handle.within_pass(args, kwargs):
             return inner(*args, **kwargs)
 
 

@@ -36,7 +36,10 @@ _WITHOUT_MATRIX = (
     keras.layers.RMSNormalization,
     keras.layers.SpectralNormalization,
 )
-PRESETS = ("all", "cpt_cifar", "cpt_imagenet")
+_ALL, _ALL_BUT_LAST, _ALL_BUT_ENDS = "all", "all_but_last", "all_but_ends_and_strided_1x1"
+# What the papers' code does, by the names of its trainings.
+_ALIASES = {"cpt_cifar": _ALL_BUT_LAST, "cpt_imagenet": _ALL_BUT_ENDS}
+PRESETS = (_ALL, _ALL_BUT_LAST, _ALL_BUT_ENDS, *_ALIASES)
 _FORM = (
     f"`layers` must be a preset ({', '.join(PRESETS)}) or pairs (pattern, bits), as "
     f"[('stem.*', None)]."
@@ -133,9 +136,9 @@ def resolve(
         ValueError: If a preset, a layer or a key is unknown, or a number is out of range.
     """
     if isinstance(rules, str):
-        _validate.choice("layers", rules, PRESETS)
+        preset = _ALIASES.get(_validate.choice("layers", rules, PRESETS), rules)
         return [
-            FULL if _left_out(layer, i, len(layers), rules) else LayerBits()
+            FULL if _left_out(layer, i, len(layers), preset) else LayerBits()
             for i, layer in enumerate(layers)
         ]
     if not isinstance(rules, Sequence):
@@ -155,11 +158,11 @@ def resolve(
 
 
 def _left_out(layer: keras.layers.Layer, index: int, count: int, preset: str) -> bool:
-    if preset == "all":
+    if preset == _ALL:
         return False
     if index == count - 1:
         return True
-    if preset == "cpt_cifar":
+    if preset == _ALL_BUT_LAST:
         return False
     return index == 0 or _is_strided_1x1(layer)
 

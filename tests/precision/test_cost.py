@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
+import sys
 from fractions import Fraction
 
 import keras
@@ -213,8 +215,37 @@ def test_one_width_everywhere_is_its_own_effective_width(bits, count):
 
 def test_before_the_first_step_there_is_no_ratio():
     for cost in (Cost(()), Cost((LayerCost("layer", True, 0.0, 0.0, 0.0, 0.0),))):
-        assert math.isnan(cost.relative_to_fp32) and math.isnan(cost.effective_bits)
-        assert math.isnan(cost.relative_to_static(8))
+        assert (cost.is_counted, cost.macs, cost.bitops_train) == (True, 0.0, 0.0)
+        for ratio in ("relative_to_fp32", "effective_bits"):
+            with pytest.raises(ValueError, match=r"no ratio before.*Received: 0 MACs"):
+                getattr(cost, ratio)
+        with pytest.raises(ValueError, match="no ratio before"):
+            cost.relative_to_static(8)
+        summary = json.loads(json.dumps(cost.summary(), allow_nan=False))
+        for part in ("all_layers", "quantized_layers"):
+            assert (summary[part]["macs"], summary[part]["relative_to_fp32"]) == (0.0, None)
+
+
+def test_where_nothing_could_be_counted_there_is_no_number():
+    """Neither with no layer counted, nor with one that multiplies nothing."""
+    for layers in ((), (LayerCost("table", True, 0.0, 0.0, 0.0, 0.0),)):
+        cost = Cost(layers, ("model/own", "model/other"))
+        assert not cost.is_counted
+        numbers = ("macs", "bitops_forward", "bitops_train", "relative_to_fp32", "effective_bits")
+        asks = [functools.partial(getattr, cost, name) for name in numbers]
+        for ask in (*asks, functools.partial(cost.relative_to_static, 8), cost.summary):
+            with pytest.raises(
+                ValueError, match=r"Received: model/own, model/other\. Say how many"
+            ):
+                ask()
+        assert shown(cost).count("not counted") == 4
+
+
+def test_a_summary_has_no_numbers_of_a_part_that_could_not_be_counted():
+    cost = Cost((layer_cost("a", 500, 32, 32, 32, False),), ("own",))
+    summary = json.loads(json.dumps(cost.summary(), allow_nan=False))
+    assert summary["uncounted"] == ["own"] and summary["all_layers"]["macs"] == 500
+    assert set(summary["quantized_layers"].values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -231,10 +262,34 @@ def test_a_width_that_is_none_is_refused(bits, error):
 # --- what is shown --------------------------------------------------------------------------------
 
 
-def shown(cost):
-    console = rich.console.Console(file=io.StringIO(), width=200)
+def shown(cost, width=200):
+    console = rich.console.Console(file=io.StringIO(), width=width)
     console.print(cost.table())
     return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_a_narrow_table_loses_no_text(width):
+    path = "a_model_with_a_name/stage_3/block_12/multi_head_attention/query"
+    cost = Cost((layer_cost(path, 123456789, 4, 4, 8),), (f"{path}/scores",))
+    lines = shown(cost, width).splitlines()
+    assert max(map(len, lines)) <= width
+    bars = [line.replace("┃", "│").strip("│").split("│") for line in lines]
+    rows = [cells for cells in bars if len(cells) == 5]
+    columns = ["".join(column).replace(" ", "") for column in zip(*rows, strict=True)]
+    assert columns == [
+        f"layer{path}quantizedlayersall{path}/scores",
+        "MACs" + "1.23e+08" * 3 + "notcounted",
+        "BitOPsforward" + "1.98e+09" * 3,
+        "BitOPstraining" + "9.88e+09" * 3,
+        "offloat32" + "2.6%" * 3,
+    ]
+
+
+def test_a_table_says_what_it_needs(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rich.table", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_sched\[trainers\]'"):
+        Cost(()).table()
 
 
 def test_the_table_has_a_row_for_each_layer_and_says_that_it_is_emulated():

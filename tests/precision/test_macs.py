@@ -363,6 +363,92 @@ def some(x):
     return tf.boolean_mask(x, x[0, :, 0] > 0, axis=1)
 
 
+class Said(Own):
+    def macs(self, inputs, outputs):
+        return inputs.shape[-1] * outputs.shape[-1]
+
+
+class Scaled(layers.Layer):
+    """Multiplies without a weight matrix, which only a declaration can tell."""
+
+    macs = 21
+
+    def call(self, x):
+        return x * 2.0
+
+
+def doubled(inputs, outputs):
+    return 2 * inputs.shape[-1] * outputs.shape[-1]
+
+
+# MACs of one example through the layers of a model, and through the dense one behind them.
+DECLARED = {
+    "by_a_number": ([Own(name="own")], {".*own": 12}, [12]),
+    "by_a_function": ([Own(name="own")], {".*own": doubled}, [2 * 3 * 2]),
+    "by_the_layer": ([Said(name="own")], None, [3 * 2]),
+    "rather_than_by_the_layer": ([Said(name="own")], {".*own": 5}, [5]),
+    "the_first_that_matches": ([Own(name="own")], {".*own": 7, ".*": 1}, [7, 1]),
+    "without_weights": ([Own(name="own"), Scaled(name="s")], {".*own": 6}, [6, 21]),
+    "of_a_known_kind": ([layers.Dense(2, name="d")], {".*d": 1}, [1]),
+}
+
+
+@pytest.mark.parametrize("name", DECLARED)
+def test_what_is_said_of_a_layer_counts(name):
+    """Before a training, and in two steps of batches of four and of two."""
+    parts, said, expected = DECLARED[name]
+    model = chain([3], *(part.from_config(part.get_config()) for part in parts), layers.Dense(5))
+    own = [part.name for part in parts]
+    found = {each.path.split("/")[-1]: each.macs for each in macs(model, macs=said)}
+    dense = found.pop(model.layers[-1].name)
+    assert dense == (2 * 5 if len(expected) == len(parts) else expected.pop())
+    assert [found[name] for name in own] == expected
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
+    with quantize(model, layers="all", macs=said) as handle:
+        for size in (4, 2):
+            model.train_on_batch(tf.ones([size, 3]), tf.ones([size, 5]))
+        counted = {each.path.split("/")[-1]: each for each in handle.cost().layers}
+    assert [counted[name].macs for name in own] == [6 * each for each in expected]
+    assert not handle.cost().uncounted
+    for part, each in zip(parts, expected, strict=True):
+        bits = 32 if isinstance(part, Scaled) else 8
+        assert counted[part.name].forward == 6 * each * bits**2
+
+
+def test_sizes_of_values_may_be_said():
+    def pairs(inputs, outputs):
+        return tf.shape(inputs)[1] * 2 * 3
+
+    model = chain([None, 3], Own(name="own"))
+    model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
+    with quantize(model, layers="all", macs={".*own": pairs}) as handle:
+        for length in (4, 7):
+            model.train_on_batch(tf.ones([2, length, 3]), tf.ones([2, length, 2]))
+    assert handle.cost().macs == 2 * (4 + 7) * 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "message"),
+    [
+        ([("own", 3)], TypeError, "must map paths to numbers or functions"),
+        ({".*own": -1}, ValueError, "whole number of at least 0. Received: macs=-1"),
+        ({".*own": 2.5}, ValueError, "whole number"),
+        ({".*own": None}, TypeError, "must be a number"),
+        ({"owm": 3}, ValueError, "names no layer. Received: 'owm'.*one of: .*own"),
+        ({"(": 3}, ValueError, r"regular expressions as keys. Received: '\('"),
+        ({3: 3}, ValueError, "regular expressions as keys. Received: 3"),
+        ({".*own": lambda inputs, outputs: 0.5}, ValueError, "whole number"),
+    ],
+)
+def test_what_is_said_must_be_a_number_of_multiplications(said, error, message):
+    model = chain([3], Own(name="own"))
+    with pytest.raises(error, match=message):
+        macs(model, macs=said)
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(error, match=message), quantize(model, layers="all", macs=said):
+        model.train_on_batch(tf.ones([2, 3]), tf.ones([2, 2]))
+
+
 @pytest.mark.parametrize(
     ("make", "shapes", "error", "message"),
     [
