@@ -77,7 +77,7 @@ class Source:
 
     def value(self, count: Any) -> Any:
         """Return the float32 value at a count of the clock."""
-        step = self._step(count)
+        step = self.step(count)
         if self._values is None:
             return self.schedule(step)
         if tf.executing_eagerly():
@@ -86,7 +86,7 @@ class Source:
 
     def exact(self, count: Any) -> Any:
         """Return the value before it is rounded to float32: a float, or in a graph a tensor."""
-        step = self._step(count)
+        step = self.step(count)
         if tf.executing_eagerly():
             at = int(step) if self._values is None else self._index(step)
             return float(_exact(self.schedule, np.int64(at)))
@@ -119,7 +119,7 @@ class Source:
             return np.asarray(values)
         return np.asarray(_exact(self.schedule, np.arange(len(values))))
 
-    def _step(self, count: Any) -> Any:
+    def step(self, count: Any) -> Any:
         """Return the step of the schedule at a count of the clock."""
         first = self.first_step
         if isinstance(first, int):

@@ -3,12 +3,17 @@
 ``ks.optimizers.SGD(learning_rate=schedule, momentum=schedule)`` is `keras.optimizers.SGD` with the
 schedules attached (see `keras_sched.hyperparameters`). Its variables are those of the Keras
 optimizer with numbers in these places, so weights and checkpoints load both ways. Each class takes
-the arguments of its Keras namesake, and `per`: what schedules count under gradient accumulation,
-"update" (the default) or "micro".
+the arguments of its Keras namesake, after the first by keyword, and `per`: what schedules count
+under gradient accumulation, "update" (the default) or "micro".
 
 Schedules must have their length in steps; without one use `keras_sched.Scheduler`, which reads the
 run's from ``fit``. A schedule as `weight_decay` is relative to the learning rate, as the number is:
-Keras subtracts ``weight_decay * learning_rate * weight``.
+Keras subtracts ``weight_decay * learning_rate * weight``. A schedule cannot be assigned over:
+``optimizer.momentum = 0.5`` raises a TypeError.
+
+A model that was compiled with such an optimizer is saved with it and its schedules. Import
+keras_sched before it is loaded: ``keras.models.load_model`` says "Could not locate class"
+otherwise, or, with ``compile=False``, loads the model without its optimizer.
 
 Example:
     >>> import keras_sched as ks
@@ -21,16 +26,14 @@ Example:
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Unpack
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_sched import _validate
-from keras_sched.hyperparameters import attach, attached, driver_of
-from keras_sched.schedules import Schedule
+from keras_sched._demon_adam import DemonAdamOfNumbers
+from keras_sched._scheduled import Debiased, Number, Options, Scheduled
 
 __all__ = [
     "SGD",
@@ -53,156 +56,8 @@ __all__ = [
 _register = keras.saving.register_keras_serializable(package="keras_sched")
 
 
-class _Scheduled:
-    """Takes schedules where its Keras optimizer takes numbers."""
-
-    _per: str
-    _schedules: dict[str, Schedule]
-
-    def __init__(self, *args: Any, per: str = "update", **kwargs: Any) -> None:
-        # Keras is given numbers, so that it builds every variable that a schedule can need.
-        given = inspect.signature(super().__init__).bind(*args, **kwargs).arguments
-        given.update(given.pop("kwargs", {}))
-        schedules = {name: s for name, s in given.items() if isinstance(s, Schedule)}
-        for name, schedule in schedules.items():
-            if not schedule.is_resolved:
-                raise ValueError(
-                    f"`{name}` must be a schedule with its length in steps. Received: {schedule!r}."
-                    f" Give one, as `steps=1000`, or use `ks.Scheduler`, which reads the run's."
-                )
-            given[name] = float(schedule(0)) if name == "learning_rate" else 0.5
-        super().__init__(**given)
-        # Past Keras' tracking: they hold no variable.
-        self.__dict__["_per"] = _validate.choice("per", per, ("update", "micro"))
-        self.__dict__["_schedules"] = schedules
-        attach(self, schedules=schedules, per=per)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments; schedules in their saved form."""
-        config = super().get_config()  # type: ignore[misc]
-        saved = {
-            name: keras.saving.serialize_keras_object(schedule)
-            for name, schedule in attached(self).items()
-            if name in self._schedules
-        }
-        return {**config, **saved, "per": self._per}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
-        """Rebuild the optimizer from what `get_config` returned."""
-        return cls(
-            **{
-                name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-                if isinstance(value, dict)
-                else value
-                for name, value in config.items()
-            }
-        )
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load saved variables, also those of a Keras optimizer with a schedule of its own.
-
-        Such an optimizer has no variable for the learning rate. Keras would skip all variables
-        then, with a warning, and the schedule would begin again at 0. An optimizer that is not
-        built yet has no place for them: as in Keras they are skipped with a warning.
-
-        Raises:
-            ValueError: If the saved variables are not those of this optimizer.
-        """
-        if not self.built:  # type: ignore[attr-defined]
-            super().load_own_variables(store)  # type: ignore[misc]
-            return
-        variables = list(self.variables)  # type: ignore[attr-defined]
-        if len(store.keys()) == len(variables) - 1:
-            variables = [v for v in variables if v is not self._rate_variable()]
-        saved = [np.asarray(store[str(i)]) for i in range(len(store.keys()))]
-        never_built = len(saved) <= 2 and all(value.ndim == 0 for value in saved)
-        if never_built and len(variables) > len(saved):
-            return
-        shapes = [tuple(value.shape) for value in saved]
-        expected = [tuple(variable.shape) for variable in variables]
-        if shapes != expected:
-            raise ValueError(
-                f"The saved variables must be those of this {type(self).__name__}. "
-                f"Received: {len(shapes)} of shapes {shapes}. "
-                f"Expected: {len(expected)} of shapes {expected}"
-            )
-        for variable, value in zip(variables, saved, strict=True):
-            variable.assign(value)
-
-    def _rate_variable(self) -> Any:
-        return driver_of(self).found("learning_rate")
-
-
-class _Debiased(_Scheduled):
-    """Adam's kin, whose bias correction is only right while the betas stay what they are.
-
-    Keras divides by ``1 - beta_1 ** t`` with the beta of now; a mean that forgot with beta_1(0),
-    beta_1(1) ... is too small by ``1 - beta_1(0) beta_1(1) ... beta_1(t)``. With
-    `exact_bias_correction` the update is scaled by the ratio of the two, and by that of the square
-    roots for beta_2. It matters in early steps and short ramps only: a fall of beta_1 from 0.95 to
-    0.85 in a step at t = 6 leaves 0.55 of the mean, along 1,000 steps 0.998.
-    """
-
-    _corrected: ClassVar[dict[str, float]]
-    _exact: bool
-    _products: dict[str, np.ndarray]
-
-    def __init__(self, *args: Any, exact_bias_correction: bool = False, **kwargs: Any) -> None:
-        self.__dict__["_exact"] = bool(exact_bias_correction)
-        super().__init__(*args, **kwargs)
-        self.__dict__["_products"] = {
-            name: _products(schedule, self._micro_steps())
-            for name, schedule in self._schedules.items()
-            if name in self._corrected and exact_bias_correction
-        }
-        if self._products:
-            driver_of(self).fixed_by = "exact_bias_correction=True"
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments; schedules in their saved form."""
-        return {**super().get_config(), "exact_bias_correction": self._exact}
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        if self._products:
-            factor = driver_of(self).once("bias correction", self._correction)
-            learning_rate = ops.cast(learning_rate, "float32") * factor
-        super().update_step(gradient, variable, learning_rate)  # type: ignore[misc]
-
-    def _micro_steps(self) -> int:
-        """Return how many steps of the schedule's clock an update takes."""
-        steps = self.gradient_accumulation_steps  # type: ignore[attr-defined]
-        return steps if steps and self._per == "micro" else 1
-
-    def _correction(self) -> Any:
-        """Return what Keras' correction must be multiplied by, (wrong / right) ** power."""
-        step = ops.convert_to_tensor(self.iterations)  # type: ignore[attr-defined]
-        factor = 1.0
-        for name, products in self._products.items():
-            right = 1.0 - ops.take(
-                ops.cast(products, "float32"), ops.minimum(step, len(products) - 1)
-            )
-            beta = driver_of(self).value(name)
-            wrong = 1.0 - ops.power(beta, ops.cast(step + 1, "float32"))
-            factor = factor * ops.power(wrong / right, self._corrected[name])
-        return factor
-
-
-def _products(schedule: Schedule, micro_steps: int) -> np.ndarray:
-    """Return beta(0) beta(1) ... beta(t) for t = 0, 1, 2 ... until nothing is left of it."""
-    products = np.ones(0)
-    last, chunk = 1.0, 1024
-    while last > 1e-9 and len(products) < 1_000_000:
-        t = np.arange(len(products), len(products) + chunk) * micro_steps + micro_steps - 1
-        more = last * np.cumprod(schedule(t).astype(np.float64))
-        products = np.concatenate([products, more])
-        last, chunk = float(products[-1]), chunk * 2
-    return products
-
-
 @_register
-class SGD(_Scheduled, keras.optimizers.SGD):
+class SGD(Scheduled, keras.optimizers.SGD):
     r"""`keras.optimizers.SGD` with schedules, in either of two forms of momentum.
 
     With velocity v, gradient g, learning rate eta and momentum beta at step t:
@@ -214,9 +69,12 @@ class SGD(_Scheduled, keras.optimizers.SGD):
     They are the same while the learning rate is constant.
 
     Args:
-        *args: As in `keras.optimizers.SGD`; numbers or schedules.
+        learning_rate: Number or schedule, eta.
+        momentum: Number in [0, 1) or schedule, beta; 0 makes no velocities.
+        nesterov: Whether the step looks ahead along the velocity.
+        weight_decay: Number or schedule, relative to the learning rate; None for none.
         form: "keras" or "pytorch".
-        **kwargs: As in `keras.optimizers.SGD`, and `per`.
+        **options: As in `keras.optimizers.SGD`, and `per`.
 
     Raises:
         ValueError: If an argument is out of its range, or a schedule has an open length.
@@ -227,9 +85,24 @@ class SGD(_Scheduled, keras.optimizers.SGD):
         'pytorch'
     """
 
-    def __init__(self, *args: Any, form: str = "keras", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        learning_rate: Number = 0.01,
+        *,
+        momentum: Number = 0.0,
+        nesterov: bool = False,
+        weight_decay: Number | None = None,
+        form: str = "keras",
+        **options: Unpack[Options],
+    ) -> None:
         self.__dict__["form"] = _validate.choice("form", form, ("keras", "pytorch"))
-        super().__init__(*args, **kwargs)
+        super().__init__(
+            learning_rate,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            **options,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments; schedules in their saved form."""
@@ -250,14 +123,19 @@ class SGD(_Scheduled, keras.optimizers.SGD):
 
 
 @_register
-class Adam(_Debiased, keras.optimizers.Adam):
+class Adam(Debiased, keras.optimizers.Adam):
     """`keras.optimizers.Adam` with schedules.
 
     Args:
-        *args: As in `keras.optimizers.Adam`; numbers or schedules.
+        learning_rate: Number or schedule.
+        beta_1: Number in [0, 1) or schedule.
+        beta_2: Number in [0, 1) or schedule.
+        epsilon: Number or schedule.
+        amsgrad: Whether the largest mean of squares is kept.
+        weight_decay: Number or schedule, relative to the learning rate; None for none.
         exact_bias_correction: Whether means are corrected for the betas that they were made with,
             rather than for those of now; it changes nothing unless a beta is scheduled.
-        **kwargs: As in `keras.optimizers.Adam`, and `per`.
+        **options: As in `keras.optimizers.Adam`, and `per`.
 
     Example:
         >>> import keras_sched as ks
@@ -268,68 +146,334 @@ class Adam(_Debiased, keras.optimizers.Adam):
 
     _corrected: ClassVar[dict[str, float]] = {"beta_1": 1.0, "beta_2": -0.5}
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-07,
+        amsgrad: bool = False,
+        weight_decay: Number | None = None,
+        exact_bias_correction: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            exact_bias_correction=exact_bias_correction,
+            **options,
+        )
+
 
 @_register
-class AdamW(_Debiased, keras.optimizers.AdamW):
+class AdamW(Debiased, keras.optimizers.AdamW):
     """`keras.optimizers.AdamW` with schedules; see `Adam` for `exact_bias_correction`."""
 
     _corrected: ClassVar[dict[str, float]] = {"beta_1": 1.0, "beta_2": -0.5}
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        weight_decay: Number = 0.004,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-07,
+        amsgrad: bool = False,
+        exact_bias_correction: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            weight_decay=weight_decay,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            amsgrad=amsgrad,
+            exact_bias_correction=exact_bias_correction,
+            **options,
+        )
+
 
 @_register
-class Adamax(_Debiased, keras.optimizers.Adamax):
+class Adamax(Debiased, keras.optimizers.Adamax):
     """`keras.optimizers.Adamax` with schedules; see `Adam` for `exact_bias_correction`."""
 
     _corrected: ClassVar[dict[str, float]] = {"beta_1": 1.0}
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-07,
+        weight_decay: Number | None = None,
+        exact_bias_correction: bool = False,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            exact_bias_correction=exact_bias_correction,
+            **options,
+        )
+
 
 @_register
-class Adadelta(_Scheduled, keras.optimizers.Adadelta):
+class Adadelta(Scheduled, keras.optimizers.Adadelta):
     """`keras.optimizers.Adadelta` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        rho: Number = 0.95,
+        epsilon: Number = 1e-07,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            rho=rho,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Adafactor(_Scheduled, keras.optimizers.Adafactor):
+class Adafactor(Scheduled, keras.optimizers.Adafactor):
     """`keras.optimizers.Adafactor` with schedules; under one, Keras ignores `relative_step`."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_2_decay: float = -0.8,
+        epsilon_1: Number = 1e-30,
+        epsilon_2: Number = 0.001,
+        clip_threshold: Number = 1.0,
+        relative_step: bool = True,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_2_decay=beta_2_decay,
+            epsilon_1=epsilon_1,
+            epsilon_2=epsilon_2,
+            clip_threshold=clip_threshold,
+            relative_step=relative_step,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Adagrad(_Scheduled, keras.optimizers.Adagrad):
+class Adagrad(Scheduled, keras.optimizers.Adagrad):
     """`keras.optimizers.Adagrad` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        initial_accumulator_value: float = 0.1,
+        epsilon: Number = 1e-07,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            initial_accumulator_value=initial_accumulator_value,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Ftrl(_Scheduled, keras.optimizers.Ftrl):
+class Ftrl(Scheduled, keras.optimizers.Ftrl):
     """`keras.optimizers.Ftrl` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: Number = 0.0,
+        l2_regularization_strength: Number = 0.0,
+        l2_shrinkage_regularization_strength: Number = 0.0,
+        beta: Number = 0.0,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            learning_rate_power=learning_rate_power,
+            initial_accumulator_value=initial_accumulator_value,
+            l1_regularization_strength=l1_regularization_strength,
+            l2_regularization_strength=l2_regularization_strength,
+            l2_shrinkage_regularization_strength=l2_shrinkage_regularization_strength,
+            beta=beta,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Lamb(_Scheduled, keras.optimizers.Lamb):
+class Lamb(Scheduled, keras.optimizers.Lamb):
     """`keras.optimizers.Lamb` with schedules; its trust ratio undoes any bias correction."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-07,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Lion(_Scheduled, keras.optimizers.Lion):
+class Lion(Scheduled, keras.optimizers.Lion):
     """`keras.optimizers.Lion` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.99,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class Muon(_Scheduled, keras.optimizers.Muon):
+class Muon(Scheduled, keras.optimizers.Muon):
     """`keras.optimizers.Muon` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        adam_beta_1: Number = 0.9,
+        adam_beta_2: Number = 0.999,
+        adam_weight_decay: Number = 0.004,
+        epsilon: Number = 1e-07,
+        weight_decay: Number = 0.004,
+        exclude_layers: list[str] | None = None,
+        exclude_embeddings: bool = True,
+        muon_a: Number = 3.4445,
+        muon_b: float = -4.775,
+        muon_c: Number = 2.0315,
+        adam_lr_ratio: Number = 1,
+        momentum: Number = 0.95,
+        ns_steps: int = 5,
+        nesterov: bool = True,
+        rms_rate: Number | None = 0.2,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            adam_beta_1=adam_beta_1,
+            adam_beta_2=adam_beta_2,
+            adam_weight_decay=adam_weight_decay,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            exclude_layers=exclude_layers,
+            exclude_embeddings=exclude_embeddings,
+            muon_a=muon_a,
+            muon_b=muon_b,
+            muon_c=muon_c,
+            adam_lr_ratio=adam_lr_ratio,
+            momentum=momentum,
+            ns_steps=ns_steps,
+            nesterov=nesterov,
+            rms_rate=rms_rate,
+            **options,
+        )
+
 
 @_register
-class Nadam(_Scheduled, keras.optimizers.Nadam):
+class Nadam(Scheduled, keras.optimizers.Nadam):
     """`keras.optimizers.Nadam` with schedules; it corrects its mean by the product of its betas."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-07,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class RMSprop(_Scheduled, keras.optimizers.RMSprop):
+class RMSprop(Scheduled, keras.optimizers.RMSprop):
     """`keras.optimizers.RMSprop` with schedules."""
 
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        rho: Number = 0.9,
+        momentum: Number = 0.0,
+        epsilon: Number = 1e-07,
+        centered: bool = False,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            rho=rho,
+            momentum=momentum,
+            epsilon=epsilon,
+            centered=centered,
+            weight_decay=weight_decay,
+            **options,
+        )
+
 
 @_register
-class ScheduleFreeAdamW(_Scheduled, keras.optimizers.ScheduleFreeAdamW):
+class ScheduleFreeAdamW(Scheduled, keras.optimizers.ScheduleFreeAdamW):
     """`keras.optimizers.ScheduleFreeAdamW` with schedules.
 
     Keras' form weights every step alike and evaluates the weights it trains, not their average. In
@@ -337,55 +481,30 @@ class ScheduleFreeAdamW(_Scheduled, keras.optimizers.ScheduleFreeAdamW):
     weights with the iterate after its move, where beta_1 cancels.
     """
 
-
-class _DemonAdam(keras.optimizers.Optimizer):
-    """Algorithm 2 with numbers."""
-
     def __init__(
         self,
-        learning_rate: float = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        name: str = "demon_adam",
-        **kwargs: Any,
+        learning_rate: Number = 0.0025,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-08,
+        warmup_steps: int = 0,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.beta_1 = _validate.momentum("beta_1", beta_1)
-        self.beta_2 = _validate.momentum("beta_2", beta_2)
-        self.epsilon = _validate.real("epsilon", epsilon, low=0.0, open_low=True)
-
-    def build(self, variables: list[Any]) -> None:
-        """Make the momenta and the velocities of the variables."""
-        if self.built:
-            return
-        super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(
-            variables, ["momentum", "velocity"]
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            warmup_steps=warmup_steps,
+            weight_decay=weight_decay,
+            **options,
         )
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        dtype = variable.dtype
-        index = self._get_variable_index(variable)
-        momentum, velocity = self._momentums[index], self._velocities[index]
-        gradient = ops.cast(gradient, dtype)
-        beta_1, beta_2, epsilon = (
-            ops.cast(value, dtype) for value in (self.beta_1, self.beta_2, self.epsilon)
-        )
-        self.assign(velocity, beta_2 * velocity + (1.0 - beta_2) * ops.square(gradient))
-        self.assign(momentum, gradient + beta_1 * momentum)
-        rate = ops.cast(learning_rate, dtype)
-        self.assign_sub(variable, rate * momentum / ops.sqrt(velocity + epsilon))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
-        return {**super().get_config(), **own}
 
 
 @_register
-class DemonAdam(_Scheduled, _DemonAdam):
+class DemonAdam(Scheduled, DemonAdamOfNumbers):
     r"""Adam whose momentum is not averaged with the gradient but added to it: Demon Adam.
 
     With gradient g, E the mean of its squares and m the momentum:
@@ -398,7 +517,8 @@ class DemonAdam(_Scheduled, _DemonAdam):
         beta_1: Number in [0, 1) or schedule, as ``ks.Demon(0.9, steps=...)``.
         beta_2: Number in [0, 1) or schedule.
         epsilon: Number above 0.
-        **kwargs: As in `keras.optimizers.Optimizer`, and `per`.
+        weight_decay: Number or schedule, relative to the learning rate; None for none.
+        **options: As in `keras.optimizers.Optimizer`, and `per`.
 
     Raises:
         ValueError: If an argument is out of its range, or a schedule has an open length.
@@ -412,3 +532,22 @@ class DemonAdam(_Scheduled, _DemonAdam):
         Chen, Wolfe, Li, Kyrillidis, "Demon: Improved Neural Network Training with Momentum Decay"
         (arXiv 1910.04952), Algorithm 2.
     """
+
+    def __init__(
+        self,
+        learning_rate: Number = 0.001,
+        *,
+        beta_1: Number = 0.9,
+        beta_2: Number = 0.999,
+        epsilon: Number = 1e-8,
+        weight_decay: Number | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            weight_decay=weight_decay,
+            **options,
+        )

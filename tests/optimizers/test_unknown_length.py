@@ -89,7 +89,8 @@ def train(data, optimizer, steps_per_execution=1, strategy=None, **fitted):
 
 
 def counted(optimizer):
-    return int(getattr(optimizer, "inner_optimizer", optimizer)._iterations)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return int(keras.ops.convert_to_numpy(optimizer._iterations))
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 3])
