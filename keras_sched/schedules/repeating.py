@@ -137,10 +137,12 @@ class Repeat(Schedule):
     def _starts(self) -> np.ndarray:
         """Return the first step of every cycle: an exact table, where logarithms would be late."""
         period = self.schedule.span or 1
+        # JAX counts in 32 bits: what is beyond them is never reached there.
+        most = int(np.iinfo(INT).max)
         starts = [0]
-        while starts[-1] < _HORIZON:
-            length = math.floor(period * self.stretch ** (len(starts) - 1) + 0.5)
-            starts.append(starts[-1] + length)
+        while starts[-1] < min(_HORIZON, most):
+            length = min(period * self.stretch ** (len(starts) - 1), most)
+            starts.append(min(starts[-1] + math.floor(length + 0.5), most))
             if len(starts) > 100_000:
                 raise ValueError(
                     f"`stretch` must be 1, or large enough that cycles grow. "

@@ -174,6 +174,17 @@ def test_a_cycle_that_is_no_profile_grows_by_interpolation():
     np.testing.assert_allclose(grown, [1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
 
 
+def test_cycles_grow_beyond_what_a_step_counts_in(monkeypatch):
+    """With JAX that is 32 bits."""
+    wide = ks.CosineRestarts(1.0, period=8, stretch=2.0)(STEPS)
+    monkeypatch.setattr("keras_sched.schedules.repeating.INT", "int32")
+    np.testing.assert_array_equal(ks.CosineRestarts(1.0, period=8, stretch=2.0)(STEPS), wide)
+    monkeypatch.undo()
+    for stretch in (1e10, 1e308):
+        huge = ks.Linear(1.0, steps=8).repeat(stretch=stretch)
+        np.testing.assert_array_equal(huge([0, 4, 8, 9]), [1.0, 0.5, 1.0, 1.0])
+
+
 def test_defaults_are_those_of_the_papers():
     assert ks.ExpRange(0.1, peak=1.0, half_period=5).gamma == 0.99994
     assert (ks.Tanh(1.0).lower, ks.Tanh(1.0).upper) == (-6.0, 3.0)
