@@ -138,7 +138,7 @@ class Repeat(Schedule):
         """Return the first step of every cycle: an exact table, where logarithms would be late."""
         period = self.schedule.span or 1
         # JAX counts in 32 bits: what is beyond them is never reached there.
-        most = int(np.iinfo(INT).max)
+        most = int(np.iinfo(INT).max) - 1
         starts = [0]
         while starts[-1] < min(_HORIZON, most):
             length = min(period * self.stretch ** (len(starts) - 1), most)
