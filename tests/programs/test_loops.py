@@ -177,6 +177,67 @@ def test_a_model_that_is_saved_and_loaded_goes_on(tmp_path):
     assert_path(first.values + second.values, part.path(24, 6, 0))
 
 
+def driven(state=None, stop=STEPS):
+    """Drive callbacks over three epochs of 4 batches, up to a step and perhaps from a state."""
+    model = network()
+    model.compile(keras.optimizers.SGD(**SGD), "mse", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    callbacks = [
+        ks.Scheduler(learning_rate=ks.REX(0.1).warmup("1ep"), momentum=ks.Demon(0.9)),
+        ks.StepLogger(),
+        ks.Plateau("loss", patience=1, min_delta=100.0, factor=0.5),
+    ]
+    listed = keras.callbacks.CallbackList(callbacks, model=model, epochs=3, steps=4)
+    step = 0
+    if state is not None:
+        step = state["step"]
+        for callback, saved in zip(callbacks, state["callbacks"], strict=True):
+            callback.set_state(saved)
+        for variable, saved in zip(everything(model), state["variables"], strict=True):
+            variable.assign(saved)
+    model.make_train_function()
+    listed.on_train_begin()
+    data = iter(batches().skip(step))
+    while step < stop:
+        epoch, batch = divmod(step, 4)
+        if batch == 0 or state is not None:
+            listed.on_epoch_begin(epoch)
+            state = None
+        listed.on_train_batch_begin(batch)
+        logs = {name: float(value) for name, value in model.train_function(data).items()}
+        listed.on_train_batch_end(batch, logs)
+        step += 1
+        if step % 4 == 0:
+            listed.on_epoch_end(epoch, logs)
+    state = {
+        "step": step,
+        "callbacks": [callback.get_state() for callback in callbacks],
+        "variables": [variable.numpy() for variable in everything(model)],
+    }
+    listed.on_train_end()
+    assert model.optimizer.momentum == 0.9 and not hyperparameters.attached(model.optimizer)
+    return state, callbacks[1].history
+
+
+def everything(model):
+    return [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+
+
+@pytest.mark.parametrize("stop", [4, 6, 11])
+def test_a_loop_that_drives_callbacks_goes_on_within_an_epoch(stop):
+    keras.utils.set_random_seed(3)
+    whole, log = driven()
+    keras.utils.set_random_seed(3)
+    half, first = driven(stop=stop)
+    rest, second = driven(half)
+    assert whole["callbacks"] == rest["callbacks"]
+    assert whole["callbacks"][2]["multiplier"] == 0.5  # and the last epoch has felt it
+    for one, two in zip(whole["variables"], rest["variables"], strict=True):
+        np.testing.assert_array_equal(one, two)
+    for name, column in log.items():
+        np.testing.assert_array_equal(np.concatenate([first[name], second[name]]), column)
+
+
 def test_updates_that_loss_scaling_skips_do_not_move_the_schedule():
     """Mixed precision: the scale overflows until it was halved often enough."""
     optimizer = keras.optimizers.LossScaleOptimizer(
