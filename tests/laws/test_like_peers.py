@@ -98,6 +98,7 @@ def test_special_cases_are_what_they_are_special_cases_of():
         (ks.InversePower(0.3, timescale=7), ks.InverseSqrt(0.3, timescale=7)),
         (ks.Polynomial(0.3, power=1.0, k=1.0, steps=200), ks.Linear(0.3, steps=200)),
         (ks.Linear(0.3, steps=200).cycles(1), ks.Linear(0.3, steps=200).repeat()),
+        (ks.Linear(0.3).repeat(1).resolve(200), ks.Linear(0.3, steps=200).repeat()),
         (ks.REX(0.3, steps=60).cycles(4), ks.REX(0.3, steps=15).repeat()),
         (
             ks.REX(0.3, steps=60).cycles(4, triangular=True),
