@@ -169,10 +169,12 @@ class Quantized:
 
         Args:
             schedules: A schedule for each of `attached()`.
-            steps: Steps of the training; see `keras_sched.hyperparameters.replace`.
+            steps: Steps of the training, at least 1; see `keras_sched.hyperparameters.replace`.
 
         Raises:
-            ValueError: If the names are not those of `attached()`, or a schedule is none of bits.
+            TypeError: If a value is no schedule.
+            ValueError: If the names are not those of `attached()`, a schedule is none of bits or
+                has more than a layer's dtype can tell apart, or `steps` is out of range.
         """
         self.widths.replace(schedules, steps)
 
@@ -218,7 +220,7 @@ class Quantized:
             self._wrap(layer, CountedLayer(layer, index, self, said))
         self._wrap(self.model, ModelCall(self))
         for layer in {id(each): each for each in (self.model, *self._layers)}.values():
-            self._undo.callback(wrap(layer, "quantize", _refuse_to_quantize))
+            self._undo.callback(wrap(layer, "quantize", _not_by_keras))
         self._is_on = True
         self._retrace()
 
@@ -373,7 +375,8 @@ class Quantized:
             forget_functions(layer)
 
 
-def _refuse_to_quantize(inner: Any, *args: Any, **kwargs: Any) -> Any:
+def _not_by_keras(inner: Any, *args: Any, **kwargs: Any) -> Any:
+    """Stand in the place of `quantize` of a model or a layer."""
     raise ValueError(
         f"A model that `ks.precision.quantize` has quantized cannot be quantized by Keras as well, "
         f"as its weights would no longer be trained. Received: quantize{args or ''}. Detach the "

@@ -99,8 +99,8 @@ def macs(
         for layer in layers:
             stack.callback(wrap(layer, "call", _Counter(layer, tally, declared.get(id(layer)))))
         tf.function(trace, autograph=False).get_concrete_function(*specs)
-    if tally.refused:
-        raise ValueError(tally.refused[0])
+    if tally.errors:
+        raise ValueError(tally.errors[0])
     return [
         LayerMacs(layer.path, type(layer).__name__, tally.macs[id(layer)])
         for layer in layers
@@ -114,7 +114,7 @@ class _Tally:
 
     graph: Any = None
     macs: dict[int, int] = dataclasses.field(default_factory=dict)
-    refused: list[str] = dataclasses.field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list)
 
 
 class _Counter:
@@ -134,15 +134,15 @@ class _Counter:
             if own_weights(self.layer)
             else product_macs(self.layer, args, kwargs, outputs, self._declared)
         )
-        refusal = self._refusal(count, args, kwargs)
-        if refusal is None:
+        error = self._error(count, args, kwargs)
+        if error is None:
             found = self._tally.macs
             found[id(self.layer)] = found.get(id(self.layer), 0) + count
         else:
-            self._tally.refused.append(refusal)
+            self._tally.errors.append(error)
         return outputs
 
-    def _refusal(self, count: Any, args: Any, kwargs: Any) -> str | None:
+    def _error(self, count: Any, args: Any, kwargs: Any) -> str | None:
         """Return why a count cannot be used, or None."""
         path, graph = self.layer.path, tf.compat.v1.get_default_graph()
         if count is None:

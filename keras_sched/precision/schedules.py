@@ -203,7 +203,7 @@ def deficit(bits_min: int, *, bits_max: int, length: Span, start: Span = 0) -> S
     low, high = _range(bits_min, bits_max)
     begin, lasting = Duration.parse(start), Duration.parse(length)
     if lasting.value == 0:
-        raise ValueError(f"`length` must be more than nothing. Received: length={length!r}")
+        raise ValueError(f"`length` must be above 0. Received: length={length!r}")
     if begin.value == 0:
         return PiecewiseConstant((low, high), boundaries=(lasting,))
     if begin.unit != lasting.unit:

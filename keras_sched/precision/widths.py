@@ -98,11 +98,13 @@ class Widths:
                 f"`schedules` must replace all that are attached. Received: {sorted(schedules)}. "
                 f"Expected: {sorted(self.attached())}"
             )
-        for name, schedule in schedules.items():
-            check_schedule(name, schedule)
-        for width in self.given:
-            if width.name in schedules:
-                width.replace(schedules[width.name], steps)
+        steps = _validate.integer("steps", steps, low=1)
+        replaced = [width for width in self.given if width.name in schedules]
+        for width in replaced:  # All are checked before the first is replaced.
+            check_schedule(width.name, schedules[width.name])
+            width.check(highest_of(schedules[width.name]))
+        for width in replaced:
+            width.replace(schedules[width.name], steps)
 
     def _free(self, name: str, plan: Mapping[str, Schedule]) -> BitWidth:
         """Return the bits of a name, if neither another schedule nor one of `plan` has them."""

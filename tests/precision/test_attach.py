@@ -42,7 +42,9 @@ def model():
     ("layers", "expected"),
     [
         ("all", {"stem": 8, "block_1": 8, "block_2": 8, "shortcut": 8, "top": 8}),
+        ("all_but_last", {"stem": 8, "block_1": 8, "block_2": 8, "shortcut": 8}),
         ("cpt_cifar", {"stem": 8, "block_1": 8, "block_2": 8, "shortcut": 8}),
+        ("all_but_ends_and_strided_1x1", {"block_1": 8, "block_2": 8}),
         ("cpt_imagenet", {"block_1": 8, "block_2": 8}),
         ([("stem|top", None)], {"block_1": 8, "block_2": 8, "shortcut": 8}),
         (

@@ -119,7 +119,7 @@ def test_the_snapshot_would_tell(trained):
 
 def test_a_preset_that_leaves_out_the_only_layer_is_refused():
     model = keras.Sequential([keras.Input([4]), keras.layers.Dense(1)])
-    with pytest.raises(ValueError, match=r"layers='cpt_cifar'.*for every layer: layers='all'"):
+    with pytest.raises(ValueError, match=r"layers='all_but_last'.*for every layer: layers='all'"):
         quantize(model)
     quantize(model, layers="all").detach()
     quantize(
@@ -144,6 +144,20 @@ def test_what_keras_has_quantized_is_refused():
     with pytest.raises(ValueError, match=r"Keras has quantized '.*hidden' already, to 'int8'"):
         quantize(model)
     assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("part", [None, "hidden", "out"])
+def test_keras_is_kept_from_quantizing_what_is_quantized(trained, part):
+    """The whole, or a layer of it, quantized too or left out; later it may again."""
+    before = snapshot(trained)
+    target = trained if part is None else trained.get_layer(part)
+    own = vars(target)["quantize"]  # Keras puts one into every layer.
+    with quantize(trained):
+        with pytest.raises(ValueError, match=r"by Keras as well.*find\(model\).detach\(\)"):
+            target.quantize("int8")
+        assert all(v.dtype == "float32" for v in trained.variables)
+    assert snapshot(trained)[1:] == before[1:]
+    assert vars(target)["quantize"] is own
 
 
 def test_a_model_is_quantized_once():

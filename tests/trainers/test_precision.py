@@ -210,7 +210,7 @@ def test_a_wrong_flag_is_refused_before_there_is_a_directory(given, message, tmp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"quantized_layers": "most"}, "`quantized_layers` must be one of all, cpt_cifar"),
+        ({"quantized_layers": "most"}, "`quantized_layers` must be one of all, all_but_last"),
         ({"evaluation_bits": "least"}, "`evaluation_bits` must be 'max', 'current' or a number"),
         ({"evaluation_bits": "17"}, "`evaluation_bits` must be a whole number"),
         ({"precision_options": {"cycle": 2}}, "Did you mean 'cycles'"),
