@@ -123,7 +123,7 @@ def callbacks(config: Config) -> tuple[keras.callbacks.Callback, ...]:
     """
     if config.schedule != PLATEAU:
         return ()
-    plateau = _Plateau(**{"monitor": "loss", **config.schedule_options})
+    plateau = ks.Plateau(**{"monitor": "loss", **config.schedule_options})
     if config.split == "test" and plateau.monitor.startswith("val_"):
         raise ValueError(
             f"The learning rate must not follow test images. Received: monitor="
@@ -131,14 +131,6 @@ def callbacks(config: Config) -> tuple[keras.callbacks.Callback, ...]:
             f"training, or split='validation'"
         )
     return (plateau,)
-
-
-class _Plateau(ks.Plateau):
-    """Begins anew with each training, also on a model that has trained before."""
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-        self.reset()
 
 
 def _sampling(text: str) -> dict[str, Any]:

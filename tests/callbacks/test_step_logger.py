@@ -205,17 +205,6 @@ def test_own_train_step_that_returns_its_loss() -> None:
     assert_as_expected(log.history)
 
 
-def test_a_train_step_without_loss_is_refused() -> None:
-    class Silent(keras.Sequential):
-        def train_step(self, data):
-            return {}
-
-    model = Silent([keras.Input([3]), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="under 'loss'"):
-        fit(model, StepLogger())
-
-
 def test_groups_of_a_multi_optimizer() -> None:
     model = keras.Sequential(
         [
