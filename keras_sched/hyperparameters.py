@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from keras_sched import _validate
+from keras_sched._backend import check_tensorflow
 from keras_sched._driver import LEARNING_RATE, Driver, Source, driver_of
 from keras_sched._reading import check_length, read
 from keras_sched.schedules import Schedule
@@ -108,6 +109,7 @@ def attach(
         >>> optimizer.momentum
         0.9
     """
+    check_tensorflow("`attach`")
     _validate.choice("per", per, ("update", "micro"))
     if first_step is not None:
         first_step = _validate.integer("first_step", first_step)
@@ -148,6 +150,7 @@ def begin(optimizer: keras.optimizers.Optimizer, *, step: int, per: str = "updat
         >>> round(float(current(optimizer)["learning_rate"]), 4)
         0.8
     """
+    check_tensorflow("`begin`")
     step = _validate.integer("step", step)
     _validate.choice("per", per, ("update", "micro"))
     for part in groups(optimizer).values():
@@ -208,6 +211,7 @@ def replace(
         >>> round(float(current(optimizer)["learning_rate"]), 4)
         0.2
     """
+    check_tensorflow("`replace`")
     steps = _validate.integer("steps", steps, low=1)
     sources = _sources(optimizer)
     if set(schedules) != set(sources):

@@ -63,7 +63,7 @@ FLOORS = (
     ("schedules",),
     ("_reading", "_placed", "_driver", "plotting"),
     ("hyperparameters",),
-    ("optimizers", "precision"),
+    ("_demon_adam", "_scheduled", "optimizers", "precision"),
     ("callbacks",),
     ("range_tests",),
     ("",),  # the package itself

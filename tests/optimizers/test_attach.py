@@ -514,7 +514,7 @@ def test_the_parts_of_a_multi_optimizer_have_names_of_their_own():
     with pytest.raises(ValueError, match=r"names of their own.*\['encoder', 'encoder'\]"):
         attach(multi("encoder", "encoder"), schedules=schedules)
     both = multi("encoder", "decoder")
-    with pytest.raises(ValueError, match="Expected: '(en|de)coder/momentum', '(en|de)coder/"):
+    with pytest.raises(ValueError, match=r"Expected: '(en|de)coder/momentum', '(en|de)coder/"):
         attach(both, schedules={"momentum": ks.Constant(0.5)})
     with pytest.raises(ValueError, match="names no group"):
         attach(both, schedules={"head/momentum": ks.Constant(0.5)})
