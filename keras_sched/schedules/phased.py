@@ -27,19 +27,19 @@ class _Phases(Profiled):
     rise: float
     profile: str
     three_phase: bool
-    final: float | None
+    last: float | None
 
     def _check(self) -> None:
         _validate.boolean("three_phase", self.three_phase)
-        high = 0.5 if self.three_phase and self.final is None else 1.0
+        high = 0.5 if self.three_phase and self.last is None else 1.0
         self._set("rise", _validate.real("rise", self.rise, low=0.0, high=high))
-        if self.final is not None:
+        if self.last is not None:
             if not self.three_phase:
                 raise ValueError(
-                    f"`final` is the share of a third phase: it needs `three_phase=True`. "
-                    f"Received: final={self.final!r}, three_phase={self.three_phase!r}"
+                    f"`last` is the share of a third phase: it needs `three_phase=True`. "
+                    f"Received: last={self.last!r}, three_phase={self.three_phase!r}"
                 )
-            self._set("final", _validate.real("final", self.final, low=0.0, high=1.0 - self.rise))
+            self._set("last", _validate.real("last", self.last, low=0.0, high=1.0 - self.rise))
         _validate.choice("profile", self.profile, _PROFILES)
 
     def _knots(self) -> list[tuple[float, float]]:
@@ -48,7 +48,7 @@ class _Phases(Profiled):
 
     def _back(self) -> float:
         """Return the progress at which the second of three phases ends."""
-        return 2.0 * self.rise if self.final is None else 1.0 - self.final
+        return 2.0 * self.rise if self.last is None else 1.0 - self.last
 
     def _at(self, s: Any, xp: Any) -> Any:
         knots = self._knots()
@@ -68,17 +68,17 @@ class OneCycle(_Phases):
     """Climb to `peak`, then fall far below where it began: the 1cycle policy.
 
     With r the `rise`, in progress s: from `start` at 0 to `peak` at r, and to `end` at 1. With
-    three phases: to `peak` at r, back to `start` at 2 r or 1 - `final`, then to `end` at 1.
+    three phases: to `peak` at r, back to `start` at 2 r or 1 - `last`, then to `end` at 1.
 
     Args:
         peak: The highest value; at least 0.
         start: Value at step 0; peak / 25 if None.
         end: Value at the end and after; start / 10_000 if None.
         rise: Share of the length that climbs, in [0, 1]; with three phases in [0, 0.5] unless
-            `final` is given.
+            `last` is given.
         profile: "cosine" or "linear".
         three_phase: Whether it returns to `start` before it falls to `end`.
-        final: Share of the length of the third phase, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
+        last: Share of the length of the third phase, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
@@ -108,7 +108,7 @@ class OneCycle(_Phases):
     rise: float = 0.3
     profile: str = "cosine"
     three_phase: bool = False
-    final: float | None = None
+    last: float | None = None
 
     def _check(self) -> None:
         super()._check()
@@ -135,7 +135,7 @@ class OneCycle(_Phases):
             rise=self.rise,
             profile=self.profile,
             three_phase=self.three_phase,
-            final=self.final,
+            last=self.last,
             length=self.length,
         )
 
@@ -156,7 +156,7 @@ class OneCycleMomentum(_Phases):
             [0, 0.5].
         profile: "cosine" or "linear".
         three_phase: Whether it is back at `start` after 2 `rise` and stays there.
-        final: Share of the length that it stays there, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
+        last: Share of the length that it stays there, in [0, 1 - `rise`]; 1 - 2 `rise` if None.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
@@ -180,7 +180,7 @@ class OneCycleMomentum(_Phases):
     rise: float = 0.3
     profile: str = "cosine"
     three_phase: bool = False
-    final: float | None = None
+    last: float | None = None
 
     def _check(self) -> None:
         super()._check()

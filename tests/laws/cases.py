@@ -390,15 +390,15 @@ ALL_SCHEDULES |= {
     "power": Case(
         ks.Power(0.3, batch_size=8, tokens_per_step=100), power_law, 0.0, 0.3, (1, 126), True
     ),
-    "one_cycle_final": Case(
-        ks.OneCycle(1.0, rise=0.3, final=0.1, three_phase=True, steps=T),
+    "one_cycle_last": Case(
+        ks.OneCycle(1.0, rise=0.3, last=0.1, three_phase=True, steps=T),
         lambda t: phases(t, [(0.0, 0.04), (0.3, 1.0), (0.9, 0.04), (1.0, 4e-6)]),
         0.0,
         1.0,
         (300, 900, T),
     ),
-    "one_cycle_momentum_final": Case(
-        ks.OneCycleMomentum(rise=0.3, final=0.2, three_phase=True, steps=T),
+    "one_cycle_momentum_last": Case(
+        ks.OneCycleMomentum(rise=0.3, last=0.2, three_phase=True, steps=T),
         lambda t: phases(t, [(0.0, 0.95), (0.3, 0.85), (0.8, 0.95), (1.0, 0.95)]),
         0.85,
         0.95,

@@ -31,9 +31,9 @@ EPOCHS = ks.Run(steps=100, steps_per_epoch=10)
         (lambda: ks.Power(1.0, batch_size=1, tokens_per_step=0), "tokens_per_step", "0"),
         (lambda: ks.Power(1.0, batch_size=1, tokens_per_step=1, factor=0), "factor", "0"),
         (lambda: ks.Power(1.0, batch_size=1, tokens_per_step=1, exponent=0), "exponent", "0"),
-        (lambda: ks.OneCycle(1.0, final=0.5), "final", "0.5"),
-        (lambda: ks.OneCycle(1.0, rise=0.3, final=0.75, three_phase=True), "final", "0.75"),
-        (lambda: ks.OneCycleMomentum(final=-0.1, three_phase=True), "final", "-0.1"),
+        (lambda: ks.OneCycle(1.0, last=0.5), "last", "0.5"),
+        (lambda: ks.OneCycle(1.0, rise=0.3, last=0.75, three_phase=True), "last", "0.75"),
+        (lambda: ks.OneCycleMomentum(last=-0.1, three_phase=True), "last", "-0.1"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="peak"), "anchor", "'peak'"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=1.5), "scale", "1.5"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=0.0), "scale", "0.0"),
@@ -105,7 +105,7 @@ def test_special_cases_are_what_they_are_special_cases_of():
             ks.REX(0.3, steps=15).repeat(triangular=True),
         ),
         (
-            ks.OneCycle(1.0, rise=0.25, final=0.5, three_phase=True, steps=200),
+            ks.OneCycle(1.0, rise=0.25, last=0.5, three_phase=True, steps=200),
             ks.OneCycle(1.0, rise=0.25, three_phase=True, steps=200),
         ),
         (
@@ -126,7 +126,7 @@ def test_the_power_scheduler_is_agnostic_of_the_batch():
 
 
 def test_the_momentum_of_a_cycle_with_a_third_phase_has_its_shares():
-    cycle = ks.OneCycle(1.0, rise=0.4, final=0.1, three_phase=True, profile="linear", steps=200)
+    cycle = ks.OneCycle(1.0, rise=0.4, last=0.1, three_phase=True, profile="linear", steps=200)
     values = cycle.momentum()(STEPS)
     assert values.argmin() == cycle(STEPS).argmax() == 80
     assert values[179] < values[180] == values[200]
@@ -148,7 +148,7 @@ def test_phases_without_a_length_are_jumps():
     assert float(climbed(0)) == 1.0
     held = {"three_phase": True, "profile": "linear", "steps": 100}
     np.testing.assert_allclose(
-        ks.OneCycle(1.0, rise=0.5, final=0.0, **held)([49, 50, 75, 99, 100, 101]),
+        ks.OneCycle(1.0, rise=0.5, last=0.0, **held)([49, 50, 75, 99, 100, 101]),
         [0.9808, 1.0, 0.52, 0.0592, 0.04, 0.04],
         rtol=1e-6,
     )
