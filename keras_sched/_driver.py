@@ -20,7 +20,7 @@ from keras_sched._patch import wrap
 from keras_sched._placed import DrivenNumber, DrivenRate
 from keras_sched.schedules import Schedule
 
-__all__ = ["LEARNING_RATE", "Driver", "Source", "driver_of"]
+__all__ = ["LEARNING_RATE", "Driver", "Source", "after_gradients", "driver_of"]
 
 LEARNING_RATE = "learning_rate"
 _KEY = "_keras_sched_driver"
@@ -349,7 +349,7 @@ class Driver:
         # Replicas apply side by side, in threads that take turns.
         self._depth += 1
         try:
-            with _after(args[0] if args else kwargs.get("grads", ())):
+            with after_gradients(args[0] if args else kwargs.get("grads", ())):
                 return apply(*args, **kwargs)
         finally:
             self._depth -= 1
@@ -371,7 +371,7 @@ class Driver:
 
 
 @contextlib.contextmanager
-def _after(gradients: Any) -> Iterator[None]:
+def after_gradients(gradients: Any) -> Iterator[None]:
     """Let nothing happen in a graph before all gradients are there.
 
     With data of unknown length Keras' last call of an epoch finds no batch and fails, but what does

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_sched import _validate
+from keras_sched._extras import load
 from keras_sched.precision.checks import LOWEST, check_schedule, whole_bits
 from keras_sched.schedules import Constant, Schedule
 
@@ -159,14 +160,8 @@ class Cost:
         Raises:
             ImportError: If rich is not installed.
         """
-        try:
-            import rich.table
-        except ImportError as error:
-            raise ImportError(
-                "`Cost.table` needs rich, which is not installed. Install it, as by "
-                "`pip install 'keras_sched[trainers]'`, or use `Cost.summary`."
-            ) from error
-        table = rich.table.Table(
+        tables = load("rich.table", what="`Cost.table`", extra="trainers")
+        table = tables.Table(
             title="Cost of training", caption=EMULATED, title_justify="left", caption_justify="left"
         )
         # What is too long for the terminal goes on in the next line; nothing is cut.

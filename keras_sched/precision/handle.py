@@ -18,7 +18,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched import _validate
+from keras_sched._driver import after_gradients
 from keras_sched._patch import forget_functions, wrap
+from keras_sched.hyperparameters import groups
 from keras_sched.precision import rules
 from keras_sched.precision.bits import NO_CLOCK, BitWidth, clock_of
 from keras_sched.precision.checks import (
@@ -88,6 +90,7 @@ class Quantized:
         self._local = threading.local()
         self._undo = contextlib.ExitStack()
         self._is_on = False
+        self._guarded: keras.optimizers.Optimizer | None = None
         self._unknown: set[int] = set()
         self.widths = Widths(plan, self._check_dtypes)
         # A variable, so that trainings of other seeds share a trace; it has 32 bits of any number.
@@ -228,7 +231,7 @@ class Quantized:
         """Leave the model as it was found; doing so twice is allowed, and `enable` undoes it."""
         if self._is_on:
             self._undo.close()
-            self._is_on = False
+            self._is_on, self._guarded = False, None
             self._retrace()
 
     @contextlib.contextmanager
@@ -287,7 +290,7 @@ class Quantized:
                 found.append((layer, max(map(most, widths))))
         return found
 
-    def followers(self) -> list[keras.layers.Layer]:
+    def free_layers(self) -> list[keras.layers.Layer]:
         """Return the layers whose weights or activations have the bits of the model."""
         free = {self.weights, self.activations} - {None}
         return [
@@ -327,9 +330,22 @@ class Quantized:
 
     def _begin_pass(self, given: Any) -> Pass:
         if is_training():
+            self._guard_clock()
             return Pass(True, BitWidth.value, given)
         code = tf.convert_to_tensor(self._evaluation.value)
         return Pass(False, functools.partial(evaluated, code=code), given)
+
+    def _guard_clock(self) -> None:
+        """Let the count at which bits are read move only with gradients, before they are applied.
+
+        An optimizer with schedules of its own does so anyway.
+        """
+        scheduled = self.gradients is not None or self.widths.attached()
+        if not scheduled or self._clock is None or self._guarded is self._clock:
+            return
+        self._guarded = self._clock
+        for part in groups(self._guarded).values():
+            self._undo.callback(wrap(part, "apply", _apply_after_gradients))
 
     def _finish_pass(self, done: Pass) -> None:
         """Move the running ranges and count the operations, in one assignment each."""
@@ -373,6 +389,12 @@ class Quantized:
     def _retrace(self) -> None:
         for layer in rules.walk(self.model):
             forget_functions(layer)
+
+
+def _apply_after_gradients(inner: Callable[..., Any], grads: Any, *args: Any, **kwargs: Any) -> Any:
+    """Stand in the place of `apply` of an optimizer."""
+    with after_gradients(grads):
+        return inner(grads, *args, **kwargs)
 
 
 def _not_by_keras(inner: Any, *args: Any, **kwargs: Any) -> Any:

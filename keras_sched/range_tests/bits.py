@@ -386,7 +386,7 @@ def _free_widths(handle: Quantized) -> list[BitWidth]:
                 f"{width.source.schedule!r}. Release it first: "
                 f"`ks.precision.find(model).detach_schedules()`."
             )
-    if not handle.followers():
+    if not handle.free_layers():
         raise ValueError(_NOTHING_FOLLOWS)
     return widths
 
