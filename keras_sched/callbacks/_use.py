@@ -6,13 +6,20 @@ Models that override `compile` (GANs, for one) train with optimizers of their ow
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_sched._patch import wrap
+from keras_sched._training import Training
 from keras_sched.hyperparameters import driver_of, groups
 
 __all__ = ["Use", "check_optimizer", "optimizer_of"]
+
+# Those that a training step was seen to call: perhaps under a condition, so not in every batch.
+_CALLED: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -43,6 +50,7 @@ class Use:
 
     Args:
         call: What acts on the optimizer and takes one as `optimizer`, for the message.
+        model: The model that is trained.
         optimizer: The optimizer.
         every_batch: Whether it must be called in the first batch; else it is enough that the step
             reads what is driven.
@@ -50,7 +58,13 @@ class Use:
     """
 
     def __init__(
-        self, call: str, optimizer: Any, *, every_batch: bool = True, drives: bool = True
+        self,
+        call: str,
+        model: Any,
+        optimizer: Any,
+        *,
+        every_batch: bool = True,
+        drives: bool = True,
     ) -> None:
         self._name = call
         self._optimizer = optimizer
@@ -59,6 +73,11 @@ class Use:
         self._drives = drives
         self._before = self._counts("micro")
         self._updates = self._counts("update")
+        self._parts = list(groups(optimizer).values())
+        self._unwrap = [wrap(part, "apply", _noted(part)) for part in self._parts]
+        training = Training.of(model)
+        if training is not None:
+            training.on_undo(self, self._unwatch)
 
     def check(self, is_fresh: bool, eager: bool) -> bool:
         """Raise a ValueError after a batch that shows that the optimizer is not used.
@@ -71,13 +90,15 @@ class Use:
                 checked then.
             eager: Whether it is not traced at all, so that only an update reads anything.
         """
-        if self._every_batch and self._counts("micro") == self._before:
+        is_idle = self._every_batch and self._counts("micro") == self._before
+        if is_idle and not any(part in _CALLED for part in self._parts):
             raise ValueError(
                 f"{self._text()} has made no update in the first batch, so `{self._name}` acts on "
                 f"an optimizer that the training step does not use. Give the one that it uses: "
                 f"`{self._name}(..., optimizer=optimizer)`."
             )
         if not self._drives:
+            self._unwatch()
             return True
         if eager and self._counts("update") == self._updates:
             return False  # The gradients are still accumulated, or the update was skipped.
@@ -92,6 +113,7 @@ class Use:
                 f"effect. Received: {', '.join(unread)}. Schedule what its updates read, or give "
                 f"the optimizer that makes them: `{self._name}(..., optimizer=optimizer)`."
             )
+        self._unwatch()
         return True
 
     def calls(self) -> int:
@@ -100,9 +122,28 @@ class Use:
             now - then for now, then in zip(self._counts("micro"), self._before, strict=True)
         )
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether a batch may make no update because it overflows."""
+        return self._scaled
+
+    def _unwatch(self) -> None:
+        for unwrap in self._unwrap:
+            unwrap()
+
     def _counts(self, per: str) -> list[int]:
         parts = groups(self._optimizer).values()
         return [int(keras.ops.convert_to_numpy(driver_of(part).count(per))) for part in parts]
 
     def _text(self) -> str:
         return f"The optimizer {self._optimizer.name!r} ({type(self._optimizer).__name__})"
+
+
+def _noted(optimizer: Any) -> Callable[..., Any]:
+    """Return a wrapper of `apply` that notes that it is called, also while a step is traced."""
+
+    def apply(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        _CALLED.add(optimizer)
+        return inner(*args, **kwargs)
+
+    return apply

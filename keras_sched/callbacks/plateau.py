@@ -8,6 +8,7 @@ best value and its counters when a training is resumed. `Plateau` is a factor be
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -180,7 +181,7 @@ class Plateau(keras.callbacks.Callback):
                 driver = driver_of(part)
                 driver.multiply("learning_rate", multiplier, self.min_lr or None)
                 training.on_undo(
-                    self, lambda driver=driver: driver.unmultiply("learning_rate", multiplier)
+                    self, functools.partial(driver.unmultiply, "learning_rate", multiplier)
                 )
             key = (id(self._optimizer), id(self._state), self.min_lr)
             training.mark(f"multiplier {self.name} of {id(self._optimizer)}", key)
@@ -190,7 +191,7 @@ class Plateau(keras.callbacks.Callback):
             return
         self._has_begun = True
         # Only now: a callback that restores a training does so when it begins.
-        self._use = Use("Plateau", self._optimizer)
+        self._use = Use("Plateau", self.model, self._optimizer)
         if epoch == 0 and not self._is_set:
             self.reset()
         self._is_set = False

@@ -175,7 +175,8 @@ class Scheduler(keras.callbacks.Callback):
         if not self._has_begun:
             # Only now: a callback that restores a training does so when it begins.
             self._begin(epoch)
-            self._use = Use("Scheduler", self._optimizer, every_batch=self._updates_per_batch == 1)
+            every_batch = self._updates_per_batch == 1
+            self._use = Use("Scheduler", self.model, self._optimizer, every_batch=every_batch)
             self._has_begun = True
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -184,7 +185,7 @@ class Scheduler(keras.callbacks.Callback):
         if self._use is None or training is None:
             return
         if self._use.check(training.is_fresh, bool(self.model.run_eagerly)):
-            self._check_pace(self._use.calls(), batches=batch + 1)
+            self._check_pace(self._use, batches=batch + 1)
             self._use = None
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -276,15 +277,26 @@ class Scheduler(keras.callbacks.Callback):
                     stacklevel=2,
                 )
 
-    def _check_pace(self, calls: int, batches: int) -> None:
-        """Raise a ValueError if the optimizer makes more updates than was counted."""
-        expected = batches * self._updates_per_batch
-        if calls > expected and not all(item.is_resolved for item in self.schedules.values()):
+    def _check_pace(self, use: Use, batches: int) -> None:
+        """Raise a ValueError if the optimizer makes more updates than was counted, or fewer."""
+        calls, expected = use.calls(), batches * self._updates_per_batch
+        if all(item.is_resolved for item in self.schedules.values()):
+            return
+        found = (
+            f"Received: updates_per_batch={self._updates_per_batch:g}, and {calls} updates of "
+            f"{self._optimizer.name!r} in {batches} batches."
+        )
+        if calls > expected:
             raise ValueError(
                 f"`updates_per_batch` must be what the training step does, or the schedules end "
-                f"too early. Received: updates_per_batch={self._updates_per_batch:g}, and {calls} "
-                f"updates of {self._optimizer.name!r} in {batches} batches. Give "
-                f"`Scheduler(..., updates_per_batch={calls / batches:g})`."
+                f"too early. {found} Give `Scheduler(..., "
+                f"updates_per_batch={calls / batches:g})`."
+            )
+        if not calls and self._updates_per_batch == 1 and not use.is_scaled:
+            raise ValueError(
+                f"`updates_per_batch` must be what the training step does, or the schedules do not "
+                f"reach their end. {found} Give `Scheduler(..., updates_per_batch=...)`, as 0.2 "
+                f"for an update in every fifth batch."
             )
 
     # --- bits -------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ class StepLogger(keras.callbacks.Callback):
         if self._first is None:
             self._first = _calls(self._optimizer)
         self._recorder.restart(self._first)
-        self._use = Use("StepLogger", self._optimizer, drives=False)
+        self._use = Use("StepLogger", self.model, self._optimizer, drives=False)
         if self._csv is not None:
             self._csv.begin(self._first)
 

@@ -216,7 +216,7 @@ class _Watch(keras.callbacks.Callback):
                 source = Source(growth, "micro", first, self)
                 training.on_undo(self, driver.exchange(LEARNING_RATE, source))
             training.mark("range test", object())  # another one at every test
-            self._use = Use("LRRangeTest().run", optimizer)
+            self._use = Use("LRRangeTest().run", self.model, optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         training = Training.of(self.model)

@@ -291,3 +291,55 @@ def distiller(jit):
     part = Part(model.optimizer, probe_of(student), reference.adam, schedules, found)
     x = rng.normal(size=(20, 6)).astype("float32")
     return Program(model, {"x": x, "y": np.argmax(x[:, :3], 1), "batch_size": 4}, 5, [part])
+
+
+class Alternating(Gan):
+    """A generator that is updated in every second batch only, under a condition."""
+
+    def compile(self, *args, **options):
+        super().compile(*args, **options)
+        self.count = tf.Variable(0, trainable=False)
+
+    def train_step(self, real):
+        count = tf.shape(real)[0]
+        noise = tf.random.normal([count, self.latent])
+        with tf.GradientTape(persistent=True) as tape:
+            guesses = self.discriminator(self.generator(noise), training=True)
+            g_loss = self.compare(tf.ones([count, 1]), guesses)
+            d_loss = self.compare(tf.zeros([count, 1]), guesses)
+            d_loss += self.compare(tf.ones([count, 1]), self.discriminator(real, training=True))
+        weights = self.discriminator.trainable_weights
+        self.d_optimizer.apply(tape.gradient(d_loss, weights), weights)
+        weights = self.generator.trainable_weights
+        gradients = tape.gradient(g_loss, weights)
+        tf.cond(
+            self.count.assign_add(1) % 2 == 0,
+            lambda: self.g_optimizer.apply(gradients, weights),
+            lambda: None,
+        )
+        return {"loss": d_loss}
+
+
+def alternating(jit):
+    generator = keras.Sequential([keras.Input((4,)), layers.Dense(6), Probe(name="probe")])
+    discriminator = keras.Sequential([keras.Input((6,)), layers.Dense(1), Probe(name="probe")])
+    model = Alternating(generator, discriminator, latent=4)
+    g_optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    d_optimizer = keras.optimizers.SGD(0.01, momentum=0.9)
+    g_optimizer.build(generator.trainable_variables)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(g_optimizer, d_optimizer, loss, jit_compile=jit)
+    schedules = {"learning_rate": ks.REX(0.02), "momentum": ks.Demon(0.9)}
+    found = {"learning_rate": 0.01, "momentum": 0.9}
+    slow = Part(
+        g_optimizer,
+        probe_of(generator),
+        reference.sgd,
+        schedules,
+        found,
+        calls=0.5,
+        options={"updates_per_batch": 0.5},
+    )
+    fast = Part(d_optimizer, probe_of(discriminator), reference.sgd, schedules, found, gradient=2.0)
+    x = rng.normal(size=(20, 6)).astype("float32")
+    return Program(model, {"x": x, "batch_size": 4}, 5, [slow, fast])

@@ -55,7 +55,7 @@ class Part:
         schedules: Schedules by the name of the hyperparameter.
         found: The numbers that the rule needs, as they are without schedules.
         gradient: The gradient of the weight: how often the step uses the layer.
-        calls: Calls of the optimizer in a batch.
+        calls: Calls of the optimizer in a batch; 0.5 for one in every second.
         options: Further arguments of `ks.Scheduler`.
         owner: The optimizer that the model has, if this one is a part of it.
     """
@@ -66,7 +66,7 @@ class Part:
     schedules: dict[str, ks.Schedule]
     found: dict[str, float]
     gradient: float = 1.0
-    calls: int = 1
+    calls: float = 1
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     owner: Any = None
 
@@ -94,20 +94,21 @@ class Part:
 
     def logged(self, batches):
         """Return the step of the clock that each batch begins at."""
-        return np.arange(batches) * self.calls // (1 if self.is_micro else self.accumulated)
+        micro = 1 if self.is_micro else self.accumulated
+        return (np.arange(batches) * self.calls // micro).astype(int)
 
     def used(self, batches):
         """Return the step of the clock that each update reads."""
-        updates = np.arange(batches * self.calls // self.accumulated)
+        updates = np.arange(int(batches * self.calls // self.accumulated))
         return (updates + 1) * self.accumulated - 1 if self.is_micro else updates
 
     def path(self, scheduled, batches, plain):
         """Return where the weight is after each batch, by the rule, in float64."""
         values = self.values(scheduled, batches)
         used = [{n: float(v[s]) for n, v in values.items()} for s in self.used(scheduled)]
-        used += [{}] * (plain * self.calls // self.accumulated)
+        end = len(used)
+        used += [{}] * int(plain * self.calls // self.accumulated)
         weight, state, weights = np.zeros(1), {}, [np.zeros(1)]
-        end = len(used) - plain * self.calls // self.accumulated
         for step, numbers in enumerate(used):
             if step == end and self.optimizer.use_ema:
                 weight = state["average"]  # what `fit` leaves in the place of the weights
@@ -118,7 +119,7 @@ class Part:
             state["average"] = kept * state.get("average", 0.0) + (1 - kept) * weight
             weights.append(weight)
         done = np.arange(1, scheduled + plain + 1) * self.calls // self.accumulated
-        return np.array(weights)[done, 0]
+        return np.array(weights)[done.astype(int), 0]
 
 
 @dataclasses.dataclass

@@ -16,6 +16,7 @@ from tests.programs.probe import check
 PROGRAMS = [
     own_steps.gan,
     own_steps.wasserstein_gan,
+    own_steps.alternating,
     own_steps.vae,
     own_steps.simsiam,
     own_steps.distiller,
@@ -72,3 +73,12 @@ def test_the_check_sees_a_value_that_was_used_a_step_late():
     program.schedulers = lambda: [ks.Scheduler(**options)]
     with pytest.raises(AssertionError, match="Mismatched elements: 17 / 18"):
         check(program, has_log=False)
+
+
+def test_updates_that_are_fewer_than_batches_are_counted_or_an_error():
+    program = own_steps.alternating(jit=False)
+    slow = program.parts[0]
+    scheduler = ks.Scheduler(**slow.schedules, optimizer=slow.optimizer)
+    with pytest.raises(ValueError, match=r"`updates_per_batch` must be .* reach their end"):
+        program.model.fit(**program.fit, verbose=0, callbacks=[scheduler])
+    assert slow.optimizer.momentum == 0.9
