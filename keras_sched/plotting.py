@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_sched import _validate
+from keras_sched._extras import load
 from keras_sched.duration import Run
 from keras_sched.schedules import Schedule, label
 from keras_sched.schedules.base import part_of
@@ -14,7 +15,7 @@ from keras_sched.schedules.base import part_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot", "simulate"]
+__all__ = ["new_axes", "plot", "simulate"]
 
 
 def simulate(schedule: Schedule, *, n: int | Run = 1000) -> np.ndarray:
@@ -73,10 +74,7 @@ def plot(
     if not named:
         raise ValueError("`plot` needs at least one schedule. Received: none")
     curves: list[tuple[str, Any]] = [(name, simulate(item, n=n)) for name, item in named]
-    if ax is None:
-        from matplotlib.figure import Figure
-
-        ax = Figure(figsize=(8, 4.5), layout="constrained").add_subplot()
+    ax = new_axes("`plot`") if ax is None else ax
     for name, values in curves:
         ax.plot(values, label=name, drawstyle="steps-post", linewidth=1.5)
     ax.set(xlabel="update step", ylabel="value")
@@ -84,3 +82,9 @@ def plot(
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
     return ax
+
+
+def new_axes(what: str) -> Axes:
+    """Return axes on a figure of their own, for what draws on them."""
+    figure = load("matplotlib.figure", what=what, extra="plot").Figure
+    return figure(figsize=(8, 4.5), layout="constrained").add_subplot()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_sched._extras import load
 from keras_sched._files import replace_file
 
 __all__ = ["Board", "Csv"]
@@ -95,8 +96,9 @@ class Board:
     def _function(self, names: list[str]) -> Any:
         # Summaries written one by one from Python cost as much as a small training step. In a loop
         # of the runtime `tf.summary.scalar` would put the loop's name before the tag.
-        from tensorboard.plugins.scalar import metadata as scalars
-
+        scalars = load(
+            "tensorboard.plugins.scalar.metadata", what="`tensorboard=`", extra="trainers"
+        )
         writer = self._writer
         metadata = scalars.create_summary_metadata(display_name="", description="")
 

@@ -6,14 +6,11 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from keras_sched._files import replace_file
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-__all__ = ["Result", "axes_or_new"]
+__all__ = ["Result"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +38,6 @@ class Result:
         """
         found = json.loads(Path(path).read_text())
         return cls(**{key: _tuples(value) for key, value in found.items()})
-
-
-def axes_or_new(ax: Axes | None) -> Axes:
-    """Return the axes that are given, or new ones on a figure of their own."""
-    if ax is not None:
-        return ax
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(8, 4.5), layout="constrained").add_subplot()
 
 
 def _tuples(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_sched.plotting import new_axes
 from keras_sched.range_tests import _results
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class PrecisionRangeResult(_results.Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the figure over the bits, with its spread and, if there are any, the suggestions."""
-        ax = _results.axes_or_new(ax)
+        ax = new_axes("`plot`") if ax is None else ax
         figures = np.array(self.figures)
         finite = np.isfinite(figures)
         ax.errorbar(

@@ -20,6 +20,7 @@ from keras_sched._training import Training
 from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, driver_of, groups
+from keras_sched.plotting import new_axes
 from keras_sched.range_tests import _results, _suggest, _undone
 from keras_sched.schedules import Schedule, register_schedule
 
@@ -69,7 +70,7 @@ class RangeTestResult(_results.Result):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the smoothed loss over the learning rate, with the suggestions if there are any."""
-        ax = _results.axes_or_new(ax)
+        ax = new_axes("`plot`") if ax is None else ax
         ax.plot(self.learning_rates, self.losses, alpha=0.3, linewidth=1, label="loss of the batch")
         ax.plot(self.learning_rates, self.smoothed, label="smoothed")
         with contextlib.suppress(ValueError):

@@ -1,0 +1,64 @@
+"""What the library needs is little; what a part of it needs is named where it is absent."""
+
+import configparser
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_sched as ks
+
+ROOT = pathlib.Path(__file__).parents[1]
+OPTIONAL = ("matplotlib", "rich", "pandas", "scipy", "sklearn", "ml_collections", "tensorboard")
+
+
+def test_importing_the_library_imports_nothing_that_only_an_extra_brings():
+    code = (
+        f"import sys, keras, tensorflow; before = set(sys.modules); import keras_sched; "
+        f"print([n for n in {OPTIONAL} if n in set(sys.modules) - before])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert said.stdout.strip() == "[]", said.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "use"),
+    [
+        ("matplotlib.figure", "plot", lambda path: ks.plot(ks.REX(0.1))),
+        ("rich.table", "trainers", lambda path: ks.precision.Cost(()).table()),
+        (
+            "tensorboard.plugins.scalar.metadata",
+            "trainers",
+            lambda path: ks.callbacks._sinks.Board(path).write({"step": [0], "loss": [0.0]}),
+        ),
+    ],
+    ids=["plot", "cost_table", "tensorboard"],
+)
+def test_what_is_absent_is_named_with_the_extra(module, extra, use, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, module, None)
+    package = module.partition(".")[0]
+    with pytest.raises(ImportError, match=rf"'{package}'.*keras_sched\[{extra}\]"):
+        use(tmp_path)
+    monkeypatch.undo()
+
+
+def test_the_trainers_name_what_is_absent():
+    code = "import sys; sys.modules['rich'] = None; sys.modules['scipy'] = None; import trainers"
+    blocked = code.replace(
+        "import trainers",
+        "import importlib.util as u; f = u.find_spec; "
+        "u.find_spec = lambda n: None if n in ('rich', 'scipy') else f(n); import trainers",
+    )
+    said = subprocess.run([sys.executable, "-c", blocked], cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 1
+    assert "not installed: rich, scipy" in said.stderr
+    assert "[trainers]" in said.stderr
+
+
+def test_only_the_library_is_installed():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["options.packages.find"]["include"].split() == ["keras_sched*"]
+    needed = {line.split(">")[0] for line in setup["options"]["install_requires"].split()}
+    assert needed == {"absl-py", "keras", "numpy", "tensorflow"}
