@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["boolean", "choice", "integer", "momentum", "real", "sequence", "shown", "value"]
+__all__ = [
+    "boolean",
+    "choice",
+    "integer",
+    "momentum",
+    "not_above",
+    "real",
+    "sequence",
+    "shown",
+    "value",
+]
 
 # The largest number of float32, in which a schedule gives its values.
 _MOST = float(np.finfo(np.float32).max)
@@ -62,14 +72,34 @@ def real(
         number < high if open_high else number <= high
     )
     if not math.isfinite(number) or not inside:
-        left, right = "(" if open_low else "[", ")" if open_high else "]"
-        expected = (
-            "a finite number"
-            if low == -math.inf and high == math.inf
-            else f"a finite number in {left}{low:g}, {high:g}{right}"
-        )
+        expected = _interval(low, high, open_low, open_high)
         raise ValueError(f"`{name}` must be {expected}. Received: {name}={shown(value)}")
     return number
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if low > -math.inf and high < math.inf:
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        return f"a finite number in {left}{low:g}, {high:g}{right}"
+    if low > -math.inf:
+        bound = f"above {low:g}" if open_low else f"of at least {low:g}"
+        return "a positive finite number" if open_low and low == 0.0 else f"a finite number {bound}"
+    if high < math.inf:
+        bound = f"below {high:g}" if open_high else f"of at most {high:g}"
+        return f"a finite number {bound}"
+    return "a finite number"
+
+
+def not_above(name: str, value: float, other: str, bound: float) -> None:
+    """Check that one argument is not above another.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if value > bound:
+        raise ValueError(
+            f"`{name}` must not be above `{other}`. Received: {name}={value}, {other}={bound}"
+        )
 
 
 def value(name: str, value: Any, *, low: float = 0.0) -> float:

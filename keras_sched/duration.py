@@ -139,7 +139,10 @@ class Duration:
                     f"Received: {name}={_validate.shown(length)}. Expected one like {_EXAMPLES}."
                 )
             unit, multiple = _MULTIPLES[match[2]]
-            return cls(float(match[1]) * multiple, unit=unit)
+            number = _validate.real(name, float(match[1]), low=0.0) * multiple
+            if unit == "steps":
+                number = _validate.integer(name, number)
+            return cls(_validate.real(name, number), unit=unit)
         if isinstance(length, float) and length % 1.0 != 0.0:
             raise ValueError(
                 f"`{name}` without a unit must be a whole number of steps. "

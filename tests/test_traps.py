@@ -76,7 +76,7 @@ def test_t07_degenerate_lengths_work_or_are_refused():
         ks.WSD(1.0, warmup_length=f"{100 / n}%", cooldown_length=f"{100 - 100 / n}%").resolve(n)
     with pytest.raises(ValueError, match="must leave room"):
         ks.Linear(1.0).warmup(10).resolve(10)
-    with pytest.raises(ValueError, match="`length` must be positive"):
+    with pytest.raises(ValueError, match="`steps` must be positive"):
         ks.Linear(1.0, steps=0)
     with pytest.raises(ValueError, match="must fit in the whole"):
         ks.WSD(1.0, warmup_length="60%", cooldown_length="60%").resolve(10)

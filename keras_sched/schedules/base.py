@@ -498,7 +498,10 @@ def _take_units(cls: Any) -> None:
     def __init__(self: Any, *args: Any, **arguments: Any) -> None:
         forms = {unit: arguments.pop(unit) for unit in UNITS if unit in arguments}
         if forms:
-            arguments["length"] = Duration.of(length=arguments.get("length"), **forms)
+            length = Duration.of(length=arguments.get("length"), **forms)
+            for unit in [unit for unit, value in forms.items() if value is not None]:
+                positive(unit, length)  # type: ignore[arg-type]  # the one form that is given
+            arguments["length"] = length
         build(self, *args, **arguments)
 
     signature = inspect.signature(build)

@@ -221,7 +221,7 @@ class Sequence(Schedule):
             if part.fills_room or (part.is_resolved and part.span is None):
                 lacking = "no length" if part.fills_room else "no end, as it never settles"
                 raise ValueError(
-                    f"Each part of a sequence but the last must have a length of its own, as "
+                    f"Each of `schedules` but the last must have a length of its own, as "
                     f"`length='10ep'`. Received: {part!r}, which has {lacking}."
                 )
         self._set("schedules", parts)

@@ -218,8 +218,11 @@ class Tanh(Decay):
     def _check(self) -> None:
         super()._check()
         self._set("upper", _validate.real("upper", self.upper, low=-100.0, high=100.0))
-        lower = _validate.real("lower", self.lower, low=-100.0, high=self.upper, open_high=True)
-        self._set("lower", lower)
+        self._set("lower", _validate.real("lower", self.lower, low=-100.0, high=100.0))
+        if self.lower >= self.upper:
+            raise ValueError(
+                f"`lower` must be below `upper`. Received: lower={self.lower}, upper={self.upper}"
+            )
 
     def _profile(self, s: Any) -> Any:
         return profiles.tanh(s, self.lower, self.upper)

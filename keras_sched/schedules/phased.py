@@ -114,9 +114,11 @@ class OneCycle(_Phases):
         super()._check()
         self._set("peak", _validate.value("peak", self.peak))
         start = self.peak / 25.0 if self.start is None else self.start
-        self._set("start", _validate.real("start", start, low=0.0, high=self.peak))
+        self._set("start", _validate.value("start", start))
+        _validate.not_above("start", start, "peak", self.peak)
         end = self.start / 1e4 if self.end is None else self.end  # type: ignore[operator]
-        self._set("end", _validate.real("end", end, low=0.0, high=self.peak))
+        self._set("end", _validate.value("end", end))
+        _validate.not_above("end", end, "peak", self.peak)
 
     @classmethod
     def triangle(cls, peak: float, **length: Any) -> OneCycle:
@@ -124,7 +126,7 @@ class OneCycle(_Phases):
 
         REX (arXiv 2107.04197), section 4.1, without the last annihilation of Smith.
         """
-        low = 0.1 * peak
+        low = 0.1 * _validate.value("peak", peak)
         return cls(peak, start=low, end=low, rise=0.5, profile="linear", **length)
 
     def momentum(self, start: float = 0.95, *, low: float = 0.85) -> OneCycleMomentum:
@@ -185,7 +187,8 @@ class OneCycleMomentum(_Phases):
     def _check(self) -> None:
         super()._check()
         self._set("start", _validate.momentum("start", self.start))
-        self._set("low", _validate.real("low", self.low, low=0.0, high=self.start))
+        self._set("low", _validate.momentum("low", self.low))
+        _validate.not_above("low", self.low, "start", self.start)
 
     def _knots(self) -> list[tuple[float, float]]:
         back = [(self._back(), self.start)] if self.three_phase else []
