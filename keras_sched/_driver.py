@@ -424,8 +424,10 @@ def _guarded(kind: type) -> type:
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
-        # Whoever asks an optimizer for its class, as Keras' serialization does, gets its own.
+        # Whoever asks an optimizer for its class, as Keras' serialization does, gets its own; and
+        # so does pickle, for what loads it.
         "__class__": property(lambda optimizer: kind),
+        "_unpickle_model": property(lambda optimizer: getattr(kind, "_unpickle_model", None)),
     }
     made = _GUARDED[kind] = type(kind.__name__, (kind,), names)
     return made
