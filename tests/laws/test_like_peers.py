@@ -37,6 +37,8 @@ EPOCHS = ks.Run(steps=100, steps_per_epoch=10)
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="peak"), "anchor", "'peak'"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=1.5), "scale", "1.5"),
         (lambda: ks.Linear(1.0, steps=9).repeat(anchor="high", scale=0.0), "scale", "0.0"),
+        (lambda: ks.ExpRange(0.1, peak=1.0, half_period=5, gamma=0.0), "gamma", "0.0"),
+        (lambda: ks.ExpRange(0.1, peak=1.0, half_period=5, gamma=1.5), "gamma", "1.5"),
         (lambda: ks.Linear(1.0, steps=9).cycles(0.0), "times", "0.0"),
         (lambda: ks.Linear(1.0, steps=10**15).cycles(math.pi), "times", "3.14"),
         (lambda: ks.Linear(1.0, steps=9).skip(9), "by", "'9"),
@@ -97,6 +99,14 @@ def test_special_cases_are_what_they_are_special_cases_of():
     same = [
         (ks.InversePower(0.3, timescale=7), ks.InverseSqrt(0.3, timescale=7)),
         (ks.Polynomial(0.3, power=1.0, k=1.0, steps=200), ks.Linear(0.3, steps=200)),
+        (
+            ks.Cosine(1.0, power=2.0, steps=200),
+            ks.Cosine(1.0, steps=200) * ks.Cosine(1.0, steps=200),
+        ),
+        (
+            ks.ExpRange(0.1, peak=1.0, half_period=5, gamma=1.0),
+            ks.Triangular(0.1, peak=1.0, half_period=5),
+        ),
         (ks.Linear(0.3, steps=200).cycles(1), ks.Linear(0.3, steps=200).repeat()),
         (ks.Linear(0.3).repeat(1).resolve(200), ks.Linear(0.3, steps=200).repeat()),
         (ks.REX(0.3, steps=60).cycles(4), ks.REX(0.3, steps=15).repeat()),
