@@ -7,11 +7,8 @@ import pathlib
 import re
 import shutil
 
-import keras
-import numpy as np
 import pytest
 
-import keras_sched as ks
 from trainers.sweeps import programs
 from trainers.sweeps.grid import Grid
 
@@ -25,8 +22,11 @@ def blocks(name):
     return ["\n" * text.count("\n", 0, m.start(1)) + m[1] for m in found]
 
 
-README = blocks("README.md")
-DOCUMENTS = [path.name for path in sorted((ROOT / "docs").glob("*.md")) if blocks(path)]
+DOCUMENTS = [
+    str(path.relative_to(ROOT))
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    if blocks(path)
+]
 
 
 def run(code, names, document="document"):
@@ -56,27 +56,6 @@ def _expected(rest):
         return []
 
 
-def model():
-    """Return a network of the reader's, with the names of layers that the README has rules for."""
-    layers = [
-        keras.layers.Dense(32, activation="relu", name="stem"),
-        keras.layers.Dense(32, activation="relu", name="dense"),
-        keras.layers.Dense(3, activation="softmax", name="head"),
-    ]
-    return keras.Sequential([keras.Input((8,)), *layers], name="mine")
-
-
-@pytest.mark.parametrize("number", range(len(README)))
-def test_the_readme_runs(number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")
-    names = {"model": model(), "x": x, "y": np.argmax(x[:, :3], axis=1), "keras": keras, "ks": ks}
-    if "compile(" not in README[number]:
-        optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-        names["model"].compile(optimizer, "sparse_categorical_crossentropy")
-    run(README[number], names, "README.md")
-
-
 # Keras' own, with data whose length is not known.
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -86,7 +65,7 @@ def test_the_blocks_of_a_document_run_one_after_the_other(document, tmp_path, mo
     place.mkdir(parents=True)
     shutil.copy(ROOT / "docs" / "digits_rex" / "results.parquet", place)
     names = {}
-    compared = sum(run(code, names, document) for code in blocks(f"docs/{document}"))
+    compared = sum(run(code, names, document) for code in blocks(document))
     if document in CHECKS:
         CHECKS[document](names, compared)
 
@@ -123,7 +102,7 @@ def parts(name):
     )
 
 
-CHECKS = {"sweeps.md": check_sweeps, "training.md": check_training}
+CHECKS = {"docs/sweeps.md": check_sweeps, "docs/training.md": check_training}
 
 
 def test_a_line_that_returns_something_else_is_seen():
