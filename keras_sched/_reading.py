@@ -44,7 +44,7 @@ def _longest(schedule: Schedule) -> int:
 
 
 def check_length(name: str, schedule: Any) -> None:
-    """Raise a TypeError if it is no schedule, or a ValueError if its length is open."""
+    """Raise a TypeError if it is not a schedule, or a ValueError if its length is open."""
     if not part_of(name, schedule).is_resolved:
         raise ValueError(
             f"The schedule of `{name}` must have its length in steps. Received: {schedule!r}. Give "

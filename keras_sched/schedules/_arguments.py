@@ -18,7 +18,7 @@ def positive(name: str, length: Span) -> Duration:
     """Return `length` as a `Duration`, which must be positive.
 
     Raises:
-        TypeError: If it is no length.
+        TypeError: If it is not a length.
         ValueError: If it is 0, or its text has no number or no unit.
     """
     parsed = Duration.parse(length, name=name)

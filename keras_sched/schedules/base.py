@@ -40,6 +40,11 @@ PACKAGE = "keras_sched"
 # Levels of schedules in schedules: Python follows so many, also while TensorFlow traces them.
 DEEPEST = 50
 _FAR = 2**62
+if TYPE_CHECKING:
+    # Keras has no types: with it as a base a type checker lets any argument of a schedule pass.
+    _KerasSchedule = object
+else:
+    _KerasSchedule = keras.optimizers.schedules.LearningRateSchedule
 _T = TypeVar("_T")
 
 
@@ -119,7 +124,7 @@ class Combinators:
     check: Callable[..., Report]
 
 
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+class Schedule(_KerasSchedule):
     """A value for every update step.
 
     Subclasses are decorated with `register_schedule`, declare their configuration as dataclass
@@ -133,6 +138,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
     continuous: ClassVar[bool] = True
     combinators: ClassVar[Combinators]
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Any]]  # `register_schedule` makes each one
 
     # --- the value ---------------------------------------------------------------------------
 

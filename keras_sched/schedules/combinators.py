@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import abc
 from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
@@ -45,7 +46,7 @@ class Warmup(Schedule):
 
     Args:
         schedule: What follows; without a length it takes what the warm-up leaves of its room.
-        length: Length of the warm-up; nothing leaves the schedule as it is.
+        length: Length of the warm-up; 0 leaves the schedule as it is.
         start: Value that the climb comes from; at least 0.
         profile: Profile of the climb: "linear", "cosine", "sqrt" or "square".
         offset: 1 or 0, see above.
@@ -200,7 +201,7 @@ class Sequence(Schedule):
             one takes what is left.
 
     Raises:
-        TypeError: If a part is no schedule.
+        TypeError: If a part is not a schedule.
         ValueError: If there is no part, or one before the last has no end.
 
     Example:
@@ -211,7 +212,7 @@ class Sequence(Schedule):
     """
 
     continuous: ClassVar[bool] = False
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def __post_init__(self) -> None:
         parts = parts_of("schedules", self.schedules)

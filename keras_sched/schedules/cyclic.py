@@ -39,9 +39,9 @@ class CosineRestarts(Schedule):
 
     Args:
         start: Value at the beginning of the first cycle; at least 0.
-        period: P, the length of the first cycle; more than nothing.
+        period: P, the length of the first cycle; must be positive.
         stretch: Length of a cycle over that of the one before (`t_mul`); at least 1.
-        scale: Height of a cycle over that of the one before (`m_mul`); above 0.
+        scale: Height of a cycle over that of the one before (`m_mul`); must be positive.
         end: The floor at the end of every cycle; at least 0.
 
     Raises:
@@ -92,11 +92,11 @@ class PolynomialRestarts(Schedule):
     Args:
         start: Value at step 0; at least 0.
         period: P, the steps between two jumps; must be positive.
-        power: Exponent; above 0.
+        power: Exponent; must be positive.
         end: The floor that is reached at every multiple of P; at least 0.
 
     Raises:
-        ValueError: If a value is negative, `power` is not above 0, or the period is 0.
+        ValueError: If a value is negative, `power` is not positive, or the period is 0.
 
     Example:
         >>> restarts = PolynomialRestarts(1.0, period=4, power=1.0)
@@ -141,7 +141,7 @@ class Cycles(Schedule):
         triangular: Whether every second cycle runs backwards.
 
     Raises:
-        TypeError: If `schedule` is no function of its progress.
+        TypeError: If `schedule` is not a function of its progress.
         ValueError: If `times` is below 0.001.
 
     Example:
@@ -206,7 +206,7 @@ class Triangular(Schedule):
         start: The value at step 0; at least 0.
         peak: The value after half a period; at least 0. Below `start` it is a trough: the momentum
             that goes with a cyclic learning rate.
-        half_period: Length of a climb (Smith's step size); more than nothing.
+        half_period: Length of a climb (Smith's step size); must be positive.
 
     Raises:
         ValueError: If a value is negative, or the length is 0.
@@ -248,7 +248,7 @@ class Triangular2(Triangular):
     Args:
         start: The value at step 0, which every triangle comes back to; at least 0.
         peak: The value in the middle of the first triangle; at least 0.
-        half_period: Length of a climb; more than nothing.
+        half_period: Length of a climb; must be positive.
 
     Raises:
         ValueError: If a value is negative, or the length is 0.
@@ -272,7 +272,7 @@ class ExpRange(Triangular):
     Args:
         start: The value at step 0, which every triangle comes back to; at least 0.
         peak: The value in the middle of a triangle if nothing shrank; at least 0.
-        half_period: Length of a climb; more than nothing.
+        half_period: Length of a climb; must be positive.
         gamma: Factor per update step, in (0, 1].
 
     Raises:

@@ -91,13 +91,13 @@ class Polynomial(Decay):
     Args:
         start: Value at step 0; at least 0.
         end: Value at the end and after; at least 0.
-        power: Exponent; above 0. 1 is `Linear`.
-        k: Exponent of the progress (k-decay); above 0. Above 1 the start is held longer.
+        power: Exponent; must be positive. 1 is `Linear`.
+        k: Exponent of the progress (k-decay); must be positive. Above 1 the start is held longer.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `power` or `k` is not above 0, or the
+        ValueError: If a value is negative or not finite, `power` or `k` is not positive, or the
             length is 0.
 
     Example:
@@ -139,13 +139,13 @@ class Cosine(Decay):
     Args:
         start: Value at step 0; at least 0.
         end: The floor, reached at the end and held; at least 0. Keras' `alpha` is end / start.
-        k: Exponent of the progress (k-decay); above 0. Above 1 the start is held longer.
-        power: Exponent of the wave, optax' `exponent`; above 0. Above 1 it falls sooner.
+        k: Exponent of the progress (k-decay); must be positive. Above 1 the start is held longer.
+        power: Exponent of the wave, optax' `exponent`; must be positive. Above 1 it falls sooner.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `k` or `power` is not above 0, or the
+        ValueError: If a value is negative or not finite, `k` or `power` is not positive, or the
             length is 0.
 
     Example:
@@ -239,12 +239,12 @@ class Exponential(Decay):
     Args:
         start: Value at step 0; at least 0.
         end: Level it falls towards; at least 0.
-        rate: Exponent at the end; above 0. REX uses 3, the authors' later code 4.
+        rate: Exponent at the end; must be positive. REX uses 3, the authors' later code 4.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `rate` not above 0, or the length 0.
+        ValueError: If a value is negative or not finite, `rate` is not positive, or the length 0.
 
     Example:
         >>> exponential = Exponential(1.0, steps=4)
@@ -281,7 +281,7 @@ class InverseTime(Decay):
             without one, the run's.
 
     Raises:
-        ValueError: If a value is negative or not finite, `rate` not above 0, or the length 0.
+        ValueError: If a value is negative or not finite, `rate` is not positive, or the length 0.
 
     Example:
         >>> inverse = InverseTime(1.0, rate=4.0, steps=4)
@@ -387,7 +387,7 @@ class InverseSqrt(Schedule):
 
     Args:
         start: Value at step 0; at least 0.
-        timescale: k, the length after which ``1 / sqrt(2)`` is left; more than nothing. With a
+        timescale: k, the length after which ``1 / sqrt(2)`` is left; must be positive. With a
             warm-up of the same length, ``InverseSqrt(peak, w).warmup(w)`` is the usual
             ``peak sqrt(w / t)``.
 
@@ -422,7 +422,7 @@ class Noam(Schedule):
 
     Args:
         dim: Width of the model, d_model; at least 1.
-        warmup_length: Length of the climb; more than nothing.
+        warmup_length: Length of the climb; must be positive.
         scale: Factor on the whole; at least 0.
 
     Raises:

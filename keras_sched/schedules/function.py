@@ -28,7 +28,7 @@ class Lambda(Schedule):
             with ``keras.ops``, which both take; it must not depend on anything that changes.
 
     Raises:
-        TypeError: If `fn` is no function, or gives no numbers.
+        TypeError: If `fn` is not a function, or returns no numbers.
         ValueError: If it gives another shape, or a number that is not finite.
 
     Example:

@@ -116,12 +116,13 @@ class ExponentialMomentum(_Momentum, Exponential):
     Args:
         start: Momentum at step 0, in [0, 1).
         end: Level it falls towards, in [0, 1).
-        rate: Exponent at the end; above 0. The paper does not state its own; at 5, 0.7 % are left.
+        rate: Exponent at the end; must be positive. The paper does not state its own; at 5, 0.7 %
+            are left.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If a momentum is outside [0, 1), `rate` is not above 0, or the length is zero.
+        ValueError: If a momentum is outside [0, 1), `rate` is not positive, or the length is zero.
 
     Example:
         >>> [round(float(ExponentialMomentum(0.9, steps=4)(t)), 4) for t in (0, 2, 4)]

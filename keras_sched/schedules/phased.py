@@ -201,8 +201,8 @@ class WSD(Timed):
 
     Args:
         peak: The value that is held; at least 0.
-        warmup_length: Length of the climb; may be nothing. A fraction is of this schedule.
-        cooldown_length: Length of the fall; may be nothing. A fraction is of this schedule.
+        warmup_length: Length of the climb; may be 0. A fraction is of this schedule.
+        cooldown_length: Length of the fall; may be 0. A fraction is of this schedule.
         start: Value that the climb comes from; at least 0.
         end: Value at the end and after; at least 0.
         profile: Profile of the fall: "sqrt" (1 - sqrt(s)), "linear", "cosine" or "square".

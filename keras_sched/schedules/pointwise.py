@@ -5,6 +5,7 @@ The parts share one clock and one room. A number among them stands for a constan
 
 from __future__ import annotations
 
+from collections import abc
 from typing import Any, ClassVar
 
 from keras_sched.schedules._written import call, operand
@@ -19,7 +20,7 @@ class _Pointwise(Schedule):
 
     _operator: ClassVar[str] = ""
     _method: ClassVar[str] = ""
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def __post_init__(self) -> None:
         parts = parts_of("schedules", self.schedules)
@@ -31,13 +32,13 @@ class _Pointwise(Schedule):
         if len(self.schedules) != 2:
             return call(self)
         first, second = self.schedules
-        is_number = isinstance(second, Constant) and second.length is None
+        number = None
+        if isinstance(second, Constant) and second.length is None:
+            number = repr(second.value)
         if self._method:
-            argument = repr(second.value) if is_number else repr(second)
-            return f"{operand(first)}.{self._method}({argument})"
+            return f"{operand(first)}.{self._method}({number or repr(second)})"
         left = repr(first) if type(first) is type(self) else operand(first)
-        right = repr(second.value) if is_number else operand(second)
-        return f"{left} {self._operator} {right}"
+        return f"{left} {self._operator} {number or operand(second)}"
 
     @property
     def is_operation(self) -> bool:
@@ -75,7 +76,7 @@ class Product(_Pointwise):
         schedules: The factors; they share one clock and one room.
 
     Raises:
-        TypeError: If a factor is no schedule.
+        TypeError: If a factor is not a schedule.
         ValueError: If there is none.
 
     Example:
@@ -85,7 +86,7 @@ class Product(_Pointwise):
     """
 
     _operator: ClassVar[str] = "*"
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def _combined(self, left: Any, right: Any, xp: Any) -> Any:
         return left * right
@@ -99,7 +100,7 @@ class Sum(_Pointwise):
         schedules: The summands; they share one clock and one room.
 
     Raises:
-        TypeError: If a summand is no schedule.
+        TypeError: If a summand is not a schedule.
         ValueError: If there is none.
 
     Example:
@@ -110,7 +111,7 @@ class Sum(_Pointwise):
     """
 
     _operator: ClassVar[str] = "+"
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def _combined(self, left: Any, right: Any, xp: Any) -> Any:
         return left + right
@@ -124,7 +125,7 @@ class Minimum(_Pointwise):
         schedules: The schedules; they share one clock and one room.
 
     Raises:
-        TypeError: If one is no schedule.
+        TypeError: If one is not a schedule.
         ValueError: If there is none.
 
     Example:
@@ -135,7 +136,7 @@ class Minimum(_Pointwise):
     """
 
     _method: ClassVar[str] = "at_most"
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def _combined(self, left: Any, right: Any, xp: Any) -> Any:
         return xp.minimum(left, right)
@@ -149,7 +150,7 @@ class Maximum(_Pointwise):
         schedules: The schedules; they share one clock and one room.
 
     Raises:
-        TypeError: If one is no schedule.
+        TypeError: If one is not a schedule.
         ValueError: If there is none.
 
     Example:
@@ -160,7 +161,7 @@ class Maximum(_Pointwise):
     """
 
     _method: ClassVar[str] = "at_least"
-    schedules: tuple[Schedule, ...]
+    schedules: abc.Sequence[Schedule]
 
     def _combined(self, left: Any, right: Any, xp: Any) -> Any:
         return xp.maximum(left, right)

@@ -24,10 +24,10 @@ class InversePower(Schedule):
         timescale: k, the length after which ``0.5 ** power`` is left; must be positive. With a
             warm-up of the same length, ``InversePower(peak, timescale=w).warmup(w)`` is
             ``peak (w / t) ** power`` after it.
-        power: Exponent; above 0. 1/2 is `InverseSqrt`.
+        power: Exponent; must be positive. 1/2 is `InverseSqrt`.
 
     Raises:
-        ValueError: If `start` is negative, `timescale` is 0 or `power` is not above 0.
+        ValueError: If `start` is negative, `timescale` is 0 or `power` is not positive.
 
     Example:
         >>> schedule = InversePower(1.0, timescale=100, power=1.0)
@@ -60,9 +60,9 @@ class Power(Schedule):
 
     Args:
         peak: The highest value; at least 0.
-        batch_size: Sequences of an update; above 0.
-        tokens_per_step: Tokens of an update; above 0.
-        factor: a in the paper; above 0.
+        batch_size: Sequences of an update; must be positive.
+        tokens_per_step: Tokens of an update; must be positive.
+        factor: a in the paper; must be positive.
         exponent: b in the paper; below 0.
 
     Raises:

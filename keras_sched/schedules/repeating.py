@@ -43,7 +43,7 @@ class Repeat(Schedule):
         triangular: Whether every second cycle runs backwards.
         mirror: How it runs backwards: "time" or "value".
         stretch: Length of a cycle over that of the one before; at least 1.
-        scale: Amplitude of a cycle over that of the one before; above 0.
+        scale: Amplitude of a cycle over that of the one before; must be positive.
         anchor: What stays where it is while cycles shrink. "low": the lower end, see above. "high":
             the higher end, ``high + scale ** i (v - high)``, as the momentum of PyTorch's
             `CyclicLR`; `scale` is at most 1. "floor": the lower end, and the higher one is

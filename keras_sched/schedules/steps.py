@@ -63,11 +63,11 @@ class Step(Schedule):
 
     Args:
         start: Value at step 0; at least 0.
-        every: Length of a stair; more than nothing.
-        factor: Factor from stair to stair; above 0.
+        every: Length of a stair; must be positive.
+        factor: Factor from stair to stair; must be positive.
 
     Raises:
-        ValueError: If `start` is negative, `factor` is not above 0, or `every` is zero.
+        ValueError: If `start` is negative, `factor` is not positive, or `every` is zero.
 
     Example:
         >>> step = Step(1.0, every=10, factor=0.5)
@@ -97,13 +97,13 @@ class MultiStep(Timed):
 
     Args:
         start: Value at step 0; at least 0.
-        factor: Factor at each point; above 0.
+        factor: Factor at each point; must be positive.
         at: The points, increasing. A fraction is of this schedule's own length.
         length: Length with its unit, or `steps=`, `epochs=`, `fraction=`, `samples=`, `seconds=`;
             without one, the run's.
 
     Raises:
-        ValueError: If `start` is negative, `factor` is not above 0, or the points do not increase.
+        ValueError: If `start` is negative, `factor` is not positive, or the points do not increase.
 
     Example:
         >>> step = MultiStep(1.0, steps=100)
@@ -149,9 +149,9 @@ class PiecewiseConstant(Schedule):
     """
 
     continuous: ClassVar[bool] = False
-    values: tuple[float, ...]
+    values: Sequence[float]
     _: KW_ONLY
-    boundaries: tuple[Duration, ...]
+    boundaries: Sequence[Span]
 
     def __post_init__(self) -> None:
         values = _validate.sequence("values", self.values)
