@@ -29,7 +29,7 @@ def simulate(schedule: Schedule, *, n: int | Run = 1000) -> np.ndarray:
         float32 of shape `(n,)`.
 
     Raises:
-        TypeError: If `schedule` is no schedule.
+        TypeError: If `schedule` is not a schedule.
         ValueError: If `n` is below 1, or a length needs a fact that the run lacks.
 
     Example:
@@ -61,7 +61,7 @@ def plot(
         The axes; ``plot(...).figure.savefig("schedules.png")`` saves the picture.
 
     Raises:
-        TypeError: If one of them is no schedule.
+        TypeError: If one of them is not a schedule.
         ValueError: If there is none, or a length needs a fact that the run lacks.
 
     Example:
