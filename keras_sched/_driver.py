@@ -129,7 +129,8 @@ class Source:
 
 def _exact(schedule: Schedule, step: Any) -> Any:
     """Return the float64 value of a schedule, which it rounds to float32."""
-    return schedule._value(step, namespace(step))
+    xp = namespace(step)
+    return xp.cast(schedule._value(step, xp), "float64")
 
 
 class Driver:

@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
+from keras_sched._driver import Source
 from keras_sched.hyperparameters import attach, driver_of, schedulable
+from tests.laws import cases
 
 DTYPES = ["float32", "float64", "bfloat16", "float16"]
 MODES = {"eager": None, "graph": False, "xla": True}
@@ -181,3 +183,23 @@ def test_arithmetic_with_numbers_is_in_64_bits_and_with_tensors_in_theirs():
         beta * tf.constant([1, 2])
     with pytest.raises(TypeError):
         beta * "2"
+
+
+def test_the_exact_number_of_every_schedule_is_what_it_rounds():
+    """In eager mode and in a graph, looked up or computed; and so the number is no other."""
+    made = [Source(case.schedule, "update", 0, None) for case in cases.ALL_SCHEDULES.values()]
+    replaced = Source(ks.Constant(0.1), "update", 0, None)
+    replaced.replace(ks.Cosine(0.9, steps=cases.T), cases.T)
+
+    @tf.function(autograph=False)
+    def traced(count):
+        return [(source.value(count), source.exact(count)) for source in (*made, replaced)]
+
+    for step in (0, 1, cases.T // 3, cases.T - 1, cases.T, 2 * cases.T):
+        count = tf.constant(step, tf.int64)
+        for source, (value, exact) in zip((*made, replaced), traced(count), strict=True):
+            eager = source.exact(count)
+            assert isinstance(eager, float)
+            assert (value.dtype, exact.dtype) == (tf.float32, tf.float64)
+            assert float(exact) == pytest.approx(eager, rel=1e-14, abs=1e-300)
+            assert np.float32(eager) == value.numpy() == source.value(count).numpy()
