@@ -169,7 +169,7 @@ class Cooldown(Timed):
             self._count_fractions(self.schedule.span)
         if self.is_resolved and count(self.cooldown_length) > self._n:
             raise ValueError(
-                f"The cool-down must not be longer than the whole. Received: "
+                f"`cooldown_length` must not be longer than the whole `length`. Received: "
                 f"cooldown_length='{self.cooldown_length}' of {self._n} steps"
             )
 

@@ -53,6 +53,9 @@ class Lambda(Schedule):
                 f"Received: {_validate.shown(values)} for the steps 0 and 1"
             )
 
+    def __repr__(self) -> str:
+        return f"Lambda({getattr(self.fn, '__name__', type(self.fn).__name__)})"
+
     def stretched(self, factor: float) -> Schedule:
         """Return the schedule for a run `factor` times as long."""
         factor = _validate.real("factor", factor, low=0.0, open_low=True)

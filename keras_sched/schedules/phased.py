@@ -243,9 +243,9 @@ class WSD(Timed):
             phases = count(self.warmup_length) + count(self.cooldown_length)
             if phases > self._n:
                 raise ValueError(
-                    f"Warm-up and cool-down must fit in the whole. Received: warmup_length="
-                    f"'{self.warmup_length}', cooldown_length='{self.cooldown_length}' "
-                    f"of {self._n} steps"
+                    f"`warmup_length` and `cooldown_length` must fit in the whole `length`. "
+                    f"Received: warmup_length='{self.warmup_length}', "
+                    f"cooldown_length='{self.cooldown_length}' of {self._n} steps"
                 )
 
     @functools.cached_property
