@@ -96,7 +96,8 @@ def main() -> None:
         seconds[side] = statistics.median(found["seconds"][_WARM:])
         print(
             f"{side}: {statistics.median(adds):.2f} MB a fit, "
-            f"{memory[-1] - memory[0]:.1f} in all, {seconds[side]:.3f} s, traced {sum(found['traces'][_WARM:]):.0f} times"
+            f"{memory[-1] - memory[0]:.1f} in all, {seconds[side]:.3f} s, "
+            f"traced {sum(found['traces'][_WARM:]):.0f} times"
         )
     print(f"same_over_plain: {seconds['same'] / seconds['plain']:.3f}")
     print(f"other_over_plain: {seconds['other'] / seconds['plain']:.3f}")
