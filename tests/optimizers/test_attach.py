@@ -568,3 +568,28 @@ def test_wrappers_of_its_methods_come_off_in_any_order():
             optimizer.apply([tf.ones(1)], [w])
         assert vars(optimizer).keys() >= before.keys()
         assert not {"apply", "build", "get_config", "_keras_sched_driver"} & vars(optimizer).keys()
+
+
+@pytest.mark.parametrize("first_step", [7, None])
+@pytest.mark.parametrize(
+    "momentum",
+    [ks.Linear(0.5, end=0.1, steps=4), ks.InverseSqrt(0.5, timescale=9)],
+    ids=["settles", "never_settles"],
+)
+def test_before_its_beginning_a_number_is_the_first_one(momentum, first_step):
+    """Looked up or computed, in 32 bits or in 64."""
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    attach(optimizer, schedules={"momentum": momentum}, first_step=first_step)
+    driver_of(optimizer).offset("update").assign(7)
+    count = optimizer.iterations
+
+    @tf.function(autograph=False)
+    def traced():
+        exact = tf.convert_to_tensor(optimizer.momentum, tf.float64)
+        return exact, driver_of(optimizer).value("momentum")
+
+    for step, at in ((0, 0), (6, 0), (7, 0), (8, 1), (10, 3)):
+        count.assign(step)
+        expected = float(momentum(at))
+        assert float(optimizer.momentum) == pytest.approx(expected, rel=1e-7)
+        assert [float(value) for value in traced()] == pytest.approx([expected] * 2, rel=1e-7)

@@ -107,9 +107,7 @@ def test_the_count_and_all_variables_are_those_of_finite_data(data, optimizer, s
 
 def test_without_control_the_count_runs_ahead(monkeypatch):
     """The negative control: it is this that the dependencies prevent."""
-    monkeypatch.setattr(
-        "keras_sched._driver.after_gradients", lambda gradients: tf.name_scope("none")
-    )
+    monkeypatch.setattr("keras_sched._driver.waiting_for", lambda gradients: tf.name_scope("none"))
     _, made = train(filtered(), plain)
     assert counted(made) > BATCHES * EPOCHS
 
