@@ -18,9 +18,10 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 from keras_sched._arrays import namespace
 from keras_sched._patch import wrap
 from keras_sched._placed import DrivenNumber, DrivenRate
+from keras_sched._waiting import waiting_for
 from keras_sched.schedules import Schedule
 
-__all__ = ["LEARNING_RATE", "Driver", "Source", "after_gradients", "driver_of"]
+__all__ = ["LEARNING_RATE", "Driver", "Source", "driver_of"]
 
 LEARNING_RATE = "learning_rate"
 _KEY = "_keras_sched_driver"
@@ -350,7 +351,7 @@ class Driver:
         # Replicas apply side by side, in threads that take turns.
         self._depth += 1
         try:
-            with after_gradients(args[0] if args else kwargs.get("grads", ())):
+            with waiting_for(args[0] if args else kwargs.get("grads", ())):
                 return apply(*args, **kwargs)
         finally:
             self._depth -= 1
@@ -369,32 +370,6 @@ class Driver:
         """Return the configuration of the optimizer as it was found."""
         with self.paused():
             return get_config()
-
-
-@contextlib.contextmanager
-def after_gradients(gradients: Any) -> Iterator[None]:
-    """Let nothing happen in a graph before all gradients are there.
-
-    With data of unknown length Keras' last call of an epoch finds no batch and fails, but what does
-    not need the batch may run: the count of the updates would move, and weights decay.
-    """
-    if tf.executing_eagerly():
-        yield
-        return
-
-    def create(make: Callable[..., Any], **options: Any) -> Any:
-        # What the optimizer makes in its first update must not wait for it: XLA allows none inside.
-        with tf.control_dependencies(None):
-            return make(**options)
-
-    parts = [
-        part
-        for each in gradients
-        for part in ((each.values, each.indices) if isinstance(each, tf.IndexedSlices) else (each,))
-    ]
-    waited_for = [part for part in parts if tf.is_tensor(part)]
-    with tf.variable_creator_scope(create), tf.control_dependencies(waited_for):
-        yield
 
 
 def _as_rates(orthogonalize: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from keras_sched._patch import wrap
+from keras_sched._waiting import waiting_for
 
 __all__ = ["Recorder"]
 
@@ -70,7 +70,7 @@ class Recorder:
                 f"What is scheduled must not change while a training is logged. "
                 f"Received: {list(values)}. It began with: {list(self._names)}"
             )
-        with _after(data):
+        with waiting_for(data):
             with _watched(model) as fed:
                 logs = inner(data)
             loss = _loss(logs, fed)
@@ -219,28 +219,7 @@ def _summed(values: Any, weight: Any) -> tuple[Any, Any]:
     return tf.reduce_sum(values * weight), tf.reduce_sum(weight)
 
 
-# --- within the graph ----------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _after(data: Any) -> Iterator[None]:
-    """Have all that is computed within wait for the batch.
-
-    Where the number of batches is not known, the last call of an epoch finds none: what does not
-    need the batch would be computed all the same, as a count that is moved.
-    """
-    if tf.executing_eagerly():
-        yield
-        return
-
-    def create(make: Callable[..., Any], **options: Any) -> Any:
-        # What an optimizer makes in its first step comes before any batch.
-        with tf.control_dependencies(None):
-            return make(**options)
-
-    tensors = [x for x in tree.flatten(data) if isinstance(x, tf.Tensor)]
-    with tf.variable_creator_scope(create), tf.control_dependencies(tensors):
-        yield
+# --- variables ----------------------------------------------------------------------------------
 
 
 def _outside_strategies(make: Callable[[], Any]) -> Any:

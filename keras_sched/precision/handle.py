@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_sched import _validate
-from keras_sched._driver import after_gradients
 from keras_sched._patch import forget_functions, wrap
+from keras_sched._waiting import waiting_for
 from keras_sched.hyperparameters import groups
 from keras_sched.precision import rules
 from keras_sched.precision.bits import NO_CLOCK, BitWidth, clock_of
@@ -345,7 +345,7 @@ class Quantized:
             return
         self._guarded = self._clock
         for part in groups(self._guarded).values():
-            self._undo.callback(wrap(part, "apply", _apply_after_gradients))
+            self._undo.callback(wrap(part, "apply", _apply_waiting))
 
     def _finish_pass(self, done: Pass) -> None:
         """Move the running ranges and count the operations, in one assignment each."""
@@ -391,9 +391,9 @@ class Quantized:
             forget_functions(layer)
 
 
-def _apply_after_gradients(inner: Callable[..., Any], grads: Any, *args: Any, **kwargs: Any) -> Any:
+def _apply_waiting(inner: Callable[..., Any], grads: Any, *args: Any, **kwargs: Any) -> Any:
     """Stand in the place of `apply` of an optimizer."""
-    with after_gradients(grads):
+    with waiting_for(grads):
         return inner(grads, *args, **kwargs)
 
 
