@@ -40,11 +40,11 @@ class _Host:
 
     @staticmethod
     def cast(x: Any, dtype: str) -> np.ndarray:
-        cast = np.asarray(x).astype(dtype)
-        # TensorFlow's kernels know no numbers between 0 and the smallest normal one.
-        return (
-            np.where(np.abs(cast) < _TINY, 0.0, cast).astype(dtype) if dtype == "float32" else cast
-        )
+        array = np.asarray(x).astype(dtype)
+        if dtype == "float32":
+            # TensorFlow's kernels know no numbers between 0 and the smallest normal one.
+            array = np.where(np.abs(array) < _TINY, np.float32(0.0), array)
+        return array
 
 
 def is_tensor(x: Any) -> bool:

@@ -19,7 +19,7 @@ from keras_sched.schedules import base
 from tests.laws.cases import ALL_SCHEDULES
 
 many = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
 ONCE = {type(case.schedule): case.schedule for case in ALL_SCHEDULES.values()}
 UNITS = ("steps", "epochs", "fraction", "samples", "seconds")
