@@ -58,7 +58,7 @@ ROOT = pathlib.Path(ks.__file__).parents[1]
 LIBRARY = "keras_sched"
 # A room uses those of its own floor and of the floors below.
 FLOORS = (
-    ("_arrays", "_validate", "_backend", "_extras", "_files", "_patch", "_training"),
+    ("_arrays", "_validate", "_backend", "_extras", "_files", "_patch", "_training", "_waiting"),
     ("profiles", "duration"),
     ("schedules",),
     ("_reading", "_placed", "_driver", "plotting"),
