@@ -63,13 +63,11 @@ FLOORS = (
     ("schedules",),
     ("_reading", "_placed", "_driver", "plotting"),
     ("hyperparameters",),
-    ("_demon_adam", "_scheduled", "optimizers", "precision"),
+    ("_use", "_demon_adam", "_scheduled", "optimizers", "precision"),
     ("callbacks",),
     ("range_tests",),
     ("",),  # the package itself
 )
-# Private in a package and used by another all the same: to be moved to a floor of its own.
-SHARED = {"keras_sched.callbacks._use"}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -127,7 +125,7 @@ def check_room(name, uses):
             continue
         assert FLOOR[room_of(module)] <= FLOOR[room_of(name)], f"{name} uses {module}"
         for depth, part in enumerate(parts := module.split(".")):
-            if part.startswith("_") and depth > 1 and module not in SHARED:
+            if part.startswith("_") and depth > 1:
                 assert name.split(".")[:depth] == parts[:depth], (
                     f"{module} is private, not {name}'s"
                 )

@@ -21,7 +21,7 @@ from keras.src.utils import io_utils  # how Keras' callbacks print
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._training import Training
-from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
+from keras_sched._use import Use, check_optimizer, optimizer_of
 from keras_sched.hyperparameters import current, driver_of, groups
 
 __all__ = ["Plateau"]

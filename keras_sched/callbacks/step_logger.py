@@ -21,9 +21,9 @@ from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
 from keras_sched._training import Training
+from keras_sched._use import Use, check_optimizer, optimizer_of
 from keras_sched.callbacks import _sinks
 from keras_sched.callbacks._recorder import Recorder
-from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
 from keras_sched.hyperparameters import current, driver_of, groups
 from keras_sched.precision.attach import find
 

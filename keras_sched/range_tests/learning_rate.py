@@ -17,7 +17,7 @@ from keras_sched._arrays import FLOAT, ratio
 from keras_sched._backend import check_tensorflow
 from keras_sched._driver import LEARNING_RATE, Source
 from keras_sched._training import Training
-from keras_sched.callbacks._use import Use, check_optimizer, optimizer_of
+from keras_sched._use import Use, check_optimizer, optimizer_of
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, driver_of, groups
 from keras_sched.plotting import new_axes

@@ -2,14 +2,7 @@
 
 from keras_sched.schedules._check import check
 from keras_sched.schedules._written import label
-from keras_sched.schedules.base import (
-    Combinators,
-    Profiled,
-    Report,
-    Schedule,
-    Timed,
-    register_schedule,
-)
+from keras_sched.schedules.base import Combinators, Report, Schedule, register_schedule
 from keras_sched.schedules.combinators import (
     Cooldown,
     Rounded,
@@ -68,6 +61,7 @@ from keras_sched.schedules.steps import (
     PiecewiseLinear,
     Step,
 )
+from keras_sched.schedules.timed import Profiled, Timed
 
 __all__ = [
     "REX",

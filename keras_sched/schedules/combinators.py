@@ -18,7 +18,8 @@ from keras_sched.duration import Duration, Run, Span
 from keras_sched.profiles import PROFILES
 from keras_sched.schedules._arguments import count
 from keras_sched.schedules._written import call, method, operand
-from keras_sched.schedules.base import Schedule, Timed, part_of, parts_of, register_schedule
+from keras_sched.schedules.base import Schedule, part_of, parts_of, register_schedule
+from keras_sched.schedules.timed import Timed
 
 __all__ = [
     "Cooldown",

@@ -17,8 +17,9 @@ from keras_sched._arrays import FLOAT, between, ratio
 from keras_sched.duration import Duration, Span
 from keras_sched.schedules._arguments import count, positive
 from keras_sched.schedules._written import method
-from keras_sched.schedules.base import Profiled, Schedule, part_of, register_schedule
+from keras_sched.schedules.base import Schedule, part_of, register_schedule
 from keras_sched.schedules.decay import Cosine, Linear
+from keras_sched.schedules.timed import Profiled
 
 __all__ = [
     "CosineRestarts",

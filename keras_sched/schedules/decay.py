@@ -15,7 +15,8 @@ from keras_sched import _validate, profiles
 from keras_sched._arrays import FLOAT, between, namespace
 from keras_sched.duration import Span
 from keras_sched.schedules._arguments import count, positive
-from keras_sched.schedules.base import Profiled, Schedule, register_schedule
+from keras_sched.schedules.base import Schedule, register_schedule
+from keras_sched.schedules.timed import Profiled
 
 __all__ = [
     "REX",

@@ -12,9 +12,10 @@ from keras_sched._arrays import between, ratio
 from keras_sched.duration import Duration, Span
 from keras_sched.profiles import PROFILES
 from keras_sched.schedules._arguments import count
-from keras_sched.schedules.base import Profiled, Schedule, Timed, register_schedule
+from keras_sched.schedules.base import Schedule, register_schedule
 from keras_sched.schedules.combinators import Cooldown
 from keras_sched.schedules.steps import Constant
+from keras_sched.schedules.timed import Profiled, Timed
 
 __all__ = ["WSD", "OneCycle", "OneCycleMomentum"]
 

@@ -15,8 +15,9 @@ from keras_sched._arrays import FLOAT, INT, between, reached
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.schedules._arguments import count, counted, points, positive
 from keras_sched.schedules._written import method
-from keras_sched.schedules.base import Profiled, Schedule, part_of, register_schedule
+from keras_sched.schedules.base import Schedule, part_of, register_schedule
 from keras_sched.schedules.decay import Decay
+from keras_sched.schedules.timed import Profiled
 
 __all__ = ["Mirrored", "Repeat", "Sampled"]
 

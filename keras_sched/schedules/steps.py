@@ -17,7 +17,8 @@ from keras_sched import _validate
 from keras_sched._arrays import FLOAT, between, reached
 from keras_sched.duration import Duration, Run, Span
 from keras_sched.schedules._arguments import count, counted, points, positive
-from keras_sched.schedules.base import Schedule, Timed, register_schedule
+from keras_sched.schedules.base import Schedule, register_schedule
+from keras_sched.schedules.timed import Timed
 
 __all__ = ["Constant", "MultiStep", "PiecewiseConstant", "PiecewiseLinear", "Step"]
 
