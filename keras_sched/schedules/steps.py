@@ -126,6 +126,26 @@ class MultiStep(Timed):
         self._set("factor", _validate.real("factor", self.factor, low=0.0, open_low=True))
         self._set("at", points("at", self.at))
 
+    @property
+    def is_resolved(self) -> bool:
+        """Points in steps have their values whatever the length."""
+        lengths = self.at if self.length is None else (*self.at, self.length)
+        return all(Duration.parse(length).unit == "steps" for length in lengths)
+
+    @property
+    def span(self) -> int | None:
+        own = super().span
+        if own is not None or not self.is_resolved:
+            return own
+        return max((count(point) for point in self.at), default=1)
+
+    def _resolve(self, run: Run, room: int | None) -> Schedule:
+        if self.length is None and room is None:  # a run of unknown length
+            return self._map(
+                lambda length: Duration(length.steps(run), unit="steps"), lambda part: part
+            )
+        return super()._resolve(run, room)
+
     def _value(self, t: Any, xp: Any) -> Any:
         boundaries = counted("at", self.at)
         factors = self.start * self.factor ** np.arange(len(boundaries) + 1.0)

@@ -253,6 +253,8 @@ def test_unknown_steps_need_lengths_in_steps_and_say_what_else_would_do():
 
     rates = train(ks.Linear(0.125, steps=2 * STEPS))
     assert_rates(rates, ks.simulate(ks.Linear(0.125), n=2 * STEPS)[:STEPS])
+    absolute = ks.MultiStep(0.125, at=[2, 4])
+    assert_rates(train(absolute), absolute(np.arange(STEPS)))
     for open_length in (ks.Linear(0.125), ks.Linear(0.125).warmup("1ep")):
         with pytest.raises(ValueError, match="assert_cardinality") as error:
             train(open_length)

@@ -253,3 +253,55 @@ def test_absent_metric_is_an_error() -> None:
 def test_bad_arguments(arguments) -> None:
     with pytest.raises(ValueError, match="must be"):
         Plateau(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [
+        ("loss", "min"),
+        ("val_loss", "min"),
+        ("decoder2_mae", "min"),
+        ("val_out-2_mse", "min"),
+        ("Perplexity", "min"),
+        ("accuracy", "max"),
+        ("val_top_5_accuracy", "max"),
+        ("val_r2", "max"),
+        ("head/f1", "max"),
+        ("val_mean_iou", "max"),
+    ],
+)
+def test_whole_words_tell_which_way_is_better(monitor, mode):
+    assert Plateau(monitor).mode == mode
+
+
+@pytest.mark.parametrize(
+    "monitor",
+    ["decoder2", "accurate", "lossless", "facc", "recall_error", "accuracy_loss", "quality", "f12"],
+)
+def test_parts_of_words_and_both_at_once_do_not(monitor):
+    """As "r2" in "decoder2": a guess would train with a rate that falls for ever."""
+    with pytest.raises(ValueError, match=f"`mode` must be 'min' or 'max'.*'{monitor}'"):
+        Plateau(monitor)
+    assert Plateau(monitor, mode="max").mode == "max"
+
+
+def test_min_lr_holds_a_schedule_up_but_never_raises_it() -> None:
+    log = StepLogger()
+    plateau = Plateau("metric", factor=0.1, patience=1, mode="min", min_lr=0.02)
+    fit(build(), Feed([1.0] * 9), log, plateau, ks.Scheduler(ks.Linear(0.1)), epochs=9)
+    schedule = ks.simulate(ks.Linear(0.1), n=27)
+    expected = np.maximum(0.1 * schedule, np.minimum(schedule, np.float32(0.02)))
+    expected[: 2 * 3] = schedule[: 2 * 3]
+    np.testing.assert_allclose(log.history["learning_rate"], expected, rtol=1e-6)
+    assert (log.history["learning_rate"][-5:] == schedule[-5:]).all()
+    # At the bound nothing is reduced further.
+    assert plateau.get_state()["multiplier"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_verbose_prints_each_reduction(verbose, capsys) -> None:
+    plateau = Plateau("metric", factor=0.5, patience=1, mode="min", verbose=verbose)
+    fit(build(), Feed([1.0] * 3), plateau, epochs=3)
+    said = capsys.readouterr().out
+    assert said.count("Plateau multiplies the learning rate") == 2 * verbose
+    assert ("Epoch 3" in said and "0.25" in said) == bool(verbose)
