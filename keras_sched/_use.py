@@ -6,6 +6,7 @@ Models that override `compile` (GANs, for one) train with optimizers of their ow
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from keras_sched._patch import wrap
 from keras_sched._training import Training
 from keras_sched.hyperparameters import driver_of, groups
 
-__all__ = ["Use", "check_optimizer", "optimizer_of"]
+__all__ = ["Use", "check_optimizer", "mark_numbers", "optimizer_of"]
 
 # Those that a training step was seen to call: perhaps under a condition, so not in every batch.
 _CALLED: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -43,6 +44,19 @@ def optimizer_of(callback: Any, given: keras.optimizers.Optimizer | None) -> Any
             f"`{name}(..., optimizer=optimizer)`."
         )
     return optimizer
+
+
+def mark_numbers(training: Training, optimizer: keras.optimizers.Optimizer) -> None:
+    """Have the step traced anew if a number of an optimizer is another than the last time.
+
+    Keras has them in the trace, all but the learning rate, which is a variable.
+    """
+    config = {name: part.get_config() for name, part in groups(optimizer).items()}
+    for numbers in config.values():
+        if isinstance(numbers.get("learning_rate"), float):
+            del numbers["learning_rate"]
+    text = json.dumps(config, sort_keys=True, default=str)
+    training.mark(f"numbers of {id(optimizer)}", text)
 
 
 class Use:

@@ -21,7 +21,7 @@ from keras.src.utils import io_utils  # how Keras' callbacks print
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._training import Training
-from keras_sched._use import Use, check_optimizer, optimizer_of
+from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.hyperparameters import current, driver_of, groups
 
 __all__ = ["Plateau"]
@@ -183,6 +183,7 @@ class Plateau(keras.callbacks.Callback):
                 training.on_undo(
                     self, functools.partial(driver.unmultiply, "learning_rate", multiplier)
                 )
+            mark_numbers(training, self._optimizer)
             key = (id(self._optimizer), id(self._state), self.min_lr)
             training.mark(f"multiplier {self.name} of {id(self._optimizer)}", key)
 

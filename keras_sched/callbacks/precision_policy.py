@@ -14,6 +14,7 @@ import keras
 
 from keras_sched._backend import check_tensorflow
 from keras_sched._training import Training
+from keras_sched._use import mark_numbers
 from keras_sched.duration import Run, Span
 from keras_sched.precision.phases import LADDER, Ladder, Lengths, Phase
 from keras_sched.precision.policy_layers import GovernedLayers, patterns
@@ -155,6 +156,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
             self.phases, self._layers, self.held = phases, layers, layers.held
             attributes[_KEY] = True  # past Keras' tracking: nothing new is saved
             training.on_undo(self, self._restore)
+            mark_numbers(training, model.optimizer)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch

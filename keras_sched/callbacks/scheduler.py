@@ -19,7 +19,7 @@ from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import forget_functions
 from keras_sched._training import Training
-from keras_sched._use import Use, check_optimizer, optimizer_of
+from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.duration import Run
 from keras_sched.hyperparameters import attach, begin, driver_of, groups
 from keras_sched.precision.attach import BITS, Quantized, find
@@ -163,6 +163,7 @@ class Scheduler(keras.callbacks.Callback):
                 training.on_undo(self, attachment.detach)
                 self._forget_parts()
                 training.on_undo(self, self._forget_parts)
+            mark_numbers(training, optimizer)
             for name, schedule in self._resolved.items():
                 training.mark(
                     f"{name} of {id(optimizer)}",

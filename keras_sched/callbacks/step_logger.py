@@ -21,7 +21,7 @@ from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
 from keras_sched._training import Training
-from keras_sched._use import Use, check_optimizer, optimizer_of
+from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.callbacks import _sinks
 from keras_sched.callbacks._recorder import Recorder
 from keras_sched.hyperparameters import current, driver_of, groups
@@ -151,6 +151,7 @@ class StepLogger(keras.callbacks.Callback):
             self._recorder = self._use = None
             self._unread = 0
             training.on_undo(self, wrap(self.model, "train_step", self._train_step))
+            mark_numbers(training, self._optimizer)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._open()

@@ -262,3 +262,14 @@ def test_unknown_steps_need_lengths_in_steps_and_say_what_else_would_do():
         assert "`learning_rate`" in str(error.value)
     with pytest.raises(ValueError, match="where epoch 1 begins"):
         train(ks.Linear(0.125, steps=STEPS), epochs=2, initial_epoch=1)
+
+
+def test_a_number_that_is_changed_between_two_trainings_is_traced():
+    """Keras has momentum in the trace: a step that was kept would still have the old one."""
+    model = line(keras.optimizers.SGD(0.5, momentum=0.5))
+    for momentum in (0.5, 0.0625):
+        model.optimizer.momentum = momentum
+        weights = Weights()
+        fit(model, ks.Scheduler(ks.Constant(0.25)), weights, epochs=1)
+        moved = weights.rates
+        np.testing.assert_allclose(moved[1:] - momentum * moved[:-1], 0.25, rtol=1e-4)
