@@ -97,7 +97,7 @@ def inverse_time(s: Any, rate: float = 1.0) -> Any:
 
 
 def sqrt(s: Any) -> Any:
-    """Fall as ``1 - sqrt(s)``: steep at first, the usual cool-down of WSD schedules."""
+    """Fall as ``1 - sqrt(s)``: steep at first, the usual cooldown of WSD schedules."""
     return 1.0 - namespace(s).sqrt(s)
 
 

@@ -42,7 +42,7 @@ class Config:
         sampling: When the schedule is read: "" for at each step, "every:0.1dur", or
             "at:0.5dur,0.75dur".
         schedule_delay: How long its first value is held before it begins, as "10ep".
-        warmup: Length of a warm-up before it, as "1ep".
+        warmup: Length of a warmup before it, as "1ep".
         optimizer: "sgd", "nesterov", "adam", "adamw", "amsgrad" or "demon_adam".
         momentum: Start of the momentum, in [0, 1); beta_1 of Adam and its kin.
         momentum_schedule: Name of its schedule.

@@ -1,4 +1,4 @@
-"""Schedules made of schedules: warm-up, cool-down, sequence, shift and rounding.
+"""Schedules made of schedules: warmup, cooldown, sequence, shift and rounding.
 
 Each part sees its own clock, which starts at 0: a part is the same schedule wherever it stands.
 Steps are subtracted, divided and compared as integers, so that boundaries are exact at any length.
@@ -40,14 +40,14 @@ _RAMPS = ("cosine", "linear", "sqrt", "square")
 class Warmup(Schedule):
     """Climb from `start` to the schedule's first value, then follow the schedule from its start.
 
-    At step t of a warm-up of w steps: ``start + (peak - start) (1 - profile((t + 1) / w))`` where
+    At step t of a warmup of w steps: ``start + (peak - start) (1 - profile((t + 1) / w))`` where
     peak is the schedule's value at its step 0. The first update already moves (a learning rate of 0
-    would waste it) and the last step of the warm-up has the peak. `offset` 0 reads the ramp at
+    would waste it) and the last step of the warmup has the peak. `offset` 0 reads the ramp at
     t / w instead, as Keras, optax and Hugging Face do.
 
     Args:
-        schedule: What follows; without a length it takes what the warm-up leaves of its room.
-        length: Length of the warm-up; 0 leaves the schedule as it is.
+        schedule: What follows; without a length it takes what the warmup leaves of its room.
+        length: Length of the warmup; 0 leaves the schedule as it is.
         start: Value that the climb comes from; at least 0.
         profile: Profile of the climb: "linear", "cosine", "sqrt" or "square".
         offset: 1 or 0, see above.
@@ -77,7 +77,7 @@ class Warmup(Schedule):
         self._set("offset", _validate.integer("offset", self.offset, high=1))
 
     def __repr__(self) -> str:
-        # The method leaves out a warm-up of nothing.
+        # The method leaves out a warmup of nothing.
         nothing = Duration.parse(self.length).value == 0
         return call(self) if nothing else method(self, "warmup", first="length")
 
@@ -95,7 +95,7 @@ class Warmup(Schedule):
         steps = Duration.parse(self.length).steps(run)
         if room is not None and self.schedule.fills_room and steps >= room:
             raise ValueError(
-                f"The warm-up must leave room for the schedule. Received: length='{self.length}' "
+                f"The warmup must leave room for the schedule. Received: length='{self.length}' "
                 f"({steps} steps) of {room} steps"
             )
         return warmed(
@@ -118,7 +118,7 @@ class Warmup(Schedule):
 
 
 def warmed(schedule: Schedule, *, length: Span, **options: Any) -> Schedule:
-    """Return the schedule after a warm-up, or itself if the length of that is 0."""
+    """Return the schedule after a warmup, or itself if the length of that is 0."""
     warm = Warmup(schedule, length=length, **options)
     return schedule if Duration.parse(length).value == 0 else warm
 
@@ -127,12 +127,12 @@ def warmed(schedule: Schedule, *, length: Span, **options: Any) -> Schedule:
 class Cooldown(Timed):
     """Follow a schedule, then fall from where it stands to `end` over the last `cooldown_length`.
 
-    For a whole of T steps and a cool-down of c: the schedule until T - c, then
+    For a whole of T steps and a cooldown of c: the schedule until T - c, then
     ``end + (v - end) profile((t - (T - c)) / c)`` where v is the schedule's value at T - c.
 
     Args:
         schedule: What is followed; without a length it takes the whole, of which the end is cut.
-        cooldown_length: Length of the cool-down; a fraction is of the whole.
+        cooldown_length: Length of the cooldown; a fraction is of the whole.
         end: Value at the end and after; at least 0.
         profile: Profile of the fall: "linear", "cosine", "sqrt" (1 - sqrt(s)) or "square"
             (1 - s**2).
@@ -140,7 +140,7 @@ class Cooldown(Timed):
             own, or the run's.
 
     Raises:
-        ValueError: If `end` is negative, `profile` is unknown, or the cool-down is not shorter than
+        ValueError: If `end` is negative, `profile` is unknown, or the cooldown is not shorter than
             the whole.
 
     Example:
@@ -151,7 +151,7 @@ class Cooldown(Timed):
 
     References:
         Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations"
-        (arXiv 2405.18392), for the 1 - sqrt cool-down.
+        (arXiv 2405.18392), for the 1 - sqrt cooldown.
     """
 
     schedule: Schedule

@@ -389,7 +389,7 @@ class InverseSqrt(Schedule):
     Args:
         start: Value at step 0; at least 0.
         timescale: k, the length after which ``1 / sqrt(2)`` is left; must be positive. With a
-            warm-up of the same length, ``InverseSqrt(peak, w).warmup(w)`` is the usual
+            warmup of the same length, ``InverseSqrt(peak, w).warmup(w)`` is the usual
             ``peak sqrt(w / t)``.
 
     Raises:
@@ -418,7 +418,7 @@ class InverseSqrt(Schedule):
 class Noam(Schedule):
     """The Transformer's schedule: climb evenly for `warmup_length`, then fall as ``1 / sqrt(n)``.
 
-    ``scale dim ** -0.5 min(n ** -0.5, n w ** -1.5)`` with n = t + 1 and w the warm-up: the paper
+    ``scale dim ** -0.5 min(n ** -0.5, n w ** -1.5)`` with n = t + 1 and w the warmup: the paper
     counts steps from 1.
 
     Args:

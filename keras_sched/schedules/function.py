@@ -18,7 +18,7 @@ __all__ = ["Lambda"]
 class Lambda(Schedule):
     """Follow a function of the step: ``fn(t)``.
 
-    It takes a warm-up and all that other schedules take, and works inside the compiled step. It
+    It takes a warmup and all that other schedules take, and works inside the compiled step. It
     has no end: `until` gives it one. It cannot be saved, as a function has no name to load it by:
     to save it, write a class with `ks.register_schedule`. Such a class can have a length too.
 

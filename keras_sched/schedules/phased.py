@@ -198,7 +198,7 @@ class OneCycleMomentum(_Phases):
 
 @register_schedule
 class WSD(Timed):
-    """Warm-up, stable, decay: climb to `peak`, stay, and fall to `end` over the last part.
+    """Warmup, stable, decay: climb to `peak`, stay, and fall to `end` over the last part.
 
     Args:
         peak: The value that is held; at least 0.
@@ -221,7 +221,7 @@ class WSD(Timed):
 
     References:
         Hu et al., "MiniCPM" (arXiv 2404.06395); Hägele et al. (arXiv 2405.18392) for 1 - sqrt and a
-        cool-down of 20 %.
+        cooldown of 20 %.
     """
 
     peak: float

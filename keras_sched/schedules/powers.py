@@ -22,7 +22,7 @@ class InversePower(Schedule):
     Args:
         start: Value at step 0; at least 0.
         timescale: k, the length after which ``0.5 ** power`` is left; must be positive. With a
-            warm-up of the same length, ``InversePower(peak, timescale=w).warmup(w)`` is
+            warmup of the same length, ``InversePower(peak, timescale=w).warmup(w)`` is
             ``peak (w / t) ** power`` after it.
         power: Exponent; must be positive. 1/2 is `InverseSqrt`.
 
@@ -55,8 +55,8 @@ class Power(Schedule):
     """The Power scheduler: ``min(peak, batch_size factor n ** exponent)`` after n tokens.
 
     After t steps n is t `tokens_per_step`. The same numbers fit any batch size, number of tokens
-    and width of a model (with muP), says the paper, which adds a warm-up and an exponential
-    cool-down over the last tenth.
+    and width of a model (with muP), says the paper, which adds a warmup and an exponential
+    cooldown over the last tenth.
 
     Args:
         peak: The highest value; at least 0.

@@ -12,7 +12,7 @@ from keras_sched.callbacks import Plateau, StepLogger
 
 X = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 Y = np.random.default_rng(1).normal(size=(12, 1)).astype("float32")
-# Better, worse for long, better again, worse: with cool-down, every branch of the rule.
+# Better, worse for long, better again, worse: with cooldown, every branch of the rule.
 METRIC = [3.0, 2.0, 2.0, 2.5, 2.1, 2.2, 1.0, 1.1, 1.2, 1.3, 1.4, 0.99995, 1.5, 1.6, 1.7, 1.8]
 
 

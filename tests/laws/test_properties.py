@@ -140,7 +140,7 @@ def np_namespace():
 @many
 @given(st.sampled_from([0.1, 0.25, 0.5, 1.0, 2.0, 10.0]), st.integers(20, 400))
 def test_t12_every_phase_stretches_with_the_budget(budget, epochs):
-    """Warm-up and cool-down in shares of the run: no jump at any ratio of budgets."""
+    """Warmup and cooldown in shares of the run: no jump at any ratio of budgets."""
     plan = ks.REX(1.0).warmup("5%").cooldown("10%")
     steps = max(40, int(epochs * budget * 10))
     values = plan.resolve(steps)(np.arange(steps + 1)).astype(np.float64)

@@ -38,7 +38,7 @@ PEERS = {
     "optax/linear": ks.Linear(0.5, end=0.1, steps=N),
     "optax/polynomial": ks.Polynomial(0.5, end=0.1, power=3.0, steps=N),
     "optax/cosine": ks.Cosine(0.5, end=0.1, steps=N),
-    # A warm-up there begins at its start: offset 0.
+    # A warmup there begins at its start: offset 0.
     "optax/warmup_cosine": ks.Warmup(ks.Cosine(0.5, end=0.1, steps=N - 10), length=10, offset=0),
     "optax/exponential_stairs": ks.Step(0.5, every=12, factor=0.5),
     "optax/piecewise": ks.PiecewiseConstant([0.5, 0.05, 0.025], boundaries=[20, 35]),
