@@ -18,22 +18,23 @@ warnings, and the star of a signature, which cosmic-ray takes for a product. Ope
 
 Each worker has a copy of the tree and one process with TensorFlow and Keras imported, which it
 forks for each mutant; the working tree is only read, once. Before the mutants come two controls:
-every test file must pass on the copy as it is, which also tells the quick files, to be run first,
-from the slow ones; and a fault made by hand must be found. `--again` runs the survivors of an
-earlier run once more, with the tests as they are now; what the source no longer has is left out.
+every test file must pass on the copy as it is, and a fault made by hand must be found. The first
+also tells which tests reach the changed statement: only they are run, quick files first. (All tests
+of a file are, where it reaches the statement while it is collected or in a fixture of many tests,
+where its tests start processes or keep what they made for each other. A test that reaches a line
+only through a copy made by AutoGraph is missed: it could only have killed more.) `--again` runs the
+survivors of an earlier run once more, with the tests as they are now; what the source no longer has
+is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import collections
 import dataclasses
-import difflib
 import json
 import multiprocessing
 import os
-import random
 import shutil
 import signal
 import sys
@@ -44,14 +45,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cosmic_ray.ast
-import cosmic_ray.mutating
-import cosmic_ray.plugins
+import coverage
+import pytest
 import rich.progress
 import rich.table
 
+from benchmarks.mutants import (
+    LIBRARY,
+    Mutant,
+    again,
+    change,
+    difference,
+    operators,
+    sample,
+    statement,
+)
+
 ROOT = Path(__file__).resolve().parents[1]
-LIBRARY = "keras_sched"
 # The tests that belong to a module: those of the first prefix of its path.
 TESTS = {
     "precision/": ["tests/precision", "tests/callbacks/test_precision_policy.py"],
@@ -76,170 +86,10 @@ TESTS = {
         "tests/callbacks/test_begin.py",
     ],
 }
-LEFT_OUT = ("VariableReplacer", "VariableInserter")
-SEVERAL = {  # operators that may change one kind into another of the same kind only
-    "ReplaceBinaryOperator": (
-        {"Add", "Sub", "Mul", "Div", "FloorDiv", "Mod", "Pow"},
-        {"RShift", "LShift", "BitOr", "BitAnd", "BitXor"},
-    ),
-    "ReplaceComparisonOperator": ({"Eq", "NotEq", "Lt", "LtE", "Gt", "GtE"}, {"Is", "IsNot"}),
-    "ReplaceUnaryOperator": ({"UAdd", "USub", "Delete"}, {"Invert", "Delete"}, {"Not", "Delete"}),
-}
 BY_HAND = ("keras_sched/profiles.py", "return 1.0 - s\n", "return 1.0 - s * s\n")
 # What is copied is what tests read.
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
 LONGEST = 600.0  # seconds that a control may take
-
-Position = tuple[int, int]
-
-
-@dataclasses.dataclass(frozen=True)
-class Mutant:
-    """One change: at the `occurrence`-th place at which `operator` applies in the file `path`."""
-
-    path: str
-    line: int
-    column: int
-    operator: str
-    occurrence: int
-
-
-# --- which mutants there are ----------------------------------------------------------------------
-
-
-def operators() -> dict[str, Any]:
-    """Return the operators in use, by name."""
-    found = {}
-    for full in cosmic_ray.plugins.operator_names():
-        kind, _, change = full.partition("/")[2].partition("_")
-        if kind in LEFT_OUT:
-            continue
-        before, _, after = change.partition("_")
-        if any({before, after} <= kinds for kinds in SEVERAL.get(kind, ({before, after},))):
-            found[full] = cosmic_ray.plugins.get_operator(full)()
-    return found
-
-
-def skipped(source: str) -> list[tuple[Position, Position]]:
-    """Return where a source is not mutated: begin and end, as lines from 1 and columns from 0."""
-    lines = source.splitlines()
-    spans = []
-
-    def skip(*nodes: Any) -> None:
-        for node in nodes:
-            if node is not None:
-                begin, end = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)
-                spans.append((_characters(lines, begin), _characters(lines, end)))
-
-    for node in ast.walk(ast.parse(source)):
-        match node:
-            case ast.arg() | ast.AnnAssign():
-                skip(node.annotation)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                skip(node.returns)
-                skip(*(d for d in node.decorator_list if ast.unparse(d).endswith("overload")))
-            case ast.Assign(targets=[ast.Name(id="__all__")]):
-                skip(node)
-            case ast.If() if "TYPE_CHECKING" in ast.unparse(node.test):
-                skip(node.test, *node.body)
-            case ast.Raise() | ast.Call(func=ast.Attribute(attr="warn")):
-                skip(*(text for text in ast.walk(node) if isinstance(text, ast.JoinedStr)))
-    return spans
-
-
-def _characters(lines: list[str], place: Position) -> Position:
-    """Return a place of `ast`, which counts bytes, in characters."""
-    return place[0], len(lines[place[0] - 1].encode()[: place[1]].decode())
-
-
-def _star(node: Any) -> bool:
-    """Whether a node is the star or the slash of a signature, or the star before arguments."""
-    return node.parent is not None and node.parent.type in (
-        *("parameters", "lambdef", "arglist", "trailer", "dictorsetmaker", "testlist_star_expr"),
-    )
-
-
-def mutants(tree: Path, name: str, table: dict[str, Any]) -> dict[Position, list[Mutant]]:
-    """Return the mutants of a file by the place that they change."""
-    source = (tree / name).read_text()
-    spans = skipped(source)
-    counts: collections.Counter[str] = collections.Counter()
-    found: dict[Position, list[Mutant]] = {}
-    quick = ("name", "newline", "string", "endmarker", "fstring_string")
-    for node in cosmic_ray.ast.ast_nodes(cosmic_ray.ast.get_ast(source)):
-        if node.type in quick or (node.type == "operator" and node.value in "()[]{},.:="):
-            continue
-        for operator, instance in table.items():
-            for begin, end in instance.mutation_positions(node):
-                count = counts[operator]
-                counts[operator] += 1
-                if node.type == "operator" and _star(node):
-                    continue
-                # A decorator ends with its line: its name tells whether it is skipped.
-                inside = (begin[0], begin[1] + (node.type == "decorator")), end
-                if any(a <= inside[0] and begin < b for a, b in spans):
-                    continue
-                found.setdefault(begin, []).append(
-                    Mutant(name, begin[0], begin[1], operator, count)
-                )
-    return found
-
-
-def change(mutant: Mutant, tree: Path, table: dict[str, Any]) -> tuple[str, str] | None:
-    """Return the source before and after, or None if nothing that compiles comes of it."""
-    before = (tree / mutant.path).read_text()
-    after = cosmic_ray.mutating.mutate_code(before, table[mutant.operator], mutant.occurrence)
-    if after is None or after == before:
-        return None
-    try:
-        compile(after, mutant.path, "exec")
-    except SyntaxError:
-        return None
-    return before, after
-
-
-def difference(before: str, after: str) -> list[str]:
-    """Return the lines that differ, with "-" or "+" before each."""
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
-    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
-
-
-def sample(
-    tree: Path, modules: Sequence[str], size: int, seed: int, table: dict[str, Any]
-) -> tuple[list[Mutant], int]:
-    """Return mutants drawn without a place twice, and the number of places."""
-    names = [str(path.relative_to(tree)) for path in sorted((tree / LIBRARY).rglob("*.py"))]
-    names = [n for n in names if n.startswith(tuple(f"{LIBRARY}/{module}" for module in modules))]
-    places = []
-    for name in rich.progress.track(names, "mutants"):
-        for _, choices in sorted(mutants(tree, name, table).items()):
-            places.append(sorted(choices, key=lambda m: (m.operator, m.occurrence)))
-    generator = random.Random(seed)
-    drawn: list[Mutant] = []
-    for choices in generator.sample(places, len(places)):
-        if len(drawn) == size:
-            break
-        for mutant in generator.sample(choices, len(choices)):
-            if change(mutant, tree, table):
-                drawn.append(mutant)
-                break
-    return drawn, len(places)
-
-
-def again(tree: Path, results: Sequence[dict[str, Any]], table: dict[str, Any]) -> list[Mutant]:
-    """Return the survivors among earlier results, where the source still has them."""
-    found = []
-    for result in results:
-        if result["outcome"] != "survived" or not (tree / result["path"]).exists():
-            continue
-        places = mutants(tree, result["path"], table).values()
-        choices = [m for place in places for m in place if m.operator == result["operator"]]
-        for mutant in sorted(choices, key=lambda m: abs(m.line - result["line"])):
-            sources = change(mutant, tree, table)
-            if sources and difference(*sources) == result["difference"]:
-                found.append(mutant)
-                break
-    return found
 
 
 # --- running the tests ----------------------------------------------------------------------------
@@ -257,11 +107,47 @@ def tests_of(tree: Path, path: str) -> list[str]:
 
 
 class _Recorder:
-    """A plugin of pytest: remembers the first test that failed."""
+    """A plugin of pytest: runs the chosen tests, and remembers what failed and what was reached.
 
-    failed = ""
+    Attributes:
+        failed: The first test that failed.
+        seconds: Of each test.
+    """
+
+    def __init__(self, chosen: set[str], coverage: Any) -> None:
+        self.failed = ""
+        self.seconds: dict[str, float] = collections.defaultdict(float)
+        self._chosen, self._coverage = chosen, coverage
+        self._test = ""
+
+    def _reach(self, context: str) -> None:
+        if self._coverage is not None:
+            self._coverage.switch_context(context)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        files = {item.nodeid.partition("::")[0] for item in items} & self._chosen
+        items[:] = [
+            item
+            for item in items
+            if item.nodeid in self._chosen or item.nodeid.partition("::")[0] in files
+        ]
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._test = nodeid
+        self._reach(nodeid)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[Any]:
+        if fixturedef.scope == "function":
+            return (yield)
+        self._reach("")
+        try:
+            return (yield)
+        finally:
+            self._reach(self._test)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] += report.duration
         if report.failed and not self.failed:
             self.failed = report.nodeid
 
@@ -269,11 +155,21 @@ class _Recorder:
         if report.failed and not self.failed:
             self.failed = report.nodeid or "collection"
 
+    def reached(self, copy: Path) -> dict[str, dict[int, list[str]]]:
+        """Return by which tests each line was reached; "" is what several share."""
+        if self._coverage is None:
+            return {}
+        self._coverage.stop()
+        data = self._coverage.get_data()
+        return {
+            str(Path(file).relative_to(copy)): data.contexts_by_lineno(file)
+            for file in data.measured_files()
+        }
 
-def _forked(copy: Path, tests: list[str], talk: Any) -> None:
+
+def _forked(copy: Path, tests: list[str], is_control: bool, talk: Any) -> None:
     """Run tests of the copy in this process, which has just been forked, and end it."""
     import hypothesis
-    import pytest
 
     os.setsid()
     log = os.open(copy / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -288,24 +184,31 @@ def _forked(copy: Path, tests: list[str], talk: Any) -> None:
         "mutation", max_examples=20, derandomize=True, database=None, deadline=None
     )
     hypothesis.settings.load_profile("mutation")
-    recorder = _Recorder()
+    tracer = None
+    if is_control:
+        tracer = coverage.Coverage(
+            data_file=None, config_file=False, include=[f"{copy}/{LIBRARY}/*"]
+        )
+        tracer.start()
+    recorder = _Recorder(set(tests), tracer)
+    files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
     options = ["-x", "-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short"]
     # Hypothesis is there before pytest could rewrite its plugin.
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    code = int(pytest.main([*options, *tests], plugins=[recorder]))
+    code = int(pytest.main([*options, *files], plugins=[recorder]))
     sys.stdout.flush()
-    talk.send((code, recorder.failed))
+    talk.send((code, recorder.failed, dict(recorder.seconds), recorder.reached(copy)))
     os._exit(0)
 
 
-def _run(copy: Path, tests: list[str], limit: float) -> dict[str, Any]:
+def _run(copy: Path, tests: list[str], is_control: bool, limit: float) -> dict[str, Any]:
     """Run tests of the copy in a fork; return how they ended, and what failed first."""
     begin = time.perf_counter()
     listen, talk = multiprocessing.Pipe(duplex=False)
     child = os.fork()
     if not child:
         try:
-            _forked(copy, tests, talk)
+            _forked(copy, tests, is_control, talk)
         except BaseException:  # noqa: BLE001  whatever it is, this process must not go on
             traceback.print_exc()
         finally:
@@ -313,9 +216,10 @@ def _run(copy: Path, tests: list[str], limit: float) -> dict[str, Any]:
             os._exit(70)
     talk.close()
     try:
-        code, failed = listen.recv() if listen.poll(limit) else (None, "")
+        said = listen.recv() if listen.poll(limit) else (None, "", {}, {})
     except EOFError:
-        code, failed = -1, "the process died"
+        said = -1, "the process died", {}, {}
+    code, failed, times, reached = said
     try:
         os.killpg(child, signal.SIGKILL)
     except ProcessLookupError:  # it has ended, or has not yet its own group
@@ -324,7 +228,8 @@ def _run(copy: Path, tests: list[str], limit: float) -> dict[str, Any]:
     outcome = "survived" if code == 0 else "timeout" if code is None else "killed"
     if code in (4, 5):
         outcome = "no tests"
-    return {"outcome": outcome, "failed": failed, "seconds": time.perf_counter() - begin}
+    result = {"outcome": outcome, "failed": failed, "seconds": time.perf_counter() - begin}
+    return result | ({"times": times, "reached": reached} if is_control else {})
 
 
 def _copy(source: Path, to: Path) -> None:
@@ -344,10 +249,9 @@ def _work(tree: Path, jobs: Any, results: Any) -> None:
     import hypothesis
     import keras
     import numpy
-    import pytest
     import tensorflow
 
-    del hypothesis, keras, numpy, pytest, tensorflow
+    del hypothesis, keras, numpy, tensorflow
     table = operators()
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "tree"
@@ -364,7 +268,7 @@ def _work(tree: Path, jobs: Any, results: Any) -> None:
                     sources = source, source.replace(before, after)
             if sources:
                 (copy / path).write_text(sources[1])
-            result = _run(copy, tests, limit)
+            result = _run(copy, tests, job is None, limit)
             if sources:
                 (copy / path).write_text(sources[0])
                 result["difference"] = difference(*sources)
@@ -400,18 +304,46 @@ class Workers:
             process.join()
 
 
-def control(workers: Workers, files: list[str], console: Any) -> dict[str, float]:
-    """Return the seconds of each test file on the copies as they are; all must pass."""
-    seconds = {}
-    jobs: list[tuple[Any, list[str], float]] = [(None, [file], LONGEST) for file in files]
-    for number, result in rich.progress.track(
-        workers.map(jobs), "control", len(jobs), console=console
-    ):
-        if result["outcome"] not in ("survived", "no tests"):
-            raise SystemExit(f"{result['output']}\n{files[number]} fails without any mutant")
-        seconds[files[number]] = result["seconds"]
-        print(f"control {files[number]} {result['seconds']:.0f} s", flush=True)
-    return seconds
+class Tests:
+    """What the control found: the tests of each file, their seconds, and which lines they reach."""
+
+    def __init__(self, tree: Path, files: list[str]) -> None:
+        self._tree, self.files = tree, files
+        self._times: dict[str, dict[str, float]] = {}
+        self._reached: dict[str, dict[str, dict[int, list[str]]]] = {}
+
+    def control(self, workers: Workers, console: Any) -> None:
+        """Run all files on the copies as they are; all must pass."""
+        jobs: list[tuple[Any, list[str], float]] = [(None, [file], LONGEST) for file in self.files]
+        for number, result in rich.progress.track(
+            workers.map(jobs), "control", len(jobs), console=console
+        ):
+            file = self.files[number]
+            if result["outcome"] not in ("survived", "no tests"):
+                raise SystemExit(f"{result['output']}\n{file} fails without any mutant")
+            self._times[file], self._reached[file] = result["times"], result["reached"]
+            print(f"control {file} {result['seconds']:.0f} s", flush=True)
+
+    def _whole(self, file: str) -> bool:
+        source = (self._tree / file).read_text()
+        return any(word in source for word in ("subprocess", "functools", "multiprocessing"))
+
+    def of(self, path: str, line: int) -> tuple[list[str], float]:
+        """Return the tests that reach a line, or all that belong to it, and their seconds."""
+        lines = statement((self._tree / path).read_text(), line)
+        found = []
+        for file in tests_of(self._tree, path):
+            reached = self._reached[file].get(path, {})
+            tests = {test for number in lines for test in reached.get(number, ())}
+            if self._whole(file) or "" in tests:
+                tests = {file}
+            if tests:
+                times = self._times[file]
+                found.append((sum(times.get(t, sum(times.values())) for t in tests), sorted(tests)))
+        found.sort()
+        if not found:
+            return tests_of(self._tree, path), LONGEST
+        return [test for _, tests in found for test in tests], sum(s for s, _ in found)
 
 
 # --- what is said ---------------------------------------------------------------------------------
@@ -476,20 +408,23 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
         )
     if not drawn:
         raise SystemExit("There is no mutant to test.")
-    belong = {path: tests_of(tree, path) for path in [*(m.path for m in drawn), BY_HAND[0]]}
-    seconds = control(workers, sorted({t for tests in belong.values() for t in tests}), console)
-    print(f"control: {len(seconds)} test files pass, {sum(seconds.values()):.0f} seconds")
+    paths = {*(m.path for m in drawn), BY_HAND[0]}
+    tests = Tests(tree, sorted({file for path in paths for file in tests_of(tree, path)}))
+    tests.control(workers, console)
+    print(f"control: {len(tests.files)} test files pass")
 
-    def job(mutant: Any, path: str) -> tuple[Any, list[str], float]:
-        tests = sorted(belong[path], key=seconds.__getitem__)
-        return mutant, tests, 30 + 2 * sum(map(seconds.__getitem__, tests))
+    def job(mutant: Any, path: str, line: int) -> tuple[Any, list[str], float]:
+        chosen, seconds = tests.of(path, line)
+        return mutant, chosen, 40 + 3 * seconds
 
-    ((_, by_hand),) = workers.map([job(BY_HAND, BY_HAND[0])])
+    source = (tree / BY_HAND[0]).read_text()
+    line = 1 + source[: source.index(BY_HAND[1])].count("\n")
+    ((_, by_hand),) = workers.map([job(BY_HAND, BY_HAND[0], line)])
     if by_hand["outcome"] != "killed" or not by_hand["difference"]:
         raise SystemExit(f"The fault made by hand was not found: {by_hand}")
     results = []
     for number, result in rich.progress.track(
-        workers.map([job(m, m.path) for m in drawn]), "mutants", len(drawn), console=console
+        workers.map([job(m, m.path, m.line) for m in drawn]), "mutants", len(drawn), console=console
     ):
         mutant = drawn[number]
         results.append(dataclasses.asdict(mutant) | result)
