@@ -146,7 +146,7 @@ def torch() -> Callable[[int], None]:
 
 
 def measure(rival: str, steps: int) -> float:
-    """Return images a second of one rival in this process, after a warm-up."""
+    """Return images a second of one rival in this process, after a warmup."""
     train = {"trainer": trainer, "fit": fit, "torch": torch}[rival]()
     train(10)
     began = time.perf_counter()
