@@ -25,6 +25,7 @@ RUN = Run(steps=1000, steps_per_epoch=100, batch_size=32, seconds_per_step=0.5)
         ("0.05h", 360),
         ("1step", 1),
         (7, 7),
+        (7.0, 7),
         (Duration(2, unit="epochs"), 200),
     ],
     ids=str,
