@@ -59,6 +59,7 @@ class Training:
         self._members: list[Any] = []
         self._marks: dict[str, Hashable] = {}
         self._evaluated: set[str] = set()
+        self._list: Callable[[], Any] = lambda: None
         self._step = _Step(self)
 
     # --- joining and leaving ----------------------------------------------------------------------
@@ -72,14 +73,14 @@ class Training:
         """
         model = callback.model
         found = vars(model).get(_KEY)
-        # Keras gives all callbacks of one `fit` the same object as parameters.
-        if found is not None and (found._params is not callback.params or found.is_over(callback)):
+        caller = _calling_list()
+        if found is not None and not found._is_of(callback, caller):
             found.close()
             found = None
         training = found
         if training is None:
             training = cls(model, callback.params)
-            training._begin()
+            training._begin(caller)
         training._members.append(callback)
         with training.guarded():
             yield training
@@ -89,9 +90,11 @@ class Training:
         """Return the training of a model that is under way, or None."""
         return vars(model).get(_KEY)
 
-    def is_over(self, callback: Any) -> bool:
-        """Whether a callback that begins had begun already: then that training was lost."""
-        return any(member is callback for member in self._members)
+    def _is_of(self, callback: Any, caller: Any) -> bool:
+        """Whether a callback that begins is one of this training, and not of a later one."""
+        # Keras gives all callbacks of one `fit` the same object as parameters.
+        is_same = self._params is callback.params and self._list() is caller
+        return is_same and not any(member is callback for member in self._members)
 
     def place_of(self, member: Any) -> int:
         """Return which of the members of its class a member is, from 0."""
@@ -131,7 +134,7 @@ class Training:
             self.close()
             raise
 
-    def _begin(self) -> None:
+    def _begin(self, caller: Any) -> None:
         model: Any = self.model
         attributes = vars(model)
         # Past Keras' tracking, so that nothing new is saved.
@@ -145,21 +148,18 @@ class Training:
             ("make_train_function", self._step.make),
         ):
             self.on_undo(self, wrap(model, name, wrapper))
-        self._guard_list()
+        self._guard(caller)
         model.train_function = self._step
 
-    def _guard_list(self) -> None:
-        """Watch the list of callbacks, which calls us now, for what other callbacks raise."""
-        frame: Any = sys._getframe(1)
-        while frame is not None:
-            caller = frame.f_locals.get("self")
-            if isinstance(caller, keras.callbacks.CallbackList):
-                for name in _HOOKS:
-                    wrap(caller, name, self._call_guarded)
-                # If another callback raises while training begins, nothing is called any more.
-                weakref.finalize(caller, self.close).atexit = False
-                return
-            frame = frame.f_back
+    def _guard(self, caller: Any) -> None:
+        """Watch the list of callbacks that calls us for what other callbacks raise."""
+        if caller is None:
+            return
+        self._list = weakref.ref(caller)
+        for name in _HOOKS:
+            wrap(caller, name, self._call_guarded)
+        # If another callback raises while training begins, nothing is called any more.
+        weakref.finalize(caller, self.close).atexit = False
 
     def _call_guarded(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self.guarded():
@@ -217,6 +217,17 @@ class Training:
     def keep(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what the step of the training before has in it, or make it."""
         return self._step.keep(kind, key, make)
+
+
+def _calling_list() -> keras.callbacks.CallbackList | None:
+    """Return the list of callbacks by which Keras calls us now, which it tells nobody."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, keras.callbacks.CallbackList):
+            return caller
+        frame = frame.f_back
+    return None
 
 
 class _Step:

@@ -202,7 +202,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
                 f"layers are known. Received: {self.model.name!r}. Call `model.compile(...)`, and "
                 f"the model on a batch."
             )
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
         if not epochs or not steps:
             raise ValueError(
                 f"`PrecisionPolicy` must know the run's length, and `fit` does not know its steps. "

@@ -199,7 +199,7 @@ class Scheduler(keras.callbacks.Callback):
 
     def _count(self, optimizer: Any) -> Run:
         """Return the facts of this run, in steps of the schedules' clock."""
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
         pace = self._pace(optimizer)
         total = math.floor(epochs * steps * pace) if epochs and steps else None
         if total is not None and total < 1:
@@ -241,7 +241,7 @@ class Scheduler(keras.callbacks.Callback):
 
     def _begin(self, epoch: int) -> None:
         """Let the schedules stand where an epoch begins."""
-        optimizer, steps = self._optimizer, self.params.get("steps")
+        optimizer, steps = self._optimizer, (self.params or {}).get("steps")
         if self._first_step is not None:
             parts = groups(optimizer).values()
             counts = [int(keras.ops.convert_to_numpy(driver_of(p).count(self._per))) for p in parts]
@@ -263,7 +263,7 @@ class Scheduler(keras.callbacks.Callback):
 
     def _check_end(self, at: int, epoch: int) -> None:
         """Say so once if the run goes on after a learning rate has come to 0."""
-        epochs, steps = self.params.get("epochs"), self.params.get("steps")
+        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
         if not epochs or not steps:
             return
         end = at + math.floor((epochs - epoch) * steps * self._pace(self._optimizer))

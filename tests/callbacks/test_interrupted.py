@@ -24,6 +24,7 @@ HOOKS = (
 
 
 def scheduler():
+    """Schedules that need no length of the run."""
     return ks.Scheduler(ks.Constant(0.0), momentum=ks.Constant(0.25))
 
 
@@ -160,6 +161,33 @@ def test_the_next_fit_has_its_own_schedules_and_no_others():
         velocity = 0.5 * velocity - 0.25
         wanted.append(-velocity)
     np.testing.assert_allclose(weights.rates, wanted, rtol=1e-5)
+
+
+def test_a_loop_of_ones_own_that_is_lost_leaves_the_next_alone():
+    """A loop tells callbacks nothing of its errors: the next one finds what it has left."""
+    model = model_of()
+
+    def loop(stops):
+        every = keras.callbacks.CallbackList([scheduler()], model=model)
+        every.on_train_begin()
+        every.on_epoch_begin(0)
+        every.on_train_batch_begin(0)
+        if stops:
+            raise Stopped
+        model.train_on_batch(ONES[:BATCH], ONES[:BATCH])
+        every.on_train_batch_end(0)
+        every.on_epoch_end(0)
+        every.on_train_end()
+
+    kept = []
+    for stops in (True, True, False):
+        try:
+            loop(stops)
+        except Stopped as error:
+            kept.append(error)  # and with it the list of callbacks
+    assert len(kept) == 2
+    assert model.optimizer.momentum == 0.5
+    assert "fit" not in vars(model)
 
 
 def test_a_logger_that_raised_raises_once():
