@@ -2,6 +2,7 @@
 
     python -m benchmarks.mutation [--sample=100] [--seed=0] [--modules=schedules,duration]
         [--workers=2] [--json=results.json] [--again=results.json]
+        [--tests=tests/test_duration.py,tests/laws]
 
 A mutant is the library with one token changed, by an operator of cosmic-ray. It is killed if a
 test that belongs to its module (`TESTS`) fails or runs out of time, and survives otherwise. The
@@ -22,9 +23,11 @@ every test file must pass on the copy as it is, and a fault made by hand must be
 also tells which tests reach the changed statement: only they are run, quick files first. (All tests
 of a file are, where it reaches the statement while it is collected or in a fixture of many tests,
 where its tests start processes or keep what they made for each other. A test that reaches a line
-only through a copy made by AutoGraph is missed: it could only have killed more.) `--again` runs the
-survivors of an earlier run once more, with the tests as they are now; what the source no longer has
-is left out.
+only through a copy made by AutoGraph is missed: it could only have killed more.)
+
+`--again` runs the survivors of an earlier run once more, with the tests as they are now, and counts
+the killed of both; what the source no longer has is left out. `--tests` names the tests to take
+instead of those that belong.
 """
 
 from __future__ import annotations
@@ -98,7 +101,11 @@ LONGEST = 600.0  # seconds that a control may take
 def tests_of(tree: Path, path: str) -> list[str]:
     """Return the test files that belong to a module."""
     module = path.removeprefix(f"{LIBRARY}/")
-    patterns = next(tests for prefix, tests in TESTS.items() if module.startswith(prefix))
+    return files_of(tree, next(t for prefix, t in TESTS.items() if module.startswith(prefix)))
+
+
+def files_of(tree: Path, patterns: Sequence[str]) -> list[str]:
+    """Return the test files that patterns of files and folders stand for."""
     found: list[Path] = []
     for pattern in patterns:
         for place in sorted(tree.glob(pattern)):
@@ -307,8 +314,9 @@ class Workers:
 class Tests:
     """What the control found: the tests of each file, their seconds, and which lines they reach."""
 
-    def __init__(self, tree: Path, files: list[str]) -> None:
-        self._tree, self.files = tree, files
+    def __init__(self, tree: Path, belong: dict[str, list[str]]) -> None:
+        self._tree, self._belong = tree, belong
+        self.files = sorted({file for files in belong.values() for file in files})
         self._times: dict[str, dict[str, float]] = {}
         self._reached: dict[str, dict[str, dict[int, list[str]]]] = {}
 
@@ -332,7 +340,7 @@ class Tests:
         """Return the tests that reach a line, or all that belong to it, and their seconds."""
         lines = statement((self._tree / path).read_text(), line)
         found = []
-        for file in tests_of(self._tree, path):
+        for file in self._belong[path]:
             reached = self._reached[file].get(path, {})
             tests = {test for number in lines for test in reached.get(number, ())}
             if self._whole(file) or "" in tests:
@@ -342,7 +350,7 @@ class Tests:
                 found.append((sum(times.get(t, sum(times.values())) for t in tests), sorted(tests)))
         found.sort()
         if not found:
-            return tests_of(self._tree, path), LONGEST
+            return self._belong[path], LONGEST
         return [test for _, tests in found for test in tests], sum(s for s, _ in found)
 
 
@@ -379,6 +387,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, help="where to write the results")
     parser.add_argument("--again", type=Path, help="results whose survivors are run once more")
+    parser.add_argument("--tests", default="", help="files or folders, instead of what belongs")
     options = parser.parse_args()
     if options.sample < 1 or options.workers < 1:
         parser.error("--sample and --workers must be at least 1")
@@ -396,8 +405,11 @@ def main() -> None:
 def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any) -> None:
     """Draw the mutants, test them, and say what came of it."""
     table = operators()
+    results = []
     if options.again:
-        drawn = again(tree, json.loads(options.again.read_text()), table)
+        earlier = json.loads(options.again.read_text())
+        drawn = again(tree, earlier, table)
+        results = [r for r in earlier if r["outcome"] != "survived"]
         print(f"{len(drawn)} survivors of {options.again} are still in the source")
     else:
         drawn, places = sample(
@@ -408,8 +420,9 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
         )
     if not drawn:
         raise SystemExit("There is no mutant to test.")
-    paths = {*(m.path for m in drawn), BY_HAND[0]}
-    tests = Tests(tree, sorted({file for path in paths for file in tests_of(tree, path)}))
+    given = files_of(tree, options.tests.split(",")) if options.tests else []
+    paths = {m.path for m in drawn} | ({BY_HAND[0]} if not given else set())
+    tests = Tests(tree, {path: given or tests_of(tree, path) for path in paths})
     tests.control(workers, console)
     print(f"control: {len(tests.files)} test files pass")
 
@@ -417,12 +430,12 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
         chosen, seconds = tests.of(path, line)
         return mutant, chosen, 40 + 3 * seconds
 
-    source = (tree / BY_HAND[0]).read_text()
-    line = 1 + source[: source.index(BY_HAND[1])].count("\n")
-    ((_, by_hand),) = workers.map([job(BY_HAND, BY_HAND[0], line)])
-    if by_hand["outcome"] != "killed" or not by_hand["difference"]:
-        raise SystemExit(f"The fault made by hand was not found: {by_hand}")
-    results = []
+    if not given:
+        source = (tree / BY_HAND[0]).read_text()
+        line = 1 + source[: source.index(BY_HAND[1])].count("\n")
+        ((_, by_hand),) = workers.map([job(BY_HAND, BY_HAND[0], line)])
+        if by_hand["outcome"] != "killed" or not by_hand["difference"]:
+            raise SystemExit(f"The fault made by hand was not found: {by_hand}")
     for number, result in rich.progress.track(
         workers.map([job(m, m.path, m.line) for m in drawn]), "mutants", len(drawn), console=console
     ):

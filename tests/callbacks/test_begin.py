@@ -273,3 +273,19 @@ def test_a_number_that_is_changed_between_two_trainings_is_traced():
         fit(model, ks.Scheduler(ks.Constant(0.25)), weights, epochs=1)
         moved = weights.rates
         np.testing.assert_allclose(moved[1:] - momentum * moved[:-1], 0.25, rtol=1e-4)
+
+
+@pytest.mark.parametrize("accumulated", [None, 2])
+def test_a_training_of_one_update_is_the_first_step_of_its_schedule(accumulated):
+    """And one that has none at all is refused."""
+    batches = accumulated or 1
+    optimizer = keras.optimizers.SGD(0.5, gradient_accumulation_steps=accumulated)
+    data = (ONES[: batches * BATCH], ONES[: batches * BATCH])
+    model = line(optimizer)
+    logger = ks.StepLogger()
+    assert_rates(sum(rates_of(model, logger, schedule=ks.REX(0.125), epochs=1, data=data)), 0.125)
+    assert logger.history["learning_rate"][-1] == np.float32(0.125)
+    if accumulated:
+        data = (ONES[: BATCH * (accumulated - 1)],) * 2
+        with pytest.raises(ValueError, match="at least one update"):
+            rates_of(line(optimizer.from_config(optimizer.get_config())), epochs=1, data=data)

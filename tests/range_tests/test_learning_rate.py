@@ -216,9 +216,13 @@ def test_json_round_trip(tmp_path) -> None:
     assert len(axes.get_lines()) == 6
 
 
-def test_too_few_steps_have_no_suggestions() -> None:
-    result = RangeTestResult((1e-3,) * 5, (1.0,) * 5, (1.0,) * 5, True)
-    with pytest.raises(ValueError, match="at least 16 steps"):
+@pytest.mark.parametrize("steps", [5, 15, 16])
+def test_suggestions_need_at_least_16_steps(steps) -> None:
+    result = RangeTestResult(tuple(np.geomspace(1e-3, 1.0, steps)), *[(1.0,) * steps] * 2, True)
+    if steps == 16:
+        assert len(result.suggestions) == 4
+        return
+    with pytest.raises(ValueError, match=f"at least 16 steps .*Received: {steps}"):
         _ = result.suggestions
 
 
