@@ -65,12 +65,13 @@ from benchmarks.mutants import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+_DEFAULTS = "tests/test_defaults.py"
 # The tests that belong to a module: those of the first prefix of its path.
 TESTS = {
-    "precision/": ["tests/precision", "tests/callbacks/test_precision_policy.py"],
-    "range_tests/": ["tests/range_tests"],
+    "precision/": ["tests/precision", "tests/callbacks/test_precision_policy.py", _DEFAULTS],
+    "range_tests/": ["tests/range_tests", _DEFAULTS],
     "callbacks/precision_policy": ["tests/callbacks/test_precision_policy.py"],
-    "callbacks/": ["tests/callbacks", "tests/programs"],
+    "callbacks/": ["tests/callbacks", "tests/programs", _DEFAULTS],
     "_training": ["tests/callbacks", "tests/programs"],
     "_patch": ["tests/callbacks", "tests/programs"],
     "schedules/": ["tests/laws", "tests/peers", "tests/test_*.py"],
