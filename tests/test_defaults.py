@@ -1,4 +1,4 @@
-"""Numbers that nobody writes: a changed default is another training, and breaks who relied on it."""
+"""Numbers that nobody writes: with another default people would train something else."""
 
 from __future__ import annotations
 

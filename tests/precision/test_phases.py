@@ -54,6 +54,7 @@ def test_a_schedule_takes_the_nearest_rung_and_the_higher_one_in_the_middle():
         ({"phases": [(FULL, 1.0)], "ladder": {16: HALF}}, ValueError, "for a schedule"),
         ({"phases": [(FULL, 1.0)], "exclude": "out"}, TypeError, "list of regular"),
         ({"phases": [(FULL, 1.0)], "exclude": ["("]}, ValueError, "regular expressions"),
+        ({"phases": [(FULL, 1.0)], "exclude": [5]}, ValueError, "regular expressions"),
         ({"schedule": 16}, TypeError, "must be a keras_sched schedule"),
         ({"schedule": lambda step: 16}, TypeError, "must be a keras_sched schedule"),
         ({"schedule": ks.Constant(16.0), "ladder": [HALF]}, TypeError, "must map"),

@@ -171,12 +171,20 @@ def mixed():
     return keras.Model(inputs, keras.layers.Dense(1, name="out")(x))
 
 
+def mixed_within():
+    part = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="low", dtype=HALF)])
+    part.name = "part"
+    high = keras.layers.BatchNormalization(name="high", dtype=FULL)
+    return keras.Sequential([keras.Input((4,)), part, high, keras.layers.Dense(1)])
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
         (mapped, {}, "same policy.*DTypePolicyMap.*hidden"),
         (by_keras, {}, "same policy.*int8.*hidden"),
         (mixed, {}, "mixed_bfloat16: low; float32: high"),
+        (mixed_within, {}, "mixed_bfloat16: .*/low; float32: .*high"),
         (lambda: network("float64"), {}, "same policy.*float64"),
         (network, {"exclude": ["hiden"]}, "'hiden'.*one of: .*hidden"),
         (network, {"exclude": [".*"]}, "No layer is left"),
