@@ -5,9 +5,9 @@ when training ends, or when anything in it raises (Ctrl-C, another callback, the
 model and its optimizer are as they were found. Keras tells no callback of a training that raised,
 so the training watches what `fit` calls: the compiled step, evaluation, and the list of callbacks.
 
-A training also knows what its compiled step was traced with. The steps are kept, so that a later
-training that changes the same things in the same way traces nothing anew. They hang on the step
-that Keras has made for the model as it is: whatever makes that one out of date (`compile`, or
+A training also knows what its compiled step was traced with. The steps are kept: if the next
+training changes the same things in the same way, it traces nothing anew. They hang on the step that
+Keras has made for the model as it is: whatever makes that one out of date (`compile`, or
 ``model.train_function = None``) makes the kept ones out of date, too.
 """
 
@@ -24,11 +24,11 @@ import tensorflow as tf
 
 from keras_sched._patch import FUNCTIONS, wrap
 
-__all__ = ["Training"]
+__all__ = ["Member", "Training"]
 
 _KEY = "_keras_sched_training"
 _KEPT = "_keras_sched_kept"
-_HOOKS = (
+_CALLS = (
     "on_epoch_begin",
     "on_epoch_end",
     "on_train_batch_begin",
@@ -49,11 +49,15 @@ class Training:
     Attributes:
         model: The model that is trained.
         is_fresh: Whether the present step was made in this training, and not kept by an earlier.
+        is_eager: Whether it is not compiled.
+        is_kept: Whether the next training may take the steps of this one.
     """
 
     def __init__(self, model: Any, params: Any) -> None:
         self.model = model
-        self.is_fresh = False
+        self.is_fresh = self.is_eager = False
+        self.is_kept = True
+        self._ended_by: BaseException | None = None
         self._params = params
         self._undo: list[tuple[Any, Callable[[], None]]] = []
         self._members: list[Any] = []
@@ -113,6 +117,15 @@ class Training:
         if not self._members:
             self.close()
 
+    def check_open(self) -> None:
+        """Raise a RuntimeError in a training that goes on after an error has closed it."""
+        if self._ended_by is not None:
+            raise RuntimeError(
+                f"The training must end with the first error, which takes off what was scheduled. "
+                f"Received: a training of {self.model.name!r} that goes on after "
+                f"{self._ended_by!r}. Begin another one."
+            )
+
     def close(self) -> None:
         """Put everything back, in whatever state the training is; doing so twice is allowed."""
         undo, self._undo, self._members = self._undo, [], []
@@ -130,7 +143,8 @@ class Training:
             yield
         except _ENDS:
             raise
-        except BaseException:
+        except BaseException as error:
+            self._ended_by = error
             self.close()
             raise
 
@@ -142,9 +156,9 @@ class Training:
         self.on_undo(self, lambda: attributes.pop(_KEY, None))
         self.on_undo(self, self._step.remove)
         for name, wrapper in (
-            ("fit", self._fit_anew),
+            ("fit", self._fit),
             ("compile", self._compile),
-            ("evaluate", self._call_guarded),
+            ("evaluate", self._evaluate),
             ("make_train_function", self._step.make),
         ):
             self.on_undo(self, wrap(model, name, wrapper))
@@ -156,28 +170,45 @@ class Training:
         if caller is None:
             return
         self._list = weakref.ref(caller)
-        for name in _HOOKS:
+        for name in _CALLS:
             wrap(caller, name, self._call_guarded)
-        # If another callback raises while training begins, nothing is called any more.
-        weakref.finalize(caller, self.close).atexit = False
+        # The list is on its way through them.
+        for callback in caller.callbacks:
+            self.on_undo(self, wrap(callback, "on_train_begin", self._call_guarded))
 
     def _call_guarded(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self.guarded():
             return inner(*args, **kwargs)
 
-    def _fit_anew(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Begin another training: this one is lost, if it has not come to its end."""
-        self.close()
+    def _evaluate(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._is_calling():  # The callback may catch an error; else it is seen there.
+            return inner(*args, **kwargs)
+        return self._call_guarded(inner, *args, **kwargs)
+
+    def _fit(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._end_or_raise("fit")
         return self.model.fit(*args, **kwargs)
 
     def _compile(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._end_or_raise("compile")
+        return self.model.compile(*args, **kwargs)
+
+    def _end_or_raise(self, call: str) -> None:
+        """Close a training that is lost; raise a RuntimeError in one that calls us."""
+        if not self._is_calling():
+            self.close()
+            return
         names = ", ".join(sorted({type(member).__name__ for member in self._members}))
         raise RuntimeError(
-            f"`compile` must not be called while the model is trained with callbacks of "
-            f"keras_sched, as what they schedule would be dropped. Received: `compile` of "
-            f"{self.model.name!r} in a training with {names}. Compile between two `fit`, and go on "
+            f"`{call}` must not be called while the model is trained with callbacks of "
+            f"keras_sched, as what they schedule would be dropped. Received: `{call}` of "
+            f"{self.model.name!r} in a training with {names}. Call it between two `fit`, and go on "
             f"with `initial_epoch`."
         )
+
+    def _is_calling(self) -> bool:
+        """Whether a callback of this training is running."""
+        return self._list() is not None and self._list() is _calling_list()
 
     # --- what the compiled functions have in them -------------------------------------------------
 
@@ -186,7 +217,7 @@ class Training:
 
         Args:
             name: Of what is changed.
-            value: Equal for changes that give the same step; None for no change.
+            value: Equal for changes that give the same step.
             evaluation: Whether evaluation and prediction are changed, too.
         """
         if self._marks.get(name) == value:
@@ -194,10 +225,7 @@ class Training:
         before = self._evaluation_marks()
         if evaluation:
             self._evaluated.add(name)
-        if value is None:
-            self._marks.pop(name, None)
-        else:
-            self._marks[name] = value
+        self._marks[name] = value
         if evaluation:
             self._step.exchange_evaluation(before, self._evaluation_marks())
 
@@ -230,6 +258,40 @@ def _calling_list() -> keras.callbacks.CallbackList | None:
     return None
 
 
+class Member(keras.callbacks.Callback):
+    """A callback that takes part in a `Training`."""
+
+    _training: Training | None = None
+
+    @property
+    def parameters(self) -> Any:
+        """What `fit` says of the training: "epochs" and "steps"; nothing in a loop that does not."""
+        return self.params or {}
+
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[Training]:
+        """Join the training of the model, which begins; see `Training.joined`."""
+        with Training.joined(self) as training:
+            self._training = training
+            yield training
+
+    def under_way(self) -> Training | None:
+        """Return the training that is under way.
+
+        Raises:
+            RuntimeError: If it goes on after an error.
+        """
+        if self._training is not None:
+            self._training.check_open()
+        return self._training
+
+    def leave(self) -> None:
+        """Leave the training, which ends."""
+        training, self._training = self._training, None
+        if training is not None:
+            training.leave(self)
+
+
 class _Step:
     """Stands in the place of the compiled step: takes the one that fits what is changed now."""
 
@@ -241,11 +303,14 @@ class _Step:
         self._make()
         self._plain = model.train_function
         # What the training before has left; it goes with the function that it hangs on.
-        self._kept: dict[tuple[str, Hashable], Any] = vars(self._plain).get(_KEPT, {})
+        self._kept: dict[tuple[str, Hashable], Any] = dict(vars(self._plain).get(_KEPT, {}))
+        present = [getattr(model, name) for name in FUNCTIONS[1:]]
+        if self._kept.pop(("left", None), present) != present:
+            self._kept = {k: v for k, v in self._kept.items() if k[0] not in FUNCTIONS[1:]}
         self._used: dict[tuple[str, Hashable], Any] = {("train_function", ()): self._plain}
         self._function: Any = None
         self._marks: Hashable = None
-        self._installed: dict[str, Any] = {}
+        self._placed: dict[str, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Train with the step that has in it what is changed now."""
@@ -255,6 +320,9 @@ class _Step:
                 self._training.is_fresh = False
                 self._function = self.keep("train_function", marks, self._made)
                 self._marks = marks
+                self._training.is_eager = self.keep(
+                    "is_eager", marks, lambda: bool(self._model.run_eagerly)
+                )
             return self._function(*args, **kwargs)
 
     def keep(self, kind: str, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -283,14 +351,14 @@ class _Step:
         """Put the functions of evaluation in place that have in them what is changed now."""
         for name in FUNCTIONS[1:]:
             present = getattr(self._model, name)
-            if self._installed.get(name, present) not in (None, present):
+            if self._placed.get(name, present) not in (None, present):
                 # Somebody had it made anew, and for a reason: the others are out of date, too.
                 for kept in (self._kept, self._used):
                     for key in [key for key in kept if key[0] == name]:
                         del kept[key]
             self._used[name, before] = present
             found = self._used.get((name, after), self._kept.get((name, after)))
-            self._installed[name] = found
+            self._placed[name] = found
             setattr(self._model, name, found)
 
     def remove(self) -> None:
@@ -298,12 +366,16 @@ class _Step:
         self._training.clear_marks()
         if self._model.train_function is self:
             self._model.train_function = self._plain
-        if self._plain is not None:
-            vars(self._plain)[_KEPT] = {
-                (kind, key): value
-                for (kind, key), value in self._used.items()
-                if key != () and value is not None
-            }
+        if self._plain is None or not self._training.is_kept:
+            return
+        vars(self._plain)[_KEPT] = {
+            (kind, key): value
+            for (kind, key), value in self._used.items()
+            if key != () and value is not None
+        }
+        # Functions of evaluation are out of date once these are made anew.
+        left = [getattr(self._model, name) for name in FUNCTIONS[1:]]
+        vars(self._plain)[_KEPT]["left", None] = left
 
     def _made(self) -> Any:
         """Have Keras make the step."""

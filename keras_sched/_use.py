@@ -6,8 +6,6 @@ Models that override `compile` (GANs, for one) train with optimizers of their ow
 
 from __future__ import annotations
 
-import json
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +16,6 @@ from keras_sched._training import Training
 from keras_sched.hyperparameters import driver_of, groups
 
 __all__ = ["Use", "check_optimizer", "mark_numbers", "optimizer_of"]
-
-# Those that a training step was seen to call: perhaps under a condition, so not in every batch.
-_CALLED: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -51,12 +46,17 @@ def mark_numbers(training: Training, optimizer: keras.optimizers.Optimizer) -> N
 
     Keras has them in the trace, all but the learning rate, which is a variable.
     """
-    config = {name: part.get_config() for name, part in groups(optimizer).items()}
-    for numbers in config.values():
-        if isinstance(numbers.get("learning_rate"), float):
-            del numbers["learning_rate"]
-    text = json.dumps(config, sort_keys=True, default=str)
-    training.mark(f"numbers of {id(optimizer)}", text)
+    numbers: list[Any] = [optimizer]
+    for part in {id(each): each for each in [optimizer, *groups(optimizer).values()]}.values():
+        with driver_of(part).paused():
+            numbers += [
+                (name, value)
+                for name, value in sorted(vars(part).items())
+                if isinstance(value, int | float | str) and name[0] != "_" and name != "built"
+            ]
+            rate = vars(part).get("_learning_rate")
+            numbers.append(None if isinstance(rate, keras.Variable) else rate)
+    training.mark(f"numbers of {id(optimizer)}", tuple(numbers))
 
 
 class Use:
@@ -64,7 +64,7 @@ class Use:
 
     Args:
         call: What acts on the optimizer and takes one as `optimizer`, for the message.
-        model: The model that is trained.
+        training: The training.
         optimizer: The optimizer.
         every_batch: Whether it must be called in the first batch; else it is enough that the step
             reads what is driven.
@@ -74,7 +74,7 @@ class Use:
     def __init__(
         self,
         call: str,
-        model: Any,
+        training: Training,
         optimizer: Any,
         *,
         every_batch: bool = True,
@@ -88,24 +88,22 @@ class Use:
         self._before = self._counts("micro")
         self._updates = self._counts("update")
         self._parts = list(groups(optimizer).values())
-        self._unwrap = [wrap(part, "apply", _noted(part)) for part in self._parts]
-        training = Training.of(model)
-        if training is not None:
-            training.on_undo(self, self._unwatch)
+        self._training = training
+        # Those that the step was seen to call: perhaps under a condition, so not in every batch.
+        self._called: set[int] = training.keep("called", optimizer, set)
+        self._unwrap = [wrap(part, "apply", self._noting(part)) for part in self._parts]
+        training.on_undo(self, self._unwatch)
 
-    def check(self, is_fresh: bool, eager: bool) -> bool:
+    def check(self) -> bool:
         """Raise a ValueError after a batch that shows that the optimizer is not used.
 
         Returns:
             Whether this is decided; if not, ask again after the next batch.
-
-        Args:
-            is_fresh: Whether the step was traced in this training; one that was traced before was
-                checked then.
-            eager: Whether it is not traced at all, so that only an update reads anything.
         """
+        # A step that was traced before was checked then; only an update reads where nothing is.
+        is_fresh, eager = self._training.is_fresh, self._training.is_eager
         is_idle = self._every_batch and self._counts("micro") == self._before
-        if is_idle and not any(part in _CALLED for part in self._parts):
+        if is_idle and not any(id(part) in self._called for part in self._parts):
             raise ValueError(
                 f"{self._text()} has made no update in the first batch, so `{self._name}` acts on "
                 f"an optimizer that the training step does not use. Give the one that it uses: "
@@ -141,6 +139,15 @@ class Use:
         """Whether a batch may make no update because it overflows."""
         return self._scaled
 
+    def _noting(self, part: Any) -> Callable[..., Any]:
+        """Return a wrapper of `apply` that notes that it is called, also while a step is traced."""
+
+        def apply(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._called.add(id(part))
+            return inner(*args, **kwargs)
+
+        return apply
+
     def _unwatch(self) -> None:
         for unwrap in self._unwrap:
             unwrap()
@@ -151,13 +158,3 @@ class Use:
 
     def _text(self) -> str:
         return f"The optimizer {self._optimizer.name!r} ({type(self._optimizer).__name__})"
-
-
-def _noted(optimizer: Any) -> Callable[..., Any]:
-    """Return a wrapper of `apply` that notes that it is called, also while a step is traced."""
-
-    def apply(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        _CALLED.add(optimizer)
-        return inner(*args, **kwargs)
-
-    return apply

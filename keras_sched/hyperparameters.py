@@ -276,7 +276,7 @@ def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
         >>> schedulable(keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=1.0))
         ['clipnorm', 'learning_rate', 'momentum', 'weight_decay']
     """
-    config = optimizer.get_config()
+    config = _configuration(optimizer)
     return sorted(
         name
         for name, value in config.items()
@@ -289,6 +289,19 @@ def schedulable(optimizer: keras.optimizers.Optimizer) -> list[str]:
         and not (name == "momentum" and _has_no_velocities(optimizer, value))
         and not (name == "ema_momentum" and not config.get("use_ema"))
     )
+
+
+def _configuration(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
+    """Return the configuration of an optimizer, also of one whose schedule has none."""
+    attributes = vars(optimizer)
+    with driver_of(optimizer).paused():
+        rate = attributes["_learning_rate"]
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            attributes["_learning_rate"] = None
+        try:
+            return type(optimizer).get_config(optimizer)
+        finally:
+            attributes["_learning_rate"] = rate
 
 
 def _has_no_velocities(optimizer: keras.optimizers.Optimizer, momentum: Any) -> bool:

@@ -20,7 +20,7 @@ from keras.src.utils import io_utils  # how Keras' callbacks print
 
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
-from keras_sched._training import Training
+from keras_sched._training import Member
 from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.hyperparameters import current, driver_of, groups
 
@@ -35,7 +35,7 @@ _HIGH_IS_GOOD = frozenset(
 )
 
 
-class Plateau(keras.callbacks.Callback):
+class Plateau(Member):
     """Multiply the learning rate by `factor` after `patience` epochs without improvement.
 
     It composes with a number, a schedule and `keras_sched.Scheduler`, in any order of callbacks, in
@@ -173,7 +173,7 @@ class Plateau(keras.callbacks.Callback):
                 vars(model)[self._attribute] = _PlateauState(self.name)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        with Training.joined(self) as training:
+        with self.joined() as training:
             self._seen = self._has_begun = False
             self._optimizer = optimizer_of(self, self._given)
             multiplier = self._state.multiplier
@@ -184,24 +184,23 @@ class Plateau(keras.callbacks.Callback):
                     self, functools.partial(driver.unmultiply, "learning_rate", multiplier)
                 )
             mark_numbers(training, self._optimizer)
-            key = (id(self._optimizer), id(self._state), self.min_lr)
+            key = (self._optimizer, self._state, self.min_lr)
             training.mark(f"multiplier {self.name} of {id(self._optimizer)}", key)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._has_begun:
+        training = self.under_way()
+        if self._has_begun or training is None:
             return
         self._has_begun = True
         # Only now: a callback that restores a training does so when it begins.
-        self._use = Use("Plateau", self.model, self._optimizer)
+        self._use = Use("Plateau", training, self._optimizer)
         if epoch == 0 and not self._is_set:
             self.reset()
         self._is_set = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        training = Training.of(self.model)
-        if self._use is None or training is None:
-            return
-        if self._use.check(training.is_fresh, bool(self.model.run_eagerly)):
+        self.under_way()
+        if self._use is not None and self._use.check():
             self._use = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -219,9 +218,7 @@ class Plateau(keras.callbacks.Callback):
             raise self._absent(logs)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        training = Training.of(self.model)
-        if training is not None:
-            training.leave(self)
+        self.leave()
         if not self._seen and logs:
             raise self._absent(logs)
 

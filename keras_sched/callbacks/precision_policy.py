@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_sched._backend import check_tensorflow
-from keras_sched._training import Training
+from keras_sched._training import Member
 from keras_sched._use import mark_numbers
 from keras_sched.duration import Run, Span
 from keras_sched.precision.phases import LADDER, Ladder, Lengths, Phase
@@ -26,7 +26,7 @@ _SCALED = "mixed_float16"
 _KEY = "_keras_sched_precision_policy"
 
 
-class PrecisionPolicy(keras.callbacks.Callback):
+class PrecisionPolicy(Member):
     """Train a compiled model in one dtype policy after another.
 
     Layers compute in the policy of the phase; variables, and what the optimizer keeps, stay float32
@@ -137,7 +137,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Check everything; the first batch changes the first policy."""
-        with Training.joined(self) as training:
+        with self.joined() as training:
             model: Any = self.model
             attributes: Any = vars(model)
             if _KEY in attributes:
@@ -176,9 +176,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the model as it was found."""
-        training = Training.of(self.model)
-        if training is not None:
-            training.leave(self)
+        self.leave()
 
     # --- the mechanism ------------------------------------------------------------------------
 
@@ -202,7 +200,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
                 f"layers are known. Received: {self.model.name!r}. Call `model.compile(...)`, and "
                 f"the model on a batch."
             )
-        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
+        epochs, steps = self.parameters.get("epochs"), self.parameters.get("steps")
         if not epochs or not steps:
             raise ValueError(
                 f"`PrecisionPolicy` must know the run's length, and `fit` does not know its steps. "
@@ -218,7 +216,7 @@ class PrecisionPolicy(keras.callbacks.Callback):
         )
 
     def _switch(self, policy: str) -> None:
-        training = Training.of(self.model)
+        training = self.under_way()
         if self._layers is None or training is None:
             raise RuntimeError("`on_train_begin` must be called before the first batch.")
         # Only now has every callback attached what it schedules; later, bits may have been set.

@@ -26,6 +26,9 @@ class ProgressivePrecision(keras.callbacks.Callback):
     Then the losses are forgotten, and the threshold is multiplied by `decay`. Bits are values at
     run time: no rung traces anything anew.
 
+    A training that begins with epoch 0 begins on the first rung; one that goes on, with
+    ``initial_epoch`` or after `set_state`, goes on where it was.
+
     Args:
         bits: Bits of weights and activations on each rung, in [2, 16], not falling.
         gradient_bits: Bits of gradients on each rung, as many as `bits`; None leaves them alone.
@@ -87,6 +90,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
         self._rung = 0
         self._losses: list[float] = []
         self._first: list[float] = []
+        self._has_begun = self._is_set = False
 
     @property
     def rung(self) -> int:
@@ -108,6 +112,7 @@ class ProgressivePrecision(keras.callbacks.Callback):
             raise ValueError(f"`rung` must be below {len(self.bits)}. Received: rung={rung}")
         self._rung = rung
         self._losses, self._first = list(state["losses"]), list(state["first"])
+        self._is_set = True
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Find the handle of the model and set the bits of the present rung."""
@@ -117,7 +122,18 @@ class ProgressivePrecision(keras.callbacks.Callback):
                 f"`ProgressivePrecision` needs a quantized model. Received: {self.model.name!r}. "
                 f"Quantize it first: `ks.precision.quantize(model)`."
             )
+        self._has_begun = False
         self._assign()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Begin on the first rung, if this is the first epoch of a new training."""
+        if self._has_begun:
+            return
+        self._has_begun = True
+        if epoch == 0 and not self._is_set:
+            self._rung, self._losses, self._first = 0, [], []
+            self._assign()
+        self._is_set = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Judge the loss of the epoch."""

@@ -18,7 +18,7 @@ import keras
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import forget_functions
-from keras_sched._training import Training
+from keras_sched._training import Member
 from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.duration import Run
 from keras_sched.hyperparameters import attach, begin, driver_of, groups
@@ -29,7 +29,7 @@ from keras_sched.schedules import Schedule
 __all__ = ["Scheduler"]
 
 
-class Scheduler(keras.callbacks.Callback):
+class Scheduler(Member):
     """Schedule hyperparameters of a compiled model's optimizer while it is fitted.
 
     The run's length is ``epochs * steps`` of `fit`; a schedule without a length takes it. Schedules
@@ -124,6 +124,7 @@ class Scheduler(keras.callbacks.Callback):
         self._optimizer: Any = None
         self._state: dict[str, int] | None = None
         self._has_begun = False
+        self._first_batch: int | None = None
         self._use: Use | None = None
 
     # --- state ------------------------------------------------------------------------------------
@@ -148,9 +149,9 @@ class Scheduler(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attach the schedules; the training step is traced with them."""
-        with Training.joined(self) as training:
+        with self.joined() as training:
             self._optimizer = optimizer = optimizer_of(self, self._given)
-            self._has_begun = False
+            self._has_begun, self._first_batch, self._use = False, None, None
             self.run = self._count(optimizer)
             self._resolved = {name: item.resolve(self.run) for name, item in self.schedules.items()}
             rest = dict(self._resolved)
@@ -158,6 +159,7 @@ class Scheduler(keras.callbacks.Callback):
             options: dict[str, Any] = {"per": self._per, "first_step": self._first_step}
             quantized = self._find_quantized(bits) if bits else None
             training.on_undo(self, attach(optimizer, schedules=rest, **options).detach)
+            training.on_undo(self, self._forget_state)
             if quantized is not None:
                 attachment = quantized.attach(bits, optimizer=optimizer, retrace=False, **options)
                 training.on_undo(self, attachment.detach)
@@ -167,39 +169,42 @@ class Scheduler(keras.callbacks.Callback):
             for name, schedule in self._resolved.items():
                 training.mark(
                     f"{name} of {id(optimizer)}",
-                    (schedule, self._per, self._first_step),
+                    (optimizer, schedule, self._per, self._first_step),
                     evaluation=name in bits,
                 )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Let the schedules stand where this epoch begins, if it is the first of the training."""
-        if not self._has_begun:
+        training = self.under_way()
+        if not self._has_begun and training is not None:
             # Only now: a callback that restores a training does so when it begins.
             self._begin(epoch)
             every_batch = self._updates_per_batch == 1
-            self._use = Use("Scheduler", self.model, self._optimizer, every_batch=every_batch)
+            self._use = Use("Scheduler", training, self._optimizer, every_batch=every_batch)
             self._has_begun = True
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._first_batch is None:
+            self._first_batch = batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Check after the first batch that what is scheduled is used."""
-        training = Training.of(self.model)
-        if self._use is None or training is None:
-            return
-        if self._use.check(training.is_fresh, bool(self.model.run_eagerly)):
-            self._check_pace(self._use, batches=batch + 1)
+        self.under_way()
+        if self._use is not None and self._use.check():
+            self._check_pace(self._use, batches=batch + 1 - (self._first_batch or 0))
             self._use = None
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self.leave()
+
+    def _forget_state(self) -> None:
         self._state = None
-        training = Training.of(self.model)
-        if training is not None:
-            training.leave(self)
 
     # --- the clock --------------------------------------------------------------------------------
 
     def _count(self, optimizer: Any) -> Run:
         """Return the facts of this run, in steps of the schedules' clock."""
-        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
+        epochs, steps = self.parameters.get("epochs"), self.parameters.get("steps")
         pace = self._pace(optimizer)
         total = math.floor(epochs * steps * pace) if epochs and steps else None
         if total is not None and total < 1:
@@ -220,10 +225,18 @@ class Scheduler(keras.callbacks.Callback):
 
     def _pace(self, optimizer: Any) -> Fraction:
         """Return how many steps of the clock a batch of `fit` takes, exactly."""
-        calls = Fraction(self._updates_per_batch)
+        # A number as 0.3 or 1/3 is what it is written as, not the binary fraction next to it.
+        calls = Fraction(self._updates_per_batch).limit_denominator(1_000_000)
         if self._per == "micro":
             return calls
         micro = {part.gradient_accumulation_steps or 1 for part in groups(optimizer).values()}
+        if len(micro) > 1 and not all(item.is_resolved for item in self.schedules.values()):
+            raise ValueError(
+                f"The groups of the optimizer must accumulate over the same number of batches, so "
+                f"that the run has one number of updates. Received: "
+                f"gradient_accumulation_steps={sorted(micro)}. Give lengths in steps, or "
+                f"`Scheduler(..., per='micro')`."
+            )
         return calls / (micro.pop() if len(micro) == 1 else 1)
 
     def _check_lengths(self, run: Run) -> None:
@@ -241,14 +254,20 @@ class Scheduler(keras.callbacks.Callback):
 
     def _begin(self, epoch: int) -> None:
         """Let the schedules stand where an epoch begins."""
-        optimizer, steps = self._optimizer, (self.params or {}).get("steps")
+        optimizer, steps = self._optimizer, self.parameters.get("steps")
         if self._first_step is not None:
             parts = groups(optimizer).values()
             counts = [int(keras.ops.convert_to_numpy(driver_of(p).count(self._per))) for p in parts]
             at = max(counts[0] - self._first_step, 0)
         elif self._state is not None:
+            state, self._state = self._state, None
+            if set(state) != set(groups(optimizer)):
+                raise ValueError(
+                    f"The state must have a count for each group of the optimizer. Received: "
+                    f"{sorted(state)}. Expected: {sorted(groups(optimizer))}"
+                )
             for group, part in groups(optimizer).items():
-                driver_of(part).offset(self._per).assign(self._state[group])
+                driver_of(part).offset(self._per).assign(state[group])
             return
         elif epoch and not steps:
             raise ValueError(
@@ -263,7 +282,7 @@ class Scheduler(keras.callbacks.Callback):
 
     def _check_end(self, at: int, epoch: int) -> None:
         """Say so once if the run goes on after a learning rate has come to 0."""
-        epochs, steps = (self.params or {}).get("epochs"), (self.params or {}).get("steps")
+        epochs, steps = self.parameters.get("epochs"), self.parameters.get("steps")
         if not epochs or not steps:
             return
         end = at + math.floor((epochs - epoch) * steps * self._pace(self._optimizer))
@@ -291,7 +310,7 @@ class Scheduler(keras.callbacks.Callback):
             raise ValueError(
                 f"`updates_per_batch` must be what the training step does, or the schedules end "
                 f"too early. {found} Give `Scheduler(..., "
-                f"updates_per_batch={calls / batches:g})`."
+                f"updates_per_batch={Fraction(calls, batches)})`."
             )
         if not calls and self._updates_per_batch == 1 and not use.is_scaled:
             raise ValueError(

@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
-from keras_sched._training import Training
+from keras_sched._training import Member
 from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.callbacks import _sinks
 from keras_sched.callbacks._recorder import Recorder
@@ -30,7 +30,7 @@ from keras_sched.precision.attach import find
 __all__ = ["StepLogger"]
 
 
-class StepLogger(keras.callbacks.Callback):
+class StepLogger(Member):
     """Log the learning rate, all that is scheduled (bits too), and the loss of the batch, by step.
 
     A row holds the values that its step used. Steps count batches from 0 over the whole training:
@@ -145,7 +145,7 @@ class StepLogger(keras.callbacks.Callback):
     # --- Keras' hooks -------------------------------------------------------------------------
 
     def on_train_begin(self, logs: Any = None) -> None:
-        with Training.joined(self) as training:
+        with self.joined() as training:
             self._optimizer = optimizer_of(self, self._given)
             self._chunks = []
             self._recorder = self._use = None
@@ -161,9 +161,9 @@ class StepLogger(keras.callbacks.Callback):
         self._begin = batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        training = Training.of(self.model)
-        if self._use is not None and training is not None:
-            self._use.check(training.is_fresh, bool(self.model.run_eagerly))
+        self.under_way()
+        if self._use is not None:
+            self._use.check()
             self._use = None
             self._warn()
         # `batch` may lie past the end of the epoch: an upper bound is all that is needed here, for
@@ -187,10 +187,8 @@ class StepLogger(keras.callbacks.Callback):
         history = getattr(self.model, "history", None)
         if isinstance(history, keras.callbacks.History):
             history.by_step = self.history
-        self._first = self._recorder = None
-        training = Training.of(self.model)
-        if training is not None:
-            training.leave(self)
+        self._recorder = None
+        self.leave()
 
     def flush(self) -> None:
         """Read the buffer, and write what is new to every place asked for."""
@@ -213,14 +211,14 @@ class StepLogger(keras.callbacks.Callback):
 
     def _open(self) -> None:
         """Make the buffer, now that every callback has attached what it schedules."""
-        training = Training.of(self.model)
+        training = self.under_way()
         if self._recorder is not None or training is None:
             return
         strategy = getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
         # Two loggers of one training have a buffer each.
         key = (
             training.place_of(self),
-            id(self._optimizer),
+            self._optimizer,
             names := tuple(self._values()),
             replicas := strategy.num_replicas_in_sync,
             self.capacity,
@@ -230,12 +228,12 @@ class StepLogger(keras.callbacks.Callback):
             "recorder", key, lambda: Recorder(names, replicas, 2 * self.capacity, self.every)
         )
         training.mark(f"rows of logger {training.place_of(self)}", key)
-        if self._first is None:
-            self._first = _calls(self._optimizer)
-        self._recorder.restart(self._first)
-        self._use = Use("StepLogger", self.model, self._optimizer, drives=False)
+        first, self._first = self._first, None
+        first = _calls(self._optimizer) if first is None else first
+        self._recorder.restart(first)
+        self._use = Use("StepLogger", training, self._optimizer, drives=False)
         if self._csv is not None:
-            self._csv.begin(self._first)
+            self._csv.begin(first)
 
     def _values(self) -> dict[str, Any]:
         """Return the live values of the optimizer, and the bits of the model if it is quantized."""

@@ -16,7 +16,7 @@ from keras_sched import _validate
 from keras_sched._arrays import FLOAT, ratio
 from keras_sched._backend import check_tensorflow
 from keras_sched._driver import LEARNING_RATE, Source
-from keras_sched._training import Training
+from keras_sched._training import Member
 from keras_sched._use import Use, check_optimizer, optimizer_of
 from keras_sched.callbacks.step_logger import StepLogger
 from keras_sched.hyperparameters import current, driver_of, groups
@@ -186,7 +186,7 @@ class LRRangeTest:
         return watch.result()
 
 
-class _Watch(keras.callbacks.Callback):
+class _Watch(Member):
     """Takes the snapshot when model and optimizer are built, and ends the test in time."""
 
     def __init__(
@@ -208,7 +208,7 @@ class _Watch(keras.callbacks.Callback):
         test = self._test
         optimizer = optimizer_of(self, self._given)
         self._before.take()
-        with Training.joined(self) as training:
+        with self.joined() as training:
             self._name = next(iter(current(optimizer)))
             for part in groups(optimizer).values():
                 driver = driver_of(part)
@@ -217,13 +217,13 @@ class _Watch(keras.callbacks.Callback):
                 source = Source(growth, "micro", first, self)
                 training.on_undo(self, driver.exchange(LEARNING_RATE, source))
             training.mark("range test", object())  # another one at every test
-            self._use = Use("LRRangeTest().run", self.model, optimizer)
+            training.is_kept = False
+            self._use = Use("LRRangeTest().run", training, optimizer)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        training = Training.of(self.model)
-        if self._use is not None and training is not None:
-            is_over = self._use.check(training.is_fresh, bool(self.model.run_eagerly))
-            self._use = None if is_over else self._use
+        self.under_way()
+        if self._use is not None and self._use.check():
+            self._use = None
         _undone.check_loss(self._logger)
         self._logger.flush()
         losses = self._logger.history["loss"]
@@ -232,9 +232,7 @@ class _Watch(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
-        training = Training.of(self.model)
-        if training is not None:
-            training.leave(self)
+        self.leave()
 
     def result(self) -> RangeTestResult:
         """Return what was seen."""

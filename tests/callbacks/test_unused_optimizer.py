@@ -145,3 +145,46 @@ def test_accumulated_and_scaled_updates_are_used(eager):
 def test_what_is_no_optimizer_is_refused_at_once(make):
     with pytest.raises(TypeError, match="`optimizer` must be a Keras optimizer"):
         make(optimizer="sgd")
+
+
+def test_an_optimizer_that_trained_once_and_does_no_longer_is_an_error():
+    model = line(old := keras.optimizers.SGD(0.5))
+    fit(model, ks.StepLogger())
+    model.compile(keras.optimizers.SGD(0.5), model.loss, jit_compile=False)
+    with pytest.raises(ValueError, match="has made no update"):
+        fit(model, ks.StepLogger(optimizer=old))
+
+
+@pytest.mark.parametrize(
+    ("updates", "batches", "total"),
+    [(0.3, 10, 3), (0.7, 10, 7), (0.6, 5, 3), (1 / 3, 300, 100), (1 / 3, 3, 1), (5, 7, 35)],
+)
+def test_updates_are_counted_as_they_are_written(updates, batches, total):
+    """A binary fraction next to 0.3 would lose an update."""
+    scheduler = ks.Scheduler(RATE, updates_per_batch=updates)
+    scheduler.set_model(line())
+    scheduler.set_params({"epochs": 1, "steps": batches})
+    assert scheduler._count(scheduler.model.optimizer).steps == total
+
+
+def test_groups_that_accumulate_differently_have_no_one_length():
+    parts = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.5, name="a"),
+        {"nothing": keras.optimizers.SGD(0.5, gradient_accumulation_steps=4, name="b")},
+    )
+    model = line(keras.optimizers.MultiOptimizer(parts))
+    with pytest.raises(ValueError, match="accumulate over the same number"):
+        fit(model, ks.Scheduler(groups={"a": {"learning_rate": RATE}}))
+
+
+@pytest.mark.parametrize("acting", ["plateau", "step_logger", "momentum"])
+def test_a_schedule_without_a_configuration_is_no_obstacle(acting):
+    class Bare(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.125
+
+    model = line(keras.optimizers.SGD(Bare(), momentum=0.5))
+    if acting == "momentum":
+        fit(model, ks.Scheduler(momentum=ks.Demon(0.9)))
+    else:
+        ACTING[acting](model, None)
