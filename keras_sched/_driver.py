@@ -278,9 +278,10 @@ class Driver:
         kind = type(self._optimizer).__name__
         raise TypeError(
             f"`{name}` of this {kind} is driven by {self.describe(name)}, and cannot be assigned "
-            f"to. Received: {name}={value!r}. Detach the schedule first, by "
-            f"`attachment.detach()` of what `attach` returned, or give the value in its place: "
-            f"`ks.Scheduler({name}=...)` or `ks.optimizers.{kind}({name}=...)`."
+            f"to. Received: {name}={value!r}. Give the value in its place, as "
+            f"`ks.Scheduler({name}=...)` or `ks.optimizers.{kind}({name}=...)`, or call "
+            f"`attachment.detach()` first. Leave out callbacks that assign it, as Keras' "
+            f"LearningRateScheduler and ReduceLROnPlateau; `ks.Plateau` goes with any schedule."
         )
 
     @contextlib.contextmanager

@@ -265,7 +265,7 @@ class Member(keras.callbacks.Callback):
 
     @property
     def parameters(self) -> Any:
-        """What `fit` says of the training: "epochs" and "steps"; nothing in a loop that does not."""
+        """What `fit` says of the training, as its "epochs" and "steps"; a loop may say nothing."""
         return self.params or {}
 
     @contextlib.contextmanager

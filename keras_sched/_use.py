@@ -56,6 +56,11 @@ def mark_numbers(training: Training, optimizer: keras.optimizers.Optimizer) -> N
             ]
             rate = vars(part).get("_learning_rate")
             numbers.append(None if isinstance(rate, keras.Variable) else rate)
+        for name in sorted(driver_of(part).scheduled):  # also what `attach` has driven by hand
+            source = driver_of(part).source(name)
+            first = None if source is None else source.first_step
+            numbers += [name, source and (source.schedule, source.per)]
+            numbers.append(first if isinstance(first, int) else None)
     training.mark(f"numbers of {id(optimizer)}", tuple(numbers))
 
 

@@ -343,6 +343,11 @@ def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, sch
         )
     allowed = schedulable(optimizer)
     if name not in allowed:
+        if _configuration(optimizer).get(name, 0) is None:
+            raise ValueError(
+                f"{kind} was built without `{name}`, and so does not read it. Received: a "
+                f"schedule of {name!r}. Build it with a number, as `{kind}(..., {name}=1.0)`."
+            )
         raise ValueError(
             f"{kind} has no hyperparameter to schedule of this name. Received: {name!r}. "
             f"Expected one of: {', '.join(allowed)}"
@@ -350,7 +355,8 @@ def _check(optimizer: keras.optimizers.Optimizer, driver: Driver, name: str, sch
     if driver.is_taken(name):
         raise ValueError(
             f"`{name}` of this {kind} is scheduled already. "
-            f"Received a second schedule: {schedule!r}. Schedule it in one place."
+            f"Received a second schedule: {schedule!r}. Schedule it in one place; a model that is "
+            f"compiled with a plain optimizer takes the other."
         )
     _check_schedule(name, schedule)
 

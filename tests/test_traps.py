@@ -116,3 +116,12 @@ def test_t30_a_momentum_is_below_one_at_every_step():
     with pytest.raises(ValueError, match=r"`beta_2` must be"):
         ks.optimizers.Adam(0.1, beta_2=growing)
     ks.optimizers.SGD(0.1, momentum=ks.Linear(0.5, end=0.999, steps=1000))
+
+
+@pytest.mark.parametrize("half", [2.5, 3.5])
+def test_a_value_in_the_last_place_below_or_above_a_half_is_rounded_as_the_half(half):
+    """Arithmetics differ there: bits must not, from one backend to the next."""
+    for near in (np.nextafter(np.float32(half), 0), half, np.nextafter(np.float32(half), 9)):
+        assert float(ks.Constant(float(near)).rounded()(0)) == round(half)
+    assert float(ks.Constant(half - 1e-5).rounded()(0)) == half - 0.5
+    assert float(ks.Constant(half + 1e-5).rounded()(0)) == half + 0.5

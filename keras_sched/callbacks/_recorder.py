@@ -148,21 +148,23 @@ def _watched(model: Any) -> Iterator[_Fed]:
     """
     seen, own = _Fed(), threading.get_ident()
     with contextlib.ExitStack() as stack:
-        for mean in {id(m): m for m in model.metrics if isinstance(m, keras.metrics.Mean)}.values():
+        for metric in {id(metric): metric for metric in model.metrics}.values():
 
-            def update(inner: Any, values: Any, sample_weight: Any = None, mean: Any = mean) -> Any:
+            def update(inner: Any, values: Any, sample_weight: Any = None, of: Any = metric) -> Any:
                 if threading.get_ident() == own:
-                    seen.fed.setdefault(id(mean), []).append((values, sample_weight))
+                    seen.fed.setdefault(id(of), []).append((values, sample_weight))
                 return inner(values, sample_weight=sample_weight)
 
-            def result(inner: Any, mean: Any = mean) -> Any:
+            def result(inner: Any, of: Any = metric) -> Any:
                 found = inner()
-                if threading.get_ident() == own:
-                    seen.results[id(found)] = found, mean
+                if threading.get_ident() == own and tf.is_tensor(found):
+                    seen.results[id(found)] = found, of
                 return found
 
-            stack.callback(wrap(mean, "update_state", update))
-            stack.callback(wrap(mean, "result", result))
+            # Others, as the mean of an error, are fed targets and predictions.
+            if type(metric).update_state is keras.metrics.Mean.update_state:
+                stack.callback(wrap(metric, "update_state", update))
+            stack.callback(wrap(metric, "result", result))
         yield seen
 
 
@@ -175,26 +177,40 @@ def _loss(logs: Any, seen: _Fed) -> tuple[Any, Any] | str:
     if loss is None:
         return "`train_step` returns nothing under 'loss'"
     if id(loss) not in seen.results:
-        if _is_running(loss):
-            return "`train_step` returns under 'loss' the mean of a metric that the model has not"
+        if _has_running(loss, seen):
+            return "`train_step` returns under 'loss' what is made of the results of metrics"
         return tf.reduce_mean(tf.cast(loss, tf.float32)), 1.0
     _, mean = seen.results[id(loss)]
     fed = seen.fed.get(id(mean))
     if not fed:
-        return f"`train_step` returns under 'loss' the metric {mean.name!r}, and feeds it nothing"
+        return f"`train_step` returns under 'loss' the metric {mean.name!r}, and feeds it no loss"
     sums, weights = zip(*[_summed(values, weight) for values, weight in fed], strict=True)
     weight = tf.add_n(weights)
     return tf.math.divide_no_nan(tf.add_n(sums), weight) if len(fed) > 1 else _mean(*fed[0]), weight
 
 
-def _is_running(loss: Any) -> bool:
-    """Whether a tensor of a graph is a quotient of two variables, as a mean returns it."""
+def _has_running(loss: Any, seen: _Fed) -> bool:
+    """Whether a tensor of a graph is made of the results of metrics, also of those nobody knows.
+
+    Of a mean that the model has not, the result is known as a quotient of two variables.
+    """
     if not isinstance(loss, tf.Tensor) or tf.executing_eagerly():
         return False
-    operation = loss.op
-    return operation.type == "DivNoNan" and all(
-        x.op.type == "ReadVariableOp" for x in operation.inputs
-    )
+    results = {found.name for found, _ in seen.results.values()}
+    pending, known = [loss], set()
+    while pending:
+        tensor = pending.pop()
+        if tensor.name in results:
+            return True
+        if tensor.op.name in known:
+            continue
+        known.add(tensor.op.name)
+        inputs = list(tensor.op.inputs)
+        is_quotient = tensor.op.type == "DivNoNan"
+        if is_quotient and all(x.op.type == "ReadVariableOp" for x in inputs):
+            return True
+        pending += inputs
+    return False
 
 
 def _mean(values: Any, weight: Any) -> Any:

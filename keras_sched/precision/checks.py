@@ -95,9 +95,10 @@ def check_schedule(name: str, schedule: Any) -> None:
     check_length(name, schedule)
     wrong, _ = _read(schedule)
     if wrong is not None:
+        hint = "" if wrong == int(wrong) else " `.rounded()` makes a schedule whole."
         raise ValueError(
             f"`{name}` must be a whole number of bits in [{LOWEST}, {HIGHEST}] at every step. "
-            f"Received: {name}={wrong:g} in {schedule!r}. `.rounded()` makes a schedule whole."
+            f"Received: {name}={wrong:g} in {schedule!r}.{hint}"
         )
 
 

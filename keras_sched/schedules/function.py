@@ -44,7 +44,13 @@ class Lambda(Schedule):
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise TypeError(f"`fn` must be a function. Received: fn={_validate.shown(self.fn)}")
-        values = np.asarray(self.fn(np.array([0.0, 1.0])))
+        try:
+            values = np.asarray(self.fn(np.array([0.0, 1.0])))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`fn` must take many steps at once, as an array or a tensor. Received: "
+                f"fn={self.fn!r}, which raises {error!r}. Write `if` as `keras.ops.where(t < 2, 0.1, 0.01)`."
+            ) from error
         if values.dtype.kind not in "fiu":
             raise TypeError(f"`fn` must return numbers. Received: {_validate.shown(values)}")
         if values.shape not in ((), (2,)) or not np.isfinite(values).all():

@@ -299,7 +299,7 @@ class Calls(keras.callbacks.Callback):
 
 def test_fit_within_a_training_is_refused():
     model = model_of()
-    with pytest.raises(RuntimeError, match="`fit` must not be called.*Scheduler"):
+    with pytest.raises(RuntimeError, match=r"`fit` must not be called.*Scheduler"):
         fit(model, scheduler(), Calls(lambda model: fit(model)))
     assert model.optimizer.momentum == 0.5
     fit(model)
