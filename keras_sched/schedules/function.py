@@ -49,7 +49,8 @@ class Lambda(Schedule):
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"`fn` must take many steps at once, as an array or a tensor. Received: "
-                f"fn={self.fn!r}, which raises {error!r}. Write `if` as `keras.ops.where(t < 2, 0.1, 0.01)`."
+                f"fn={self.fn!r}, which raises {error!r}. Write `if` as "
+                f"`keras.ops.where(t < 2, 0.1, 0.01)`."
             ) from error
         if values.dtype.kind not in "fiu":
             raise TypeError(f"`fn` must return numbers. Received: {_validate.shown(values)}")
