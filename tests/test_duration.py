@@ -143,3 +143,9 @@ def test_the_length_is_an_attribute_in_its_unit():
     assert ks.REX(0.1, epochs=30).resolve(RUN).steps == 3000
     assert ks.REX(0.1).length is ks.REX(0.1).steps is ks.REX(0.1).seconds is None
     assert dataclasses.replace(ks.REX(0.1, steps=100), length="3ep").epochs == 3
+
+
+def test_steps_at_points_end_with_their_length_or_their_last_point():
+    assert ks.MultiStep(0.1, at=[2, 4]).span == 4
+    assert ks.MultiStep(0.1, at=[2, 4], steps=10).span == 10
+    assert ks.MultiStep(0.1, at=[2, "1ep"]).span is None

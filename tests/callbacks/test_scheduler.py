@@ -200,3 +200,20 @@ def test_two_schedulers_of_two_things_work_together():
     fit(model, ks.Scheduler(learning_rate=ks.Linear(0.1)), ks.Scheduler(momentum=ks.Demon(0.9)))
     assert optimizer.momentum == 0.9
     assert not [name for name in vars(optimizer) if "keras_sched" in name]
+
+
+def test_parts_that_are_models_are_traced_anew_with_the_bits_of_the_schedule():
+    part = keras.Sequential([keras.Input([3]), keras.layers.Dense(3)])
+    model = keras.Sequential([keras.Input([3]), part, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ks.precision.quantize(model, weights=8, activations=8)
+    x = np.ones([8, 3], "float32")
+    part.predict(x, verbose=0)
+    assert part.predict_function is not None  # it has the bits of before
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(part.predict_function)
+    )
+    bits = ks.Scheduler(weight_bits=ks.Linear(3.0, end=8.0).rounded())
+    model.fit(x, x[:, :1], verbose=0, callbacks=[bits, look])
+    assert seen == [None]
