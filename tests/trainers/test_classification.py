@@ -177,15 +177,6 @@ def test_a_plateau_begins_anew_goes_on_and_leaves_no_trace(tmp_path):
     same(run(plain, tmp_path / "plain", shared), run(plain, tmp_path / "plain alone"))
 
 
-def test_without_a_new_beginning_a_plateau_keeps_the_rate_of_another(tmp_path, monkeypatch):
-    """The negative control."""
-    monkeypatch.setattr(optimization, "_Plateau", ks.Plateau)
-    shared = Compiled(1e-4, reusable=True)
-    run(config(seed=1, **PLATEAU), tmp_path / "before", shared)
-    rates, _ = run(config(epochs=1, **PLATEAU), tmp_path / "after", shared)
-    assert rates[0] == pytest.approx(0.0125)
-
-
 def test_a_validation_is_on_training_images():
     whole, part = load(config()), load(config(split="validation"))
     assert (whole.num_train, len(whole.test_images)) == (1437, 360)
