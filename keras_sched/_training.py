@@ -57,7 +57,7 @@ class Training:
         self.model = model
         self.is_fresh = self.is_eager = False
         self.is_kept = True
-        self._ended_by: BaseException | None = None
+        self._ended_by: str | None = None
         self._params = params
         self._undo: list[tuple[Any, Callable[[], None]]] = []
         self._members: list[Any] = []
@@ -123,7 +123,7 @@ class Training:
             raise RuntimeError(
                 f"The training must end with the first error, which takes off what was scheduled. "
                 f"Received: a training of {self.model.name!r} that goes on after "
-                f"{self._ended_by!r}. Begin another one."
+                f"{self._ended_by}. Begin another one."
             )
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ class Training:
         except _ENDS:
             raise
         except BaseException as error:
-            self._ended_by = error
+            self._ended_by = repr(error)  # The error itself would hold the frames of the step.
             self.close()
             raise
 
