@@ -138,6 +138,8 @@ class _Fed:
     def __init__(self) -> None:
         self.fed: dict[int, list[tuple[Any, Any]]] = {}
         self.results: dict[int, tuple[Any, Any]] = {}
+        # Where there is no graph, it knows what is made of the results, and nothing else.
+        self.tape = tf.GradientTape(watch_accessed_variables=False)
 
 
 @contextlib.contextmanager
@@ -148,6 +150,8 @@ def _watched(model: Any) -> Iterator[_Fed]:
     """
     seen, own = _Fed(), threading.get_ident()
     with contextlib.ExitStack() as stack:
+        if tf.executing_eagerly():
+            stack.enter_context(seen.tape)
         for metric in {id(metric): metric for metric in model.metrics}.values():
 
             def update(inner: Any, values: Any, sample_weight: Any = None, of: Any = metric) -> Any:
@@ -159,6 +163,8 @@ def _watched(model: Any) -> Iterator[_Fed]:
                 found = inner()
                 if threading.get_ident() == own and tf.is_tensor(found):
                     seen.results[id(found)] = found, of
+                    if tf.executing_eagerly():
+                        seen.tape.watch(found)
                 return found
 
             # Others, as the mean of an error, are fed targets and predictions.
@@ -190,12 +196,15 @@ def _loss(logs: Any, seen: _Fed) -> tuple[Any, Any] | str:
 
 
 def _has_running(loss: Any, seen: _Fed) -> bool:
-    """Whether a tensor of a graph is made of the results of metrics, also of those nobody knows.
+    """Whether a tensor is made of the results of metrics.
 
-    Of a mean that the model has not, the result is known as a quotient of two variables.
+    In a graph that of a mean that the model has not is known as a quotient of two variables.
     """
-    if not isinstance(loss, tf.Tensor) or tf.executing_eagerly():
+    if not isinstance(loss, tf.Tensor):
         return False
+    if tf.executing_eagerly():
+        found = [found for found, _ in seen.results.values()]
+        return any(gradient is not None for gradient in seen.tape.gradient(loss, found))
     results = {found.name for found, _ in seen.results.values()}
     pending, known = [loss], set()
     while pending:

@@ -185,6 +185,14 @@ def test_a_loss_that_cannot_be_known_has_no_column_and_one_warning(report, tmp_p
         fit(model, ks.StepLogger(), data=(X, X))
 
 
+@pytest.mark.parametrize("report", [never_fed, another_name, sum_of_two, cast, error_as_loss])
+def test_nor_in_eager_mode(report):
+    log = ks.StepLogger()
+    with pytest.warns(UserWarning, match="logs no loss"):
+        fit(own(report, run_eagerly=True), log, data=(X, X))
+    assert "loss" not in log.history
+
+
 @pytest.mark.parametrize("report", UNKNOWN, ids=lambda f: f.__name__)
 def test_the_range_test_refuses_it_with_the_line_to_write(report):
     model = own(report, jit_compile=False)
