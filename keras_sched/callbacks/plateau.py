@@ -74,7 +74,7 @@ class Plateau(Member):
     Example:
         >>> import keras, numpy as np
         >>> model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
-        >>> model.compile(keras.optimizers.SGD(0.0), loss="mse")
+        >>> model.compile(keras.optimizers.SGD(1e-12), loss="mse")
         >>> plateau = Plateau("loss", factor=0.5, patience=2)
         >>> x = np.ones([4, 1], "float32")
         >>> _ = model.fit(x, x, epochs=5, verbose=0, callbacks=[plateau])
