@@ -89,11 +89,6 @@ class Training:
         with training.guarded():
             yield training
 
-    @classmethod
-    def of(cls, model: Any) -> Self | None:
-        """Return the training of a model that is under way, or None."""
-        return vars(model).get(_KEY)
-
     def _is_of(self, callback: Any, caller: Any) -> bool:
         """Whether a callback that begins is one of this training, and not of a later one."""
         # Keras gives all callbacks of one `fit` the same object as parameters.
