@@ -150,6 +150,12 @@ def _matching(
     return found
 
 
+def _goes_on(layer: keras.layers.Layer, ends: set[int]) -> bool:
+    """Whether a layer, or one of those within it if there are any, is not held."""
+    parts = list(walk(layer))
+    return any(id(part) not in ends for part in parts[1:] or parts)
+
+
 def _warn_of_inner(every: Sequence[keras.layers.Layer], held: Sequence[keras.layers.Layer]) -> None:
     """Warn of layers held in float32 whose values go on to layers that are not."""
     ends = {id(part) for layer in held for part in walk(layer)}
@@ -159,7 +165,7 @@ def _warn_of_inner(every: Sequence[keras.layers.Layer], held: Sequence[keras.lay
         for operation in getattr(model, "operations", ()):
             nodes = operation._outbound_nodes if id(operation) in ends else ()
             users = [node.operation for node in nodes if id(node.operation) in own]
-            if any(id(user) not in ends for user in users if isinstance(user, keras.layers.Layer)):
+            if any(_goes_on(user, ends) for user in users if isinstance(user, keras.layers.Layer)):
                 inner.append(operation.path or operation.name)
     if inner:
         warnings.warn(

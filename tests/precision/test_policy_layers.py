@@ -117,6 +117,26 @@ def test_of_a_subclassed_model_the_last_layers_are_held():
     assert policies_of(model) == expected
 
 
+class Soft(keras.Model):
+    """A part of its own kind, without a weight."""
+
+    def __init__(self):
+        super().__init__(name="soft")
+        self.last = keras.layers.Softmax(name="last")
+
+    def call(self, x):
+        return self.last(x)
+
+
+def test_behind_a_part_without_weights_the_layer_before_is_held_too():
+    """And no warning: nothing behind it is computed with less."""
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(4, name="hidden")(inputs)
+    x = keras.layers.Dense(2, name="logits")(x)
+    found = policies_of(keras.Model(inputs, Soft()(x)))
+    assert (found["hidden"], found["logits"], found["last"]) == (HALF, FULL, FULL)
+
+
 def test_exclude_leaves_layers_as_they_are_with_all_within_them():
     found = policies_of(network(), exclude=["h.*"])
     assert (found["hidden"], found["spy"], found["out"]) == (FULL, HALF, HALF)
