@@ -56,7 +56,7 @@ class StepLogger(Member):
 
     Attributes:
         history: Column name -> array over the logged steps; "step" is int64, the rest float32.
-            After `fit` it is also `model.history.by_step`.
+            After `fit` it is also `model.history.by_step`; of several loggers, the last one's.
 
     Raises:
         FileExistsError: If `csv` exists and `resume` is False: no run overwrites another's log.
