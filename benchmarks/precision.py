@@ -11,7 +11,7 @@ small network, few epochs, few seeds (`--seeds=3`). Interrupted, the same comman
 
 from __future__ import annotations
 
-from trainers.classification import Config, experiment, load  # isort: skip  # before TensorFlow
+from trainers.tasks.classification import Config, experiment, load  # isort: skip  # before TensorFlow
 
 import argparse
 import dataclasses
@@ -24,8 +24,8 @@ import scipy.stats
 
 import keras_sched as ks
 from configs.base import setting
-from trainers.compiled import Compiled
 from trainers.datasets import Images
+from trainers.loop.compiled import Compiled
 
 STATIC = "static"
 SCHEDULES = (STATIC, "er", "cr", "rr")

@@ -40,7 +40,7 @@ Train = Callable[[Mapping[str, Any], pathlib.Path], float]
 
 def sweep() -> Train:
     """Return how a worker of the sweep trains."""
-    from trainers.trials import Classification
+    from trainers.sweeps.trials import Classification
 
     program = Classification(threads=1)
     return lambda config, logdir: program.run(config, logdir)["final"]["val_accuracy"]
@@ -52,7 +52,9 @@ def rebuild() -> Train:
     import tensorflow as tf
 
     import keras_sched as ks
-    from trainers import classification, models, optimization
+    from trainers import models
+    from trainers.options import optimization
+    from trainers.tasks import classification
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -55,7 +55,7 @@ def trainer() -> Callable[[int], None]:
     import tensorflow as tf
 
     from configs.rn20_cifar10 import get_config
-    from trainers import classification
+    from trainers.tasks import classification
 
     held = data()
     classification.datasets.get = lambda *unused: held

@@ -270,6 +270,13 @@ class Member(keras.callbacks.Callback):
             self._training = training
             yield training
 
+    def on_epoch_resume(self, epoch: int) -> None:
+        """Take part in an epoch that began in another process; called by loops of one's own.
+
+        Such a loop calls it in the place of `on_epoch_begin` where it goes on within an epoch.
+        """
+        self.on_epoch_begin(epoch)
+
     def under_way(self) -> Training | None:
         """Return the training that is under way.
 

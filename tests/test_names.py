@@ -149,9 +149,9 @@ def test_no_module_uses_itself_in_a_circle():
     "line",
     [
         "import trainers",
-        "import numpy, trainers.trials",
-        "from trainers import trials",
-        "def f():\n    from trainers.trials import main",
+        "import numpy, trainers.sweeps.trials",
+        "from trainers.sweeps import trials",
+        "def f():\n    from trainers.sweeps.trials import main",
         "if TYPE_CHECKING:\n    import trainers",
         "import keras_sched.callbacks",
         "import keras_sched.callbacks.scheduler as s",

@@ -47,7 +47,7 @@ def sweep(
     goal_mode: str = "max",
     source: str = "",
     threads: int = 1,
-    program: str = "trainers.trials:Classification",
+    program: str = "trainers.sweeps.trials:Classification",
 ) -> ConfigDict:
     """Return the configuration of a sweep.
 

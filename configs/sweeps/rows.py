@@ -14,7 +14,7 @@ __all__ = ["ADAM_KIN", "DEMON", "DEMON_ADAM", "MOMENTA", "PLATEAU", "RATES", "de
 _TRIANGLE = {
     "momentum": 0.95,
     "momentum_schedule": "one_cycle_momentum",
-    "momentum_options": {"low": 0.85, "rise": 0.5, "anneal": "linear"},
+    "momentum_options": {"low": 0.85, "rise": 0.5, "profile": "linear"},
 }
 
 # Schedules of the learning rate at a constant momentum.

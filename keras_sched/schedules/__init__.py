@@ -52,7 +52,7 @@ from keras_sched.schedules.pointwise import (
     total,
 )
 from keras_sched.schedules.powers import InversePower, Power
-from keras_sched.schedules.registry import get, names
+from keras_sched.schedules.registry import arguments, get, names
 from keras_sched.schedules.repeating import Mirrored, Repeat, Sampled
 from keras_sched.schedules.steps import (
     Constant,
@@ -113,6 +113,7 @@ __all__ = [
     "Triangular2",
     "Until",
     "Warmup",
+    "arguments",
     "get",
     "join",
     "label",

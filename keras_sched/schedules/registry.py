@@ -43,7 +43,7 @@ from keras_sched.schedules.steps import (
     Step,
 )
 
-__all__ = ["get", "look_up", "names"]
+__all__ = ["arguments", "get", "look_up", "names"]
 
 _BY_NAME: dict[str, Callable[..., Schedule]] = {
     "constant": Constant,
@@ -103,17 +103,24 @@ def get(name: str, /, *first: Any, **options: Any) -> Schedule:
     return look_up(_BY_NAME, name, *first, **options)
 
 
+def arguments(name: str) -> list[str]:
+    """Return the names of the arguments of the schedule of that name, the first one first.
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    Example:
+        >>> arguments("triangular")
+        ['start', 'peak', 'half_period']
+    """
+    return _options(_found(_BY_NAME, name))
+
+
 def look_up(
     table: Mapping[str, Callable[..., Schedule]], name: str, *args: Any, **options: Any
 ) -> Schedule:
     """Return the schedule that a table has under a name, as `get` does."""
-    if not isinstance(name, str) or name not in table:
-        close = difflib.get_close_matches(str(name), table, n=1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"`name` must be one of {', '.join(sorted(table))}. Received: name={name!r}.{meant}"
-        )
-    make = table[name]
+    make = _found(table, name)
     known = _options(make)
     unknown = sorted(set(options) - set(known))
     if unknown:
@@ -124,6 +131,16 @@ def look_up(
             f"Expected among: {', '.join(known)}.{meant}"
         )
     return make(*args, **options)
+
+
+def _found(table: Mapping[str, Callable[..., Schedule]], name: str) -> Callable[..., Schedule]:
+    if not isinstance(name, str) or name not in table:
+        close = difflib.get_close_matches(str(name), table, n=1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"`name` must be one of {', '.join(sorted(table))}. Received: name={name!r}.{meant}"
+        )
+    return table[name]
 
 
 def _options(make: Callable[..., Schedule]) -> list[str]:

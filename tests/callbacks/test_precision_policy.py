@@ -33,8 +33,8 @@ from tests.precision.networks import (
     scaled,
 )
 from tests.trainers import toy
-from trainers import experiment
-from trainers.state import snapshot
+from trainers.loop import experiment
+from trainers.loop.state import snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ import pandas
 import pytest
 
 from configs.sweeps.base import setting
-from trainers import datasets, optimization
-from trainers.classification import Config
+from trainers import datasets
+from trainers.options import optimization
 from trainers.sweeps.grid import Grid
+from trainers.tasks.classification import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 NO_SWEEP = {"__init__", "base", "rows"}
@@ -40,7 +41,7 @@ def column(found, key):
 @pytest.mark.parametrize(("name", "part"), SWEEPS)
 def test_every_trial_of_a_sweep_can_be_trained(name, part):
     found = grid(name, part)
-    assert found.program == "trainers.trials:Classification"
+    assert found.program == "trainers.sweeps.trials:Classification"
     seen = set()
     for trial in found.trials:
         config = dict(trial.config)

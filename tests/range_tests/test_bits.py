@@ -14,7 +14,7 @@ from keras.src.backend.common import global_state
 import keras_sched as ks
 from keras_sched import PrecisionRangeTest
 from tests.trainers import toy
-from trainers.experiment import Experiment
+from trainers.loop.experiment import Experiment
 
 STEPS = 6
 FIXED = [(".*", {"weights": 8, "activations": 8})]

@@ -7,7 +7,7 @@ import os
 import sys
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.trainers.toy", "trainers.classification"])
+_CONTEXT.set_forkserver_preload(["tests.trainers.toy", "trainers.tasks.classification"])
 
 
 class Fork:

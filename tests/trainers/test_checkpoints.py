@@ -9,8 +9,8 @@ import random
 import numpy as np
 import pytest
 
-from trainers import records
-from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from trainers.loop import records
+from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints
 
 
 def checkpoint(step):

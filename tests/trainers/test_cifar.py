@@ -13,7 +13,7 @@ import pytest
 from absl import app
 
 from tests.trainers.forks import Fork
-from trainers.classification import Config
+from trainers.tasks.classification import Config
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "base")

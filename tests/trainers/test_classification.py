@@ -10,10 +10,10 @@ import pytest
 
 import keras_sched as ks
 from configs.base import setting
-from trainers import optimization
-from trainers.classification import Config, experiment, load
-from trainers.compiled import Compiled
-from trainers.state import snapshot
+from trainers.loop.compiled import Compiled
+from trainers.loop.state import snapshot
+from trainers.options import optimization
+from trainers.tasks.classification import Config, experiment, load
 
 PLATEAU = {
     # Nothing is an improvement after the first epoch: the rate halves with each epoch from then on.

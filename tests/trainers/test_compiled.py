@@ -12,9 +12,9 @@ from keras.src.backend.common import global_state
 
 import keras_sched as ks
 from tests.trainers import toy
-from trainers import compiled, experiment
-from trainers.compiled import Compiled
-from trainers.state import snapshot
+from trainers.loop import compiled, experiment
+from trainers.loop.compiled import Compiled
+from trainers.loop.state import snapshot
 
 RATES = {
     "rex": lambda total: ks.REX(0.05, steps=total).warmup(10),
@@ -108,7 +108,7 @@ def test_without_the_transplant_they_do_not(tmp_path, monkeypatch):
     """The negative control: what a training leaves in the variables changes the next one."""
     shared = Compiled(1e-3, reusable=True)
     train(tmp_path / "first", TRIALS[0], shared)
-    monkeypatch.setattr("trainers.compiled.restore", lambda variables, arrays: None)
+    monkeypatch.setattr("trainers.loop.compiled.restore", lambda variables, arrays: None)
     together = train(tmp_path / "together", TRIALS[0], shared)
     monkeypatch.undo()
     assert together[1]["epochs"] != train(tmp_path / "alone", TRIALS[0])[1]["epochs"]

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import keras_sched as ks
 from tests.trainers import toy
-from trainers import experiment
-from trainers.checkpoints import CheckpointError
+from trainers.loop import experiment
+from trainers.loop.checkpoints import CheckpointError
 
 
 def run(tmp_path, epochs=2, callbacks=(), strategy=None, plan=None, **setting):
@@ -233,7 +233,7 @@ def test_checkpoints_of_another_configuration_are_refused(tmp_path):
 
 def _sign(directory):
     """Make a manifest agree with files that were changed on purpose."""
-    from trainers.checkpoints import _fingerprint
+    from trainers.loop.checkpoints import _fingerprint
 
     manifest = json.loads((directory / "MANIFEST.json").read_text())
     manifest["files"] = {name: _fingerprint(directory / name) for name in manifest["files"]}

@@ -20,8 +20,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 import keras_sched as ks
-from trainers import models, optimization, precision
-from trainers.classification import Config, experiment
+from trainers import models
+from trainers.options import optimization, precision
+from trainers.tasks.classification import Config, experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 CPT = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from configs.base import setting
-from trainers.trials import Classification, traced
+from trainers.sweeps.trials import Classification, traced
 
 
 def trial(seed=0, **changes):

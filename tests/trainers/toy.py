@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 import keras_sched as ks
-from trainers import compiled, experiment, state
-from trainers.setting import Plan, Setting
+from trainers.loop import compiled, experiment, state
+from trainers.loop.task import Plan, Setting
 
 STEPS_PER_EPOCH = 50
 BATCH = 8

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import rich.console
 import rich.table
 
-from trainers.progress import clock
+from trainers.loop.progress import clock
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 from trainers.sweeps.programs import load, with_rate
 

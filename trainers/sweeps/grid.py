@@ -28,7 +28,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from trainers.budget import trained_epochs
+from trainers.options.budget import trained_epochs
 
 __all__ = ["MEASUREMENT", "PROTOCOLS", "TUNING", "Grid", "Trial", "chosen_rate", "value_of"]
 
@@ -91,7 +91,7 @@ class Grid:
 
     Attributes:
         name: Name of the sweep.
-        program: What trains, as "trainers.trials:Classification".
+        program: What trains, as "trainers.sweeps.trials:Classification".
         protocol: "tuned" or "shared".
         goal: The measure that is judged, as "val_accuracy".
         goal_mode: "max" or "min".

@@ -59,7 +59,7 @@ def load(name: str) -> type[Program]:
         return cast(type[Program], getattr(importlib.import_module(module), attribute))
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"`program` must be a class that can be imported, as 'trainers.trials:Classification'."
+            f"`program` must be a class that can be imported, as 'trainers.sweeps.trials:Classification'."
             f" Received: program={name!r} ({error})"
         ) from error
 

@@ -9,7 +9,7 @@ from typing import Self
 import rich.console
 import rich.progress
 
-from trainers.progress import clock
+from trainers.loop.progress import clock
 from trainers.sweeps.grid import Trial
 
 __all__ = ["View"]

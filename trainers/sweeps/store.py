@@ -26,7 +26,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainers.files import write_once
+from trainers.loop.files import write_once
 from trainers.sweeps.attempts import Attempts
 from trainers.sweeps.grid import Grid
 

@@ -16,9 +16,9 @@ from typing import Any
 import tensorflow as tf
 
 from trainers import datasets
-from trainers.classification import Config, experiment, length, load, verify_run
-from trainers.compiled import Compiled
-from trainers.optimization import PLATEAU
+from trainers.loop.compiled import Compiled
+from trainers.options.optimization import PLATEAU
+from trainers.tasks.classification import Config, experiment, length, load, verify_run
 
 __all__ = ["Classification"]
 

@@ -1,14 +1,17 @@
-"""The one training loop of the project: a setting in, a run directory and one result record out.
+"""The one training loop of the project: a task in, a run directory and one result record out.
 
 `fit` cannot go on in the middle of an epoch, loses the position in the data, and is broken under
-`MultiWorkerMirroredStrategy`; so the loop has a compiled step of its own, in `trainers.compiled`,
+`MultiWorkerMirroredStrategy`; so the loop has a compiled step of its own, `trainers.loop.compiled`,
 run by ``strategy.run``, several data steps a call. It drives the Keras callbacks that `fit` drives,
 by the same rules: it sets `train_step` and `make_train_function` on the model, makes the function
 before `on_train_begin`, and uses ``model.train_function`` after it, so that a callback may attach
 schedules or wrap the step and ask for a new trace.
 
-A `Setting` contributes a model, data, a loss and metrics, and nothing else. The loop knows nothing
-of images or labels: a batch is whatever the data gives and `forward` takes.
+A `Task` contributes a model, data, losses and metrics, and nothing else. The loop knows nothing of
+images or labels: a batch is whatever the data gives and `forward` takes.
+
+`on_epoch_begin` is called once for each epoch. Where a run goes on within one, callbacks that have
+`on_epoch_resume(epoch)`, as those of the library do, are told so instead.
 
 Two numbers count: the *data step*, by which a run ends and data are ordered, and the *update*
 (``optimizer.iterations``), which schedules read. They differ where loss scaling skips an update.
@@ -17,13 +20,14 @@ Two numbers count: the *data step*, by which a run ends and data are ordered, an
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -33,18 +37,25 @@ from absl import logging
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from keras_sched import precision
-from trainers import records
-from trainers.checkpoints import Checkpoint, CheckpointError, Checkpoints
-from trainers.compiled import Compiled
-from trainers.files import sync
-from trainers.progress import Progress
-from trainers.setting import Plan, Setting
-from trainers.state import restore, snapshot
+from trainers.loop import records
+from trainers.loop.artefacts import describe, show
+from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from trainers.loop.compiled import Compiled
+from trainers.loop.files import replace, sync
+from trainers.loop.means import FOLDED_AFTER, prefixed
+from trainers.loop.progress import Progress
+from trainers.loop.records import Record, Timing
+from trainers.loop.state import restore, snapshot
+from trainers.loop.task import Metric, Plan, Task
 
-__all__ = ["Experiment", "NonFiniteError", "Preempted", "StalledError"]
+__all__ = ["BusyError", "Experiment", "NonFiniteError", "Preempted", "StalledError"]
 
 # Loss scaling halves its scale at each skipped update: after this many in a row it is past hope.
 _MOST_SKIPS = 25
+
+
+class BusyError(RuntimeError):
+    """Another process is training in the run directory."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -60,47 +71,53 @@ class Preempted(SystemExit):
 
 
 class Experiment:
-    """One run of a setting.
+    """One run of a task.
 
     Args:
-        setting: What is trained.
+        task: What is trained.
         plan: How.
         callbacks: Keras callbacks; those with `get_state` and `set_state` go on where they were.
         strategy: A `tf.distribute` strategy; the current one if None.
         compiled: What an experiment before this one has traced, if both can share it (see
             `Compiled.begin`); then `strategy` is its own.
+
+    Raises:
+        ValueError: If the goal of the task is unknown, or names clash.
     """
 
     def __init__(
         self,
-        setting: Setting,
+        task: Task,
         plan: Plan,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         strategy: tf.distribute.Strategy | None = None,
         compiled: Compiled | None = None,
     ) -> None:
-        self.setting = setting
+        task.check()
+        self.task = task
         self.plan = plan
-        self.compiled = compiled or Compiled(plan.l2, strategy)
+        self.compiled = compiled or Compiled(strategy)
         self._callbacks = list(callbacks)
         self._checkpoints = Checkpoints(plan.directory / "checkpoints", plan.keep)
         self._asked_to_end: int | None = None
         self._next_save = time.monotonic() + plan.seconds_per_checkpoint
+        self._saved_at: int | None = None
         self.history: list[dict[str, float]] = []
         self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
         self.restarts = 0
 
     # --- the run ---------------------------------------------------------------------------------
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Record:
         """Train to the end, from the beginning or from the last checkpoint; return the record.
 
         Returns:
-            The record. Its status is "finished", "diverged" or "stalled". Of a run that is over
-            already it is the one on disk.
+            The record. Of a run that is over already it is the one on disk.
 
         Raises:
+            BusyError: If another process is training in the run directory.
             CheckpointError: If there are checkpoints and none can be gone on from.
+            RecordError: If there is a file in the place of the record that is none.
             Preempted: If the process received SIGTERM or Ctrl-C; everything is saved. Its code is
                 128 and the number of the signal.
         """
@@ -119,48 +136,64 @@ class Experiment:
                 status = "diverged" if isinstance(error, NonFiniteError) else "stalled"
                 reason = str(error)
                 self._list.on_train_end()  # Callbacks leave the model as they found it.
-            records.write(path, self._record(status, reason))
-            return records.read(path) or {}
+            if self.plan.keep_weights == "final" and status == "finished":
+                self._keep_weights()
+            made = self._record(status, reason)
+            records.write(path, made)
+            # As another process would read it: what is not finite is None.
+            return Record.of(json.loads(made.to_json()))
 
-    def timed(self, calls: int = 3) -> dict[str, float]:
+    def timed(self, calls: int = 3) -> Timing:
         """Measure what a run takes here, and leave nothing on disk.
 
         Args:
             calls: Calls that are timed; their median counts. Of an evaluation as many batches are
                 timed, and the others taken to be alike.
 
-        Returns:
-            "trace", "step" and "evaluation" in seconds: until the first step and the first batch of
-            an evaluation have run, of one data step, and of one evaluation.
+        Raises:
+            ValueError: If it cannot be told how many batches an evaluation has.
         """
-        self.compiled.begin(self.setting, self.plan.seed, self.total_steps)
+        batches_of = {name: self._batches(name) for name in self.task.evaluations}
+        self.compiled.begin(self.task, self.plan.seed, self.total_steps)
         self._make_list()
         began = time.monotonic()
         self.model.make_train_function()
         self._list.on_train_begin()
-        batches = iter(self.compiled.distributed(self.setting.train(0)))
+        batches = iter(self.compiled.distributed(self.task.train(0)))
         self._list.on_epoch_begin(0)
         self._list.on_train_batch_begin(0)  # A policy by schedule begins here.
         self._call(batches, 1)
-        data = self.setting.evaluation()
-        evaluated = iter(data.repeat())
-        evaluate = self.compiled.test_function()
-        evaluate(next(evaluated))
+        evaluated = {
+            name: iter(each.data().repeat()) for name, each in self.task.evaluations.items()
+        }
+        evaluate = {name: self.compiled.test_function(name) for name in evaluated}
+        for name, data in evaluated.items():
+            evaluate[name](next(data))
         trace = time.monotonic() - began
         count = self.plan.steps_per_call if _seconds(lambda: self._call(batches, 1)) < 0.1 else 1
         step = [_seconds(lambda: self._call(batches, count)) / count for _ in range(calls)]
-        batch = [_seconds(lambda: evaluate(next(evaluated))) for _ in range(calls)]
+        evaluations = {}
+        for name, data in evaluated.items():
+            times = [_seconds(lambda: evaluate[name](next(data))) for _ in range(calls)]  # noqa: B023
+            evaluations[name] = statistics.median(times) * batches_of[name]
         self._list.on_train_end()
-        return {
-            "trace": trace,
-            "step": statistics.median(step),
-            "evaluation": statistics.median(batch) * int(data.cardinality()),
-        }
+        return Timing(trace=trace, step=statistics.median(step), evaluations=evaluations)
+
+    def _batches(self, evaluation: str) -> int:
+        """Return how many batches an evaluation has."""
+        each = self.task.evaluations[evaluation]
+        count = each.batches if each.batches is not None else int(each.data().cardinality())
+        if count < 1:
+            raise ValueError(
+                f"An evaluation must have a known number of batches to foretell what it costs. "
+                f"Received: {evaluation!r} of unknown length. Give `Evaluation(..., batches=...)`"
+            )
+        return count
 
     @property
     def total_steps(self) -> int:
         """Data steps of the whole run."""
-        return self.plan.epochs * self.setting.steps_per_epoch
+        return self.plan.epochs * self.task.steps_per_epoch
 
     @property
     def step(self) -> int:
@@ -174,7 +207,7 @@ class Experiment:
 
     def _build(self) -> None:
         """Make model, optimizer and functions, and take on the state of the last checkpoint."""
-        self.compiled.begin(self.setting, self.plan.seed, self.total_steps)
+        self.compiled.begin(self.task, self.plan.seed, self.total_steps)
         self._make_list()
         self._resume()
 
@@ -183,7 +216,7 @@ class Experiment:
             self._callbacks,
             model=self.model,
             epochs=self.plan.epochs,
-            steps=self.setting.steps_per_epoch,
+            steps=self.task.steps_per_epoch,
         )
 
     def _train(self, progress: Progress) -> None:
@@ -191,19 +224,19 @@ class Experiment:
             progress.say(f"going on from step {self.step} of {self.total_steps}")
         self.model.make_train_function()
         self._list.on_train_begin()
-        batches = iter(self.compiled.distributed(self.setting.train(self.step)))
+        batches = iter(self.compiled.distributed(self.task.train(self.step)))
         with self._writer().as_default():
+            if not self.restarts:
+                describe(self.plan)
             while self.step < self.total_steps and not self.model.stop_training:
                 self._epoch(batches, progress)
         self._list.on_train_end()
 
     def _epoch(self, batches: Iterator[Any], progress: Progress) -> None:
         """Train to the end of the present epoch, evaluate, log and save."""
-        epoch, begin = divmod(self.step, self.setting.steps_per_epoch)
-        if begin == 0:
-            self.compiled.reset_means()
-        self._list.on_epoch_begin(epoch)
-        while begin < self.setting.steps_per_epoch:
+        epoch, begin = divmod(self.step, self.task.steps_per_epoch)
+        self._begin_epoch(epoch, begin)
+        while begin < self.task.steps_per_epoch:
             count = self._steps_of_call(begin)
             self._list.on_train_batch_begin(begin)
             logs = self._call(batches, count)
@@ -212,16 +245,29 @@ class Experiment:
             if progress.is_live:
                 progress.update(self.step, {**logs, **self.compiled.live_values()})
             self._stop_unless_sound()
-            if begin < self.setting.steps_per_epoch:
+            if begin < self.task.steps_per_epoch:
+                if begin % FOLDED_AFTER == 0:
+                    self.compiled.means.fold(None)
                 self._save_within_epoch(begin)
         self._end_epoch(epoch, progress)
         if self._asked_to_end or time.monotonic() >= self._next_save:
             self._save()
         self._end_if_asked()
 
+    def _begin_epoch(self, epoch: int, begin: int) -> None:
+        """Tell the callbacks that an epoch begins, or those that want to know that it goes on."""
+        if begin == 0:
+            self.compiled.means.reset(None)
+            self._list.on_epoch_begin(epoch)
+            return
+        for callback in self._list.callbacks:
+            if hasattr(callback, "on_epoch_resume"):
+                callback.on_epoch_resume(epoch)
+
     def _steps_of_call(self, begin: int) -> int:
         """Return how many steps to the next end: of a call, of the epoch or at a checkpoint."""
-        ends = [self.plan.steps_per_call, self.setting.steps_per_epoch - begin]
+        ends = [self.plan.steps_per_call, self.task.steps_per_epoch - begin]
+        ends.append(FOLDED_AFTER - begin % FOLDED_AFTER)
         if self.plan.steps_per_checkpoint:
             ends.append(self.plan.steps_per_checkpoint - begin % self.plan.steps_per_checkpoint)
         return min(ends)
@@ -234,31 +280,54 @@ class Experiment:
         return logs
 
     def _end_epoch(self, epoch: int, progress: Progress) -> None:
-        logs = self.compiled.means_of(training=True)
-        logs.update(self._evaluate())
+        logs = self.compiled.means_of(None)
+        due = {
+            name
+            for name, each in self.task.evaluations.items()
+            if (epoch + 1) % each.every == 0 or epoch + 1 == self.plan.epochs
+        }
+        for name in due:
+            logs.update(self._evaluate(name))
         values = self.compiled.live_values()
-        lost = [name for name, mean in logs.items() if not np.isfinite(mean)]
-        if lost:
-            raise NonFiniteError(
-                f"{', '.join(lost)} is not finite after data step {self.step}, with {values}. The "
-                f"last checkpoint is kept."
-            )
+        self._stop_if_lost(logs, values)
         for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
             callback.on_epoch_end(epoch, logs)
+        if self.model.stop_training:  # This is the last one: it has every evaluation.
+            for name in self.task.evaluations.keys() - due:
+                logs.update(self._evaluate(name))
+            self._stop_if_lost(logs, values)
         step = self.step
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
+        if self.plan.keep_weights == "best" and self._best() is self.history[-1]:
+            self._keep_weights()
         # One event for all: joined bytes of messages are a message with the fields of all.
         scalars = [scalar_pb(*item).SerializeToString() for item in {**logs, **values}.items()]
         tf.summary.experimental.write_raw_pb(b"".join(scalars), step=step)
+        with self.compiled.averaged():
+            found = self.task.artefacts(self.model, epoch)
+        show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
         tf.summary.flush()
         progress.epoch(epoch + 1, self.plan.epochs, step, {**logs, **values})
+
+    def _stop_if_lost(self, logs: Mapping[str, float], values: Mapping[str, float]) -> None:
+        """End the run if a loss is not finite; a metric may be undefined."""
+        lost = [
+            name
+            for name, mean in logs.items()
+            if self.task.metric(name) is None and not np.isfinite(mean)
+        ]
+        if lost:
+            raise NonFiniteError(
+                f"{', '.join(lost)} is not finite after data step {self.step}, with {values}. "
+                f"{self._kept()}"
+            )
 
     def _stop_unless_sound(self) -> None:
         bad = self.compiled.counted("bad_step")
         if bad >= 0:
             raise NonFiniteError(
                 f"The loss or a gradient is not finite at data step {bad}, with "
-                f"{self.compiled.live_values()}. The last checkpoint is kept."
+                f"{self.compiled.live_values()}. {self._kept()}"
             )
         if self.compiled.counted("most_skips") > _MOST_SKIPS:
             raise StalledError(
@@ -266,17 +335,47 @@ class Experiment:
                 f"{self.step}: gradients overflow at any scale."
             )
 
-    def _evaluate(self) -> dict[str, float]:
+    def _kept(self) -> str:
+        """Say which state there is to look at."""
+        if self._saved_at is None:
+            return "There is no checkpoint."
+        return f"The checkpoint of data step {self._saved_at} is kept."
+
+    def _evaluate(self, evaluation: str) -> dict[str, float]:
+        """Return losses and metrics of an evaluation, with its name in front."""
         began = time.monotonic()
-        evaluate = self.compiled.test_function()
-        self.compiled.reset_means(training=False)
+        evaluate = self.compiled.test_function(evaluation)
+        means = self.compiled.means
+        means.reset(evaluation)
+        outputs: dict[str, list[np.ndarray]] = {}
         self._list.on_test_begin()
-        for batch in self.compiled.distributed(self.setting.evaluation()):
-            evaluate(batch)
-        logs = self.compiled.means_of(training=False)
+        with self.compiled.averaged():
+            data = self.compiled.distributed(self.task.evaluations[evaluation].data())
+            for number, batch in enumerate(data, start=1):
+                for part in evaluate(batch):
+                    for name, value in part.items():
+                        outputs.setdefault(name, []).append(value.numpy())
+                if number % FOLDED_AFTER == 0:
+                    means.fold(evaluation)
+        found = self.compiled.means_of(evaluation)
+        judged = {
+            name: float(value)
+            for name, value in self.task.judge(evaluation, found, outputs).items()
+        }
+        self._check_judged(judged, found)
+        logs = {prefixed(evaluation, name): mean for name, mean in {**found, **judged}.items()}
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
+
+    def _check_judged(self, judged: Mapping[str, float], means: Mapping[str, float]) -> None:
+        unknown = [name for name in judged if name not in self.task.metrics]
+        twice = [name for name in judged if name in means]
+        if unknown or twice:
+            raise ValueError(
+                f"`judge` must return metrics that are among the task's `metrics`, and no means. "
+                f"Received: {', '.join([*unknown, *twice])}"
+            )
 
     # --- saving and going on ---------------------------------------------------------------------
 
@@ -295,7 +394,8 @@ class Experiment:
         began = time.monotonic()
         state = {
             "config": self.plan.config,
-            "history": self.history,
+            "history": records.finite(self.history),
+            "means": self.compiled.means.get_state(),
             "seconds": self.seconds,
             "callbacks": [
                 callback.get_state() if hasattr(callback, "get_state") else None
@@ -304,6 +404,7 @@ class Experiment:
             **records.environment(),
         }
         self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
+        self._saved_at = self.step
         ended = time.monotonic()
         self.seconds["checkpoint"] += ended - began
         self._next_save = ended + self.plan.seconds_per_checkpoint
@@ -324,43 +425,57 @@ class Experiment:
                 f"Differing: {', '.join(differing)}"
             )
         restore(self.compiled.variables, checkpoint.arrays)
+        self.compiled.means.set_state(state["means"])
         self.history = list(state["history"])
         self.seconds = dict(state["seconds"])
         for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
             if saved is not None:
                 callback.set_state(saved)
+        self._saved_at = checkpoint.step
 
     def _note_start(self) -> None:
         """Add this start to the run's list, so that one killed before it saves is counted too."""
         path = self.plan.directory / "starts.jsonl"
-        self.restarts = len(path.read_text().splitlines()) if path.exists() else 0
+        self.restarts = path.read_bytes().count(b"\n") if path.exists() else 0
         with open(path, "a") as file:
             file.write(json.dumps({"step": self.step, **records.environment()}) + "\n")
             sync(file)
 
-    def _record(self, status: str, reason: str | None) -> dict[str, Any]:
-        sign = 1.0 if self.setting.goal_mode == "max" else -1.0
-        known = [row for row in self.history if np.isfinite(row.get(self.setting.goal, np.nan))]
-        best = max(known, key=lambda row: sign * row[self.setting.goal], default=None)
-        return {
-            "name": self.plan.name,
-            "config": self.plan.config,
-            "seed": self.plan.seed,
-            "status": status,
-            "reason": reason,
-            "steps": self.step,
-            "updates": int(self.compiled.updates()),
-            "skipped_updates": self.compiled.counted("skipped"),
-            "epochs": self.history,
-            "final": self.history[-1] if self.history else None,
-            "best": best,
-            "goal": self.setting.goal,
-            "seconds": self.seconds,
-            "restarts": self.restarts,
-            "parameters": self.model.count_params(),
-            "cost": self._cost(),
+    def _keep_weights(self) -> None:
+        """Write the weights that are evaluated as a file that `model.load_weights` reads."""
+        path = self.plan.directory / f"{self.plan.keep_weights}.weights.h5"
+        with self.compiled.averaged():
+            replace(path, lambda written: self.model.save_weights(written))
+
+    def _best(self) -> dict[str, float] | None:
+        """Return the epoch with the best goal; of equal ones the first."""
+        sign = (self.task.metric(self.task.goal) or Metric()).sign
+        goals = [(row.get(self.task.goal), row) for row in self.history]
+        known = [(goal, row) for goal, row in goals if goal is not None and np.isfinite(goal)]
+        return max(known, key=lambda pair: sign * pair[0], default=(None, None))[1]
+
+    def _record(self, status: str, reason: str | None) -> Record:
+        return Record(
+            name=self.plan.name,
+            label=self.plan.label,
+            config=self.plan.config,
+            seed=self.plan.seed,
+            status=status,
+            reason=reason,
+            steps=self.step,
+            updates=int(self.compiled.updates()),
+            skipped_updates=self.compiled.counted("skipped"),
+            epochs=self.history,
+            final=self.history[-1] if self.history else None,
+            best=self._best(),
+            goal=self.task.goal,
+            metrics={name: dataclasses.asdict(m) for name, m in self.task.metrics.items()},
+            seconds=self.seconds,
+            restarts=self.restarts,
+            parameters=self.model.count_params(),
+            cost=self._cost(),
             **records.environment(),
-        }
+        )
 
     def _cost(self) -> dict[str, Any] | None:
         """Return what the bits have cost; only the layers, if none of them could be counted."""
@@ -373,7 +488,7 @@ class Experiment:
     # --- the surroundings ------------------------------------------------------------------------
 
     def _writer(self) -> Any:
-        return tf.summary.create_file_writer(str(self.plan.directory / "tensorboard"))
+        return tf.summary.create_file_writer(str(self.plan.directory))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -383,7 +498,7 @@ class Experiment:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RuntimeError(
+                raise BusyError(
                     f"Another process is training in {self.plan.directory}. Wait for it, or give "
                     f"another `--logdir` or `--seed`."
                 ) from error

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_sched import precision
-from trainers.checkpoints import CheckpointError
+from trainers.loop.checkpoints import CheckpointError
 
 __all__ = ["inventory", "restore", "snapshot"]
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from trainers.files import sync, sync_directory
+from trainers.loop.files import sync, sync_directory
 
 __all__ = ["Checkpoint", "CheckpointError", "Checkpoints"]
 

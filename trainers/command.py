@@ -1,0 +1,122 @@
+"""What every training program is: its flags, the run, what it says, and its exit code.
+
+A program ends with 0 if the training is finished, 2 if it was called wrongly or the run directory
+is damaged, 3 if training diverged or stalled, 4 if the same command may work later (another process
+is training there, the disk is full), and 130 or 143 if it was asked to end: the same command goes
+on then.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags
+
+from trainers.loop.checkpoints import CheckpointError
+from trainers.loop.experiment import BusyError
+from trainers.loop.progress import Progress
+from trainers.loop.records import Record, RecordError
+from trainers.methods import bits
+from trainers.options.flags import BAD_USAGE, Flags, parse
+from trainers.tasks.configured import ConfiguredTask, experiment
+
+__all__ = ["TRY_AGAIN", "Program"]
+
+TRY_AGAIN = 4
+_EXIT = {"finished": 0, "diverged": 3, "stalled": 3}
+# What the next start of the same command may not meet.
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO}
+
+
+class Program:
+    """A program that trains one family of tasks.
+
+    Args:
+        task: The family.
+        config: The file in `configs/` that is taken where no other is given.
+        note: What is said about that default, as where the paper's setting is.
+    """
+
+    def __init__(self, task: type[ConfiguredTask], config: str, note: str = "") -> None:
+        self._task = task
+        self._note = note
+        self._default = config
+        self._flags = Flags(task.options, config)
+        self._logdir = flags.DEFINE_string("logdir", "runs", "Where run directories are made.")
+        self._data_dir = flags.DEFINE_string(
+            "data_dir", None, "Where TensorFlow Datasets finds its data."
+        )
+
+    def main(self) -> None:
+        """Parse the flags, run, and end the process with the exit code."""
+        app.run(self, flags_parser=parse)
+
+    def __call__(self, arguments: Sequence[str]) -> int:
+        """Run the experiment that the flags describe, and return the exit code."""
+        if len(arguments) > 1:
+            return _said(f"Unknown arguments: {' '.join(arguments[1:])}")
+        try:
+            config = self._flags.configuration()
+            self._check_read(config)
+            task = self._task(config)
+            task.data = self._task.load(config, self._data_dir.value)
+        except (ValueError, FileNotFoundError) as error:
+            return _said(str(error))
+        run = experiment(task, self._logdir.value)
+        progress = Progress(run.total_steps)
+        if self._note and config.training.name == self._default.removesuffix(".py"):
+            progress.say(self._note)
+        progress.say(f"{config.training.trained_epochs} epochs, into {run.plan.directory}")
+        try:
+            record = run.run()
+        except (RecordError, CheckpointError) as error:
+            return _said(str(error))
+        except BusyError as error:
+            return _said(str(error), TRY_AGAIN)
+        except OSError as error:
+            code = TRY_AGAIN if error.errno in _PASSING else BAD_USAGE
+            return _said(f"The run directory {run.plan.directory} fails: {error}", code)
+        _show(record, task, str(run.plan.directory / "record.json"), progress)
+        return _EXIT[record.status]
+
+    def _check_read(self, config: Any) -> None:
+        """Refuse flags about bits that say nothing to the schedule that is asked for."""
+        if unread := bits.unread(config.precision, self._flags.given):
+            name = config.precision.precision_schedule
+            raise ValueError(
+                f"--{unread[0]} says nothing to precision_schedule={name!r}. "
+                f"Expected a schedule that reads it, as --precision_schedule=cr, or no such flag"
+            )
+
+
+def _show(record: Record, task: ConfiguredTask, path: str, progress: Progress) -> None:
+    """Show the result of a run to people."""
+    final = record.final or {}
+    names = [name for name in final if name.endswith("loss") or task.metric(name) is not None]
+    rows = {name: final[name] for name in names}
+    best = (record.best or {}).get(record.goal, "none")
+    progress.table(
+        f"{record.name}: {record.status}",
+        rows
+        | {
+            f"best {record.goal}": best,
+            "seconds of training": round(record.seconds["train"], 1),
+            "record": path,
+        },
+    )
+    quantized = (record.cost or {}).get("quantized_layers") or {}
+    if record.cost and quantized.get("relative_to_fp32") is not None:
+        progress.say(
+            f"Bit operations of the quantized layers: {100 * quantized['relative_to_fp32']:.1f} % "
+            f"of float32, as at {quantized['effective_bits']:.2f} bits. {record.cost['note']}"
+        )
+    if record.reason:
+        progress.say(record.reason)
+
+
+def _said(text: str, code: int = BAD_USAGE) -> int:
+    sys.stderr.write(f"{text}\n")
+    return code

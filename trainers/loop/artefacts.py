@@ -1,0 +1,65 @@
+"""What people look at besides numbers: images and texts of a task, and what a run is.
+
+Written to the present writer of TensorBoard, and as files to the directory of the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
+
+from trainers.loop.files import replace
+from trainers.loop.task import Plan
+
+__all__ = ["describe", "show"]
+
+
+def describe(plan: Plan) -> None:
+    """Log the configuration of a run: as text, and as hyperparameters."""
+    text = json.dumps(plan.config, indent=1)
+    tf.summary.text("configuration", f"```json\n{text}\n```", step=0)
+    # TensorBoard has a column for each: what is no number or text is shown as JSON.
+    columns = {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in plan.config.items()
+    }
+    hparams.hparams(columns, trial_id=plan.directory.name)
+
+
+def show(found: Mapping[str, np.ndarray | str], directory: pathlib.Path, step: int) -> None:
+    """Log what a task shows at the end of an epoch.
+
+    Args:
+        found: Images, uint8 of shape `(height, width, channels)`, and texts, by name.
+        directory: Where the files go; made if there are any.
+        step: The data step.
+
+    Raises:
+        ValueError: If a value is neither an image nor a text, or a name is no part of a path.
+    """
+    for name, value in found.items():
+        if not name.replace("-", "_").isidentifier():
+            raise ValueError(f"An artefact must have a plain name. Received: {name!r}")
+        directory.mkdir(parents=True, exist_ok=True)
+        if isinstance(value, str):
+            tf.summary.text(name, value, step=step)
+            replace(directory / f"{name}.txt", functools.partial(_write, data=value.encode()))
+        elif value.dtype == np.uint8 and value.ndim == 3 and value.shape[-1] in (1, 3):
+            tf.summary.image(name, value[None], step=step)
+            png = tf.io.encode_png(value).numpy()
+            replace(directory / f"{name}.png", functools.partial(_write, data=png))
+        else:
+            raise ValueError(
+                f"An artefact must be a text, or uint8 of shape (height, width, 1 or 3). "
+                f"Received: {name!r}, {value.dtype} of shape {value.shape}"
+            )
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    path.write_bytes(data)

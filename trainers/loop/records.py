@@ -1,0 +1,234 @@
+"""The result of a run, typed from the loop to the report: written once, and never overwritten."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from trainers.loop.files import write_once
+
+__all__ = [
+    "SCHEMA",
+    "STATUSES",
+    "Record",
+    "RecordError",
+    "Timing",
+    "Workload",
+    "environment",
+    "finite",
+    "read",
+    "write",
+]
+
+SCHEMA = 2
+STATUSES = ("finished", "diverged", "stalled")
+_PACKAGES = ("keras_sched", "keras", "tensorflow", "numpy")
+
+
+class RecordError(ValueError):
+    """A file is there in the place of a record, and is none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What came out of a run, and what made it. Numbers that are not finite are None.
+
+    Attributes:
+        name: Name of the setting.
+        config: The configuration, flat.
+        seed: Seed of the run.
+        status: "finished", "diverged" or "stalled".
+        steps: Data steps done.
+        updates: Updates of the weights.
+        skipped_updates: Updates that loss scaling skipped.
+        epochs: What was logged at the end of each epoch, with "epoch" and "step".
+        final: The last of these; None if there is none.
+        best: The one with the best goal; None if there is none.
+        goal: The metric that is judged, as "val_accuracy".
+        metrics: How each metric in `final` is shown: see `trainers.loop.task.Metric`.
+        parameters: Numbers in the weights of the model.
+        cost: Bit operations of what is quantized; see `keras_sched.precision.Cost.summary`.
+        reason: Why it did not finish; None if it did.
+        label: What tells the runs of a setting apart, for people.
+        restarts: How often it was started again.
+        seconds: "train", "evaluation" and "checkpoint".
+        versions: Of Python and the packages.
+        hardware: What it ran on.
+        schema: Number of this form.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    seed: int
+    status: str
+    steps: int
+    updates: int
+    skipped_updates: int
+    epochs: Sequence[Mapping[str, Any]]
+    final: Mapping[str, Any] | None
+    best: Mapping[str, Any] | None
+    goal: str
+    metrics: Mapping[str, Mapping[str, Any]]
+    parameters: int
+    cost: Mapping[str, Any] | None = None
+    reason: str | None = None
+    label: str = ""
+    restarts: int = 0
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Return it as JSON, whatever its numbers are."""
+        return json.dumps(
+            finite(dataclasses.asdict(self)), indent=1, sort_keys=True, allow_nan=False
+        )
+
+    @classmethod
+    def of(cls, found: Any) -> Self:
+        """Return the record that was read from JSON.
+
+        Raises:
+            RecordError: If it is none, or of another schema.
+        """
+        if not isinstance(found, dict):
+            raise RecordError(f"A record must be a mapping. Received: a {type(found).__name__}")
+        if found.get("schema") != SCHEMA:
+            raise RecordError(
+                f"A record must have the schema {SCHEMA}. Received: schema={found.get('schema')!r}"
+            )
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        unknown = sorted(found.keys() - fields.keys())
+        missing = sorted({n for n, f in fields.items() if _is_needed(f)} - found.keys())
+        if unknown or missing:
+            raise RecordError(
+                f"A record must have the fields of its schema. Received: {unknown} that are "
+                f"unknown, and none of {missing}"
+            )
+        if found["status"] not in STATUSES:
+            raise RecordError(
+                f"A record must have a status: {', '.join(STATUSES)}. "
+                f"Received: status={found['status']!r}"
+            )
+        for name in ("final", "best"):
+            if found[name] is not None and not isinstance(found[name], dict):
+                raise RecordError(f"`{name}` must be a mapping. Received: {found[name]!r}")
+        if not isinstance(found["epochs"], list | tuple) or not all(
+            isinstance(row, Mapping) for row in found["epochs"]
+        ):
+            raise RecordError("`epochs` must be a list of mappings.")
+        return cls(**found)
+
+    def value(self, metric: str, epoch: str = "final") -> float:
+        """Return a metric at the end, or of the best epoch; NaN if the run did not finish."""
+        row = self.final if epoch == "final" else self.best
+        value = None if row is None or self.status != "finished" else row.get(metric)
+        return math.nan if value is None else float(value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """How much there is to do in a run.
+
+    Attributes:
+        group: A text that all runs have that share a trace.
+        steps: Data steps.
+        evaluations: How many evaluations there are, by their names.
+    """
+
+    group: str
+    steps: int
+    evaluations: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """What a run takes on a machine, in seconds.
+
+    Attributes:
+        trace: Until the first step and the first batch of each evaluation have run.
+        step: A data step.
+        evaluations: One evaluation, by its name.
+    """
+
+    trace: float
+    step: float
+    evaluations: Mapping[str, float]
+
+    def of(self, workload: Workload) -> float:
+        """Return the seconds of a workload, without tracing."""
+        return workload.steps * self.step + sum(
+            count * self.evaluations[name] for name, count in workload.evaluations.items()
+        )
+
+
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON-able value with None for what is not finite: NaN is not JSON."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions and the hardware that a result was made with."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = _imported_version(name)
+    import tensorflow as tf
+
+    return {
+        "versions": versions,
+        "hardware": {
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+            "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        },
+    }
+
+
+def _imported_version(name: str) -> str:
+    """Return the version of a package that runs from its source, or is named otherwise."""
+    return str(getattr(__import__(name), "__version__", "unknown"))
+
+
+def read(path: pathlib.Path) -> Record | None:
+    """Return the record at `path`, or None if there is none.
+
+    Raises:
+        RecordError: If the file is no record, or is damaged.
+    """
+    try:
+        return Record.of(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:  # Of the text, of JSON, or of the record.
+        raise RecordError(f"{path} is not the record of a run, or is damaged: {error}") from error
+
+
+def write(path: pathlib.Path, record: Record) -> None:
+    """Write a record: all of it or nothing, and only where none is.
+
+    Raises:
+        FileExistsError: If `path` exists.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_once(path, record.to_json())

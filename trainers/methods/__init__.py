@@ -1,0 +1,1 @@
+"""What options become: optimizers and their schedules, quantizers, callbacks."""

@@ -1,0 +1,23 @@
+"""Errors of what is made from options, told by the names of the options."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from trainers.options.fields import Options
+
+__all__ = ["naming"]
+
+
+@contextlib.contextmanager
+def naming(options: Options, *names: str) -> Iterator[None]:
+    """Turn an error of what is made within into one that names the options it is made from."""
+    try:
+        yield
+    except (TypeError, ValueError, ArithmeticError, RecursionError, KeyError) as error:
+        given = {name: getattr(options, name) for name in names}
+        if str(error).startswith(f"`{names[0]}`"):
+            raise ValueError(str(error)) from error
+        received = ", ".join(f"{name}={value!r}"[:200] for name, value in given.items())
+        raise ValueError(f"`{names[0]}` is wrong: {error}. Received: {received}") from error

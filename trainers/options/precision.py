@@ -1,0 +1,64 @@
+"""What every configuration says of numeric precision: bits by schedule, and a dtype policy."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.options.fields import Options, option
+
+__all__ = ["NONE", "Precision"]
+
+NONE = "none"
+_LEAST, _MOST = 2, 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision(Options):
+    """Bits of weights, activations and gradients, and the dtype policy."""
+
+    precision_schedule: str = option(
+        NONE, "Schedule of the bits, as 'cr'; 'none' for full precision.", flag=True
+    )
+    precision_options: Mapping[str, Any] = option({}, "Further options of that schedule.")
+    bits_min: int = option(
+        3, "Fewest bits of weights and activations.", low=_LEAST, high=_MOST, flag=True
+    )
+    bits_max: int = option(
+        8, "Most bits; those of the schedule 'static'.", low=_LEAST, high=_MOST, flag=True
+    )
+    gradient_bits: int = option(
+        8, "Bits of gradients; 0 for full precision.", low=0, high=_MOST, flag=True
+    )
+    cycles: int = option(8, "Cycles of the schedule of bits.", low=1, high=1_000_000, flag=True)
+    quantized_layers: str = option(
+        "cpt_cifar", "Which layers are quantized; see `ks.precision.quantize`."
+    )
+    evaluation_bits: str | int = option(
+        "max",
+        "Bits of evaluation: the highest of the schedule, those of the present step, or a number.",
+        choices=("max", "current"),
+        low=_LEAST,
+        high=_MOST,
+    )
+    policies: tuple[str, ...] = option(
+        (), "Dtype policies, one after another, as 'mixed_bfloat16'; none for float32.", flag=True
+    )
+    policy_lengths: tuple[str, ...] = option(
+        (),
+        "How long each policy lasts, as '0.9dur'; the last may have no length, for the rest.",
+        flag=True,
+    )
+
+    def check(self) -> None:
+        if self.gradient_bits == 1:
+            raise ValueError(
+                f"`gradient_bits` must be 0, for full precision, or at least {_LEAST}. "
+                f"Received: gradient_bits=1"
+            )
+        if not 0 <= len(self.policies) - len(self.policy_lengths) <= bool(self.policies):
+            raise ValueError(
+                f"`policy_lengths` must have a length for each policy; the last may have none. "
+                f"Received: policies={self.policies}, policy_lengths={self.policy_lengths}"
+            )

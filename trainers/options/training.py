@@ -1,0 +1,107 @@
+"""What every training says of its name, its length, its batches and what it keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from trainers.options.budget import trained_epochs
+from trainers.options.fields import Options, option
+
+__all__ = ["SPLITS", "Training"]
+
+SPLITS = ("test", "validation")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+
+
+def _check_name(name: str, value: Any) -> None:
+    """A name is a part of a path: it must not lead elsewhere, or be longer than a disk takes."""
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"`{name}` must be 1 to 64 letters, digits or any of _.+-, beginning with a letter or "
+            f"a digit. Received: {name}={value[:80]!r}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training(Options):
+    """Name, length, batches, and what is kept of a training."""
+
+    name: str = option(
+        help="Name of the setting, and of the directory of its runs.",
+        check=_check_name,
+        traced=False,
+    )
+    epochs: int = option(
+        300, "Epochs of the full budget.", low=1, high=10_000_000, traced=False, flag=True
+    )
+    budget: float = option(
+        1.0,
+        "Share of these epochs that are trained; the schedules stretch to it.",
+        above=0.0,
+        high=100.0,
+        traced=False,
+        flag=True,
+    )
+    batch_size: int = option(
+        128, "Examples of a batch, over all replicas.", low=1, high=2**20, flag=True
+    )
+    split: str = option(
+        "test",
+        "What it is evaluated on: test data, or, with 'validation', data held out of training; "
+        "then no test data are used.",
+        choices=SPLITS,
+        traced=False,
+        flag=True,
+    )
+    seed: int = option(
+        0,
+        "Seed of weights, order and augmentation.",
+        low=0,
+        high=2**32 - 1,
+        traced=False,
+        flag=True,
+    )
+    evaluate_every: int = option(
+        1,
+        "Epochs from one evaluation to the next; the last epoch always has one.",
+        low=1,
+        high=10_000_000,
+        traced=False,
+    )
+    steps_per_call: int = option(
+        10, "Data steps of a call of the compiled function.", low=1, high=100_000, traced=False
+    )
+    steps_per_checkpoint: int = option(
+        0,
+        "Data steps between checkpoints within an epoch; 0 for none.",
+        low=0,
+        high=2**40,
+        traced=False,
+    )
+    seconds_per_checkpoint: float = option(
+        0.0,
+        "Least seconds between checkpoints at the ends of epochs: where epochs are shorter than "
+        "a checkpoint is worth.",
+        low=0.0,
+        high=1e6,
+        traced=False,
+    )
+    keep_weights: str = option(
+        "none",
+        "Which weights are kept as a file: those of the end, or of the epoch with the best goal.",
+        choices=("none", "final", "best"),
+        traced=False,
+        flag=True,
+    )
+    initial_weights: str = option(
+        "",
+        "A file of weights, .weights.h5 or .keras, to begin with; empty for new ones.",
+        traced=False,
+    )
+
+    @property
+    def trained_epochs(self) -> int:
+        """Epochs that are trained: at least one."""
+        return trained_epochs(self.epochs, self.budget)

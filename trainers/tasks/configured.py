@@ -1,0 +1,223 @@
+"""What all tasks share that are made from a configuration: how they are optimized and quantized.
+
+A family derives from `ConfiguredTask` and gives its options, its network, its data and what it
+makes of a batch. The rest is here, once: optimizer and schedules, weight decay, freezing, bits, policy,
+what shares a trace, and how runs are named.
+"""
+
+from __future__ import annotations
+
+import abc
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import keras
+import tensorflow as tf
+
+import keras_sched as ks
+from trainers.loop.compiled import Compiled
+from trainers.loop.experiment import Experiment
+from trainers.loop.records import Workload
+from trainers.loop.task import Plan, Task
+from trainers.methods import bits, optimizers
+from trainers.options.optimization import PLATEAU, Optimization
+from trainers.options.precision import NONE, Precision
+from trainers.options.training import Training
+
+__all__ = ["Configuration", "ConfiguredTask", "experiment", "plan"]
+
+
+class Configuration(Protocol):
+    """What every configuration has: see `trainers.options`."""
+
+    @property
+    def training(self) -> Training: ...
+
+    @property
+    def optimization(self) -> Optimization: ...
+
+    @property
+    def precision(self) -> Precision: ...
+
+    def flat(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def untraced(cls) -> frozenset[str]: ...
+
+
+class ConfiguredTask(Task, abc.ABC):
+    """A task that is made from a configuration.
+
+    Args:
+        config: The configuration.
+        data: The data of `load`; None while nothing is trained and only the length is needed.
+
+    Attributes:
+        options: The class of the configurations of the family.
+
+    Raises:
+        ValueError: If the configuration cannot be trained: nothing is read or made before.
+    """
+
+    options: ClassVar[Any]
+
+    def __init__(self, config: Any, data: Any = None) -> None:
+        self.config = config
+        self.data = data
+        self.steps_per_epoch = self.count_steps()
+        self.run = ks.Run(
+            steps=config.training.trained_epochs * self.steps_per_epoch,
+            steps_per_epoch=self.steps_per_epoch,
+            batch_size=config.training.batch_size,
+        )
+        optimizers.check(config.optimization, self.run, self.followed())
+        bits.check(config.precision, self.run)
+        self._rate, self._momentum = optimizers.schedules(config.optimization, self.run)
+        self.traced = self._traced()
+
+    # --- what a family gives ----------------------------------------------------------------------
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, config: Any, data_dir: str | None = None) -> Any:
+        """Return the data of a configuration; those of another seed or schedule are the same.
+
+        Raises:
+            FileNotFoundError: If they are not there and cannot be downloaded.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def stand_in(cls, config: Any) -> Any:
+        """Return data of the same shapes and number, made up: to measure what a step takes."""
+
+    @classmethod
+    def data_key(cls, config: Any) -> tuple[Any, ...]:
+        """Return what the data depend on: trainings that are equal in it can share them."""
+        return tuple(sorted(config.flat().items(), key=str))
+
+    @abc.abstractmethod
+    def count_steps(self) -> int:
+        """Return the data steps of an epoch, known without the data."""
+
+    @abc.abstractmethod
+    def network(self) -> keras.Model:
+        """Return a new model, built, in full precision."""
+
+    def followed(self) -> Sequence[str]:
+        """Return the metrics that a learning rate may follow: of training and of validation."""
+        names = ["loss", *self.metrics]
+        return [*names, *(f"val_{name}" for name in names if "val" in self.evaluation_names())]
+
+    def evaluation_names(self) -> Sequence[str]:
+        """Return the names of the evaluations: "val" without test data, or "test"."""
+        return ["val" if self.config.training.split == "validation" else "test"]
+
+    # --- what all have ----------------------------------------------------------------------------
+
+    @classmethod
+    def of(cls, values: dict[str, Any], data: Any = None) -> Self:
+        """Return the task of a flat configuration."""
+        return cls(cls.options.of(values), data)
+
+    def model(self) -> keras.Model:
+        """Return a new model: with the initial weights, frozen layers and quantizers asked for."""
+        config = self.config
+        model = self.network()
+        if config.training.initial_weights:
+            _load(model, config.training.initial_weights)
+        optimizers.freeze(config.optimization, model)
+        return bits.quantized(model, config.precision, self.run, config.training.seed)
+
+    def optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
+        """Return a new optimizer that follows the schedules."""
+        options = self.config.optimization
+        made = optimizers.optimizer(options, self._rate, self._momentum, model)
+        return bits.scaled(made, self.config.precision)
+
+    def penalty(self, model: keras.Model) -> tf.Tensor | None:
+        """Return the coupled weight decay."""
+        return optimizers.penalty(self.config.optimization, model)
+
+    def callbacks(self) -> tuple[keras.callbacks.Callback, ...]:
+        """Return the callbacks that the configuration asks for."""
+        plateau = optimizers.callbacks(self.config.optimization, self.followed())
+        return (*plateau, *bits.callbacks(self.config.precision))
+
+    @property
+    def workload(self) -> Workload:
+        """How much there is to do; no data are needed."""
+        epochs, every = self.config.training.trained_epochs, self.config.training.evaluate_every
+        count = epochs // every + bool(epochs % every)
+        return Workload(
+            group=self.traced,
+            steps=self.run.total,
+            evaluations=dict.fromkeys(self.evaluation_names(), count),
+        )
+
+    def _traced(self) -> str:
+        untraced = self.config.untraced()
+        parts = {name: v for name, v in self.config.flat().items() if name not in untraced}
+        # A factor on the learning rate is an operation of the step.
+        parts["plateau"] = self.config.optimization.schedule == PLATEAU
+        return json.dumps(parts, sort_keys=True)
+
+
+def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
+    """Return how the training of a configuration is run."""
+    training = config.training
+    return Plan(
+        name=training.name,
+        config=config.flat(),
+        label=_label(config),
+        epochs=training.trained_epochs,
+        logdir=pathlib.Path(logdir),
+        seed=training.seed,
+        steps_per_call=training.steps_per_call,
+        steps_per_checkpoint=training.steps_per_checkpoint or None,
+        seconds_per_checkpoint=training.seconds_per_checkpoint,
+        keep_weights=training.keep_weights,
+    )
+
+
+def experiment(
+    task: ConfiguredTask,
+    logdir: str | pathlib.Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    compiled: Compiled | None = None,
+) -> Experiment:
+    """Return the experiment of a task, with the callbacks that its configuration asks for."""
+    return Experiment(
+        task, plan(task.config, logdir), (*task.callbacks(), *callbacks), compiled=compiled
+    )
+
+
+def _label(config: Configuration) -> str:
+    """Say what people tell the runs of a setting apart by, as "rex-demon-b0.25-s1"."""
+    parts = [config.optimization.schedule]
+    if config.optimization.momentum_schedule != "constant":
+        parts.append(config.optimization.momentum_schedule)
+    if config.precision.precision_schedule != NONE:
+        parts.append(config.precision.precision_schedule)
+    parts += [f"b{config.training.budget:g}", f"s{config.training.seed}"]
+    return "-".join(parts)
+
+
+def _load(model: keras.Model, path: str) -> None:
+    """Give a model the weights of a file.
+
+    Raises:
+        ValueError: If there is no such file, or its weights are those of another model.
+    """
+    if not pathlib.Path(path).is_file():
+        raise ValueError(
+            f"`initial_weights` must be a file of weights. Received: initial_weights={path!r}"
+        )
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"`initial_weights` must be of this model. Received: initial_weights={path!r} ({error})"
+        ) from error
