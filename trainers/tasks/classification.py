@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -21,7 +21,6 @@ class ImageClassification(ConfiguredTask):
     """Classifies images; see `trainers.options.classification` for its options."""
 
     options = Classification
-    metrics: ClassVar = {"accuracy": Metric("higher", is_share=True, printed="error")}
     config: Classification
     data: Images
 
@@ -31,6 +30,7 @@ class ImageClassification(ConfiguredTask):
                 f"`model` must be one of {', '.join(models.names())}. "
                 f"Received: model={config.model!r}"
             )
+        self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
         super().__init__(config, data)
         (name,) = self.evaluation_names()
         self.goal = f"{name}_accuracy"

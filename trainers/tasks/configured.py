@@ -1,8 +1,8 @@
 """What all tasks share that are made from a configuration: how they are optimized and quantized.
 
 A family derives from `ConfiguredTask` and gives its options, its network, its data and what it
-makes of a batch. The rest is here, once: optimizer and schedules, weight decay, freezing, bits, policy,
-what shares a trace, and how runs are named.
+makes of a batch. The rest is here, once: optimizer and schedules, weight decay, freezing, bits,
+policy, what shares a trace, and how runs are named.
 """
 
 from __future__ import annotations
