@@ -83,7 +83,8 @@ class Scheduled:
     def _warn_past_end(self) -> None:
         """Warn once of a step that runs, or is traced, after the rate has fallen to 0 for good."""
         source = driver_of(self).source("learning_rate")
-        if self._is_warned or source is None or (last := source.schedule.span) is None:
+        last = None if source is None else source.schedule.span
+        if self._is_warned or source is None or last is None:
             return
         with tf.init_scope():
             if not tf.executing_eagerly() or source.step(driver_of(self).count(source.per)) < last:
