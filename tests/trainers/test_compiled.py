@@ -49,13 +49,13 @@ def train(tmp_path, trial, compiled=None, of=None):
     total = epochs * toy.STEPS_PER_EPOCH
     changed = {} if of is None else {"model": of(name, total)}
     run = experiment.Experiment(
-        toy.setting(epochs, sgd(name, total), **changed),
+        toy.Toy(epochs, sgd(name, total), **changed),
         toy.plan(tmp_path, epochs, seed=seed, steps_per_checkpoint=None),
         compiled=compiled,
     )
     record = run.run()
     bits = {key: value.tobytes() for key, value in snapshot(run.compiled.variables).items()}
-    return bits, {"epochs": record["epochs"], "cost": record["cost"]}
+    return bits, {"epochs": record.epochs, "cost": record.cost}
 
 
 def traces(compiled):
@@ -64,7 +64,7 @@ def traces(compiled):
 
 @pytest.mark.parametrize("of", [None, quantized])
 def test_they_end_with_the_same_bits(of, tmp_path):
-    shared = Compiled(1e-3, reusable=True)
+    shared = Compiled(reusable=True)
     train(tmp_path / "first", TRIALS[0], shared, of)
     for index, trial in enumerate(TRIALS[1:]):
         together = train(tmp_path / f"together{index}", trial, shared, of)
@@ -76,11 +76,11 @@ def test_they_end_with_the_same_bits(of, tmp_path):
 
 
 def test_a_diverged_training_leaves_nothing_to_the_next_one(tmp_path):
-    shared = Compiled(1e-3, reusable=True)
+    shared = Compiled(reusable=True)
     run = experiment.Experiment(
-        toy.setting(1, sgd("rex", 50), nan_at=20), toy.plan(tmp_path / "bad", 1), compiled=shared
+        toy.Toy(1, sgd("rex", 50), nan_at=20), toy.plan(tmp_path / "bad", 1), compiled=shared
     )
-    assert run.run()["status"] == "diverged"
+    assert run.run().status == "diverged"
     assert train(tmp_path / "a", TRIALS[1], shared) == train(tmp_path / "b", TRIALS[1])
 
 
@@ -106,7 +106,7 @@ def test_seeds_that_are_set_again_are_those_that_keras_sets():
 
 def test_without_the_transplant_they_do_not(tmp_path, monkeypatch):
     """The negative control: what a training leaves in the variables changes the next one."""
-    shared = Compiled(1e-3, reusable=True)
+    shared = Compiled(reusable=True)
     train(tmp_path / "first", TRIALS[0], shared)
     monkeypatch.setattr("trainers.loop.compiled.restore", lambda variables, arrays: None)
     together = train(tmp_path / "together", TRIALS[0], shared)
@@ -116,7 +116,7 @@ def test_without_the_transplant_they_do_not(tmp_path, monkeypatch):
 
 def test_a_training_goes_on_in_the_trace_of_another(tmp_path):
     """A trial that was interrupted is continued in a process that has trained others since."""
-    shared = Compiled(1e-3, reusable=True)
+    shared = Compiled(reusable=True)
 
     class Ends(keras.callbacks.Callback):
         active = True
@@ -125,24 +125,24 @@ def test_a_training_goes_on_in_the_trace_of_another(tmp_path):
             if self.active and batch >= 30:
                 raise RuntimeError("ends here")
 
-    setting = toy.setting(2, sgd("rex", 100))
+    task = toy.Toy(2, sgd("rex", 100))
     ends = Ends()
-    run = experiment.Experiment(setting, toy.plan(tmp_path, 2), [ends], compiled=shared)
+    run = experiment.Experiment(task, toy.plan(tmp_path, 2), [ends], compiled=shared)
     with pytest.raises(RuntimeError, match="ends here"):
         run.run()
     train(tmp_path / "other", TRIALS[2], shared)
     ends.active = False
-    again = experiment.Experiment(setting, toy.plan(tmp_path, 2), [ends], compiled=shared)
+    again = experiment.Experiment(task, toy.plan(tmp_path, 2), [ends], compiled=shared)
     record = again.run()
-    assert record["restarts"] == 1
-    alone = experiment.Experiment(setting, toy.plan(tmp_path / "alone", 2))
-    assert record["epochs"] == alone.run()["epochs"]
+    assert record.restarts == 1
+    alone = experiment.Experiment(task, toy.plan(tmp_path / "alone", 2))
+    assert record.epochs == alone.run().epochs
     for name, value in snapshot(alone.compiled.variables).items():
         np.testing.assert_array_equal(snapshot(again.compiled.variables)[name], value)
 
 
 def test_only_what_is_reusable_trains_again(tmp_path):
-    once = Compiled(1e-3)
+    once = Compiled()
     train(tmp_path / "once", TRIALS[1], once)
     with pytest.raises(RuntimeError, match="reusable=True"):
         train(tmp_path / "twice", TRIALS[1], once)
@@ -150,10 +150,10 @@ def test_only_what_is_reusable_trains_again(tmp_path):
 
 def test_a_schedule_that_cannot_be_replaced_is_refused(tmp_path):
     def run(compiled, optimizer):
-        setting, plan = toy.setting(1, optimizer), toy.plan(tmp_path / "refused", 1)
-        return experiment.Experiment(setting, plan, compiled=compiled).run()
+        task, plan = toy.Toy(1, optimizer), toy.plan(tmp_path / "refused", 1)
+        return experiment.Experiment(task, plan, compiled=compiled).run()
 
-    shared = Compiled(1e-3, reusable=True)
+    shared = Compiled(reusable=True)
     train(tmp_path / "first", TRIALS[1], shared)
     with pytest.raises(ValueError, match="must replace all"):
         run(shared, lambda: ks.optimizers.SGD(ks.REX(0.1, steps=50), momentum=0.9))
@@ -162,8 +162,8 @@ def test_a_schedule_that_cannot_be_replaced_is_refused(tmp_path):
 
 
 def test_a_measurement_leaves_nothing_on_disk(tmp_path):
-    made = experiment.Experiment(toy.setting(2), toy.plan(tmp_path / "logs", 2))
+    made = experiment.Experiment(toy.Toy(2), toy.plan(tmp_path / "logs", 2))
     found = made.timed()
-    assert set(found) == {"trace", "step", "evaluation"}
-    assert 0 < found["step"] < found["trace"]
+    assert 0 < found.step < found.trace
+    assert set(found.evaluations) == {"val"} and found.evaluations["val"] > 0
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -71,13 +71,13 @@ def kill(logdir, moment, *flags, number=signal.SIGKILL):
 
 def saved(logdir):
     """Return the last step that is saved, or 0."""
-    found = pathlib.Path(logdir).glob("toy-*/checkpoints/step_????????")
+    found = pathlib.Path(logdir).glob("toy/*/checkpoints/step_????????")
     return max((int(path.name.removeprefix("step_")) for path in found), default=0)
 
 
 def result(logdir):
     """Return the last checkpoint's arrays and the metrics of every epoch."""
-    (directory,) = pathlib.Path(logdir).glob("toy-*")
+    (directory,) = pathlib.Path(logdir).glob("toy/*")
     last = max(directory.glob("checkpoints/step_????????"))
     with np.load(last / "arrays.npz") as file:
         arrays = {name: file[name] for name in file.files}

@@ -1,4 +1,4 @@
-"""The second setting of the loop: a regression with two losses, dropout, and no images.
+"""The smallest task of the loop: a regression with two losses, dropout, and no images.
 
 It proves that the loop knows nothing of labels or pictures, and it is small enough to be killed
 often. As a program: ``python -m tests.trainers.toy LOGDIR [--forget-seeds] [--quantized]``.
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 import keras_sched as ks
 from trainers.loop import compiled, experiment, state
-from trainers.loop.task import Plan, Setting
+from trainers.loop.task import Evaluation, Forward, Metric, Plan, Task
 
 STEPS_PER_EPOCH = 50
 BATCH = 8
@@ -43,32 +43,53 @@ def batches(start_step, nan_at=None):
     return tf.data.Dataset.counter(start_step).map(batch)
 
 
-def forward(network, batch, training):
-    out = network(batch["x"], training=training)
-    mean = tf.square(out["mean"] - batch["y"])[:, 0]
-    sign = tf.nn.sigmoid_cross_entropy_with_logits(
-        labels=tf.cast(batch["y"] > 0, tf.float32), logits=tf.cast(out["sign"], tf.float32)
-    )[:, 0]
-    right = tf.cast((out["sign"] > 0) == (batch["y"] > 0), tf.float32)[:, 0]
-    return {"mean": tf.cast(mean, tf.float32), "sign": 0.5 * sign}, {"accuracy": right}
+class Toy(Task):
+    """A regression with two losses.
 
+    Args:
+        epochs: Epochs, for the schedules of the optimizer.
+        optimizer: Makes another optimizer.
+        nan_at: The data step of training whose inputs are NaN.
+        model: Makes another model.
+        evaluation: Gives other batches of the evaluation "val".
+    """
 
-def setting(epochs, optimizer=None, nan_at=None, **changed):
-    total = epochs * STEPS_PER_EPOCH
-    make = optimizer or (
-        lambda: ks.optimizers.SGD(
-            ks.REX(0.05, steps=total).warmup(10), momentum=ks.Demon(0.9, steps=total)
+    goal = "val_loss"
+    traced = "toy"
+    steps_per_epoch = STEPS_PER_EPOCH
+
+    def __init__(self, epochs, optimizer=None, nan_at=None, model=model, evaluation=None):
+        total = epochs * STEPS_PER_EPOCH
+        self.make_optimizer = optimizer or (
+            lambda: ks.optimizers.SGD(
+                ks.REX(0.05, steps=total).warmup(10), momentum=ks.Demon(0.9, steps=total)
+            )
         )
-    )
-    return Setting(
-        model=changed.get("model", model),
-        optimizer=make,
-        train=lambda step: batches(step, nan_at),
-        evaluation=lambda: batches(10_000).take(4),
-        forward=forward,
-        steps_per_epoch=STEPS_PER_EPOCH,
-        batch_size=BATCH,
-    )
+        self.nan_at = nan_at
+        self.make_model = model
+        self.metrics = {"accuracy": Metric("higher", is_share=True)}
+        self.evaluations = {"val": Evaluation(evaluation or (lambda: batches(10_000).take(4)))}
+
+    def model(self):
+        return self.make_model()
+
+    def optimizer(self, model):
+        return self.make_optimizer()
+
+    def train(self, step):
+        return batches(step, self.nan_at)
+
+    def penalty(self, model):
+        return 1e-3 * tf.add_n([tf.nn.l2_loss(v.value) for v in model.trainable_variables])
+
+    def forward(self, model, batch, evaluation):
+        out = model(batch["x"], training=evaluation is None)
+        mean = tf.square(out["mean"] - batch["y"])[:, 0]
+        sign = tf.nn.sigmoid_cross_entropy_with_logits(
+            labels=tf.cast(batch["y"] > 0, tf.float32), logits=tf.cast(out["sign"], tf.float32)
+        )[:, 0]
+        right = tf.cast((out["sign"] > 0) == (batch["y"] > 0), tf.float32)[:, 0]
+        return Forward({"mean": mean, "sign": 0.5 * sign}, {"accuracy": right})
 
 
 def quantized(epochs):
@@ -86,7 +107,7 @@ def quantized(epochs):
 
 
 def plan(logdir, epochs, **changed):
-    options = {"steps_per_call": 5, "steps_per_checkpoint": 7, "l2": 1e-3, **changed}
+    options = {"steps_per_call": 5, "steps_per_checkpoint": 7, **changed}
     config = {"epochs": epochs, "seed": options.get("seed", 0)}
     return Plan(name="toy", config=config, epochs=epochs, logdir=pathlib.Path(logdir), **options)
 
@@ -159,10 +180,10 @@ def main(words=None):
         callbacks += precision_callbacks(arguments.logdir)
         callbacks.append(ForgetPrecision(changed["model"], arguments.forget_precision))
     run = experiment.Experiment(
-        setting(arguments.epochs, **changed), plan(arguments.logdir, arguments.epochs), callbacks
+        Toy(arguments.epochs, **changed), plan(arguments.logdir, arguments.epochs), callbacks
     )
     record = run.run()
-    sys.exit({"finished": 0}.get(record["status"], 3))
+    sys.exit({"finished": 0}.get(record.status, 3))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Means:
 
 
 def _value(variable: Any) -> tf.Tensor:
-    return keras.ops.convert_to_tensor(variable)
+    return tf.identity(keras.ops.convert_to_tensor(variable))
 
 
 def prefixed(phase: str | None, name: str) -> str:
