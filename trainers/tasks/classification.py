@@ -30,13 +30,13 @@ class ImageClassification(ConfiguredTask):
                 f"`model` must be one of {', '.join(models.names())}. "
                 f"Received: model={config.model!r}"
             )
-        self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
-        super().__init__(config, data)
-        (name,) = self.evaluation_names()
+        name = "val" if config.training.split == "validation" else "test"
         self.goal = f"{name}_accuracy"
+        self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
         self.evaluations = {
             name: Evaluation(lambda: self._evaluated, config.training.evaluate_every)
         }
+        super().__init__(config, data)
 
     @classmethod
     def load(cls, config: Classification, data_dir: str | None = None) -> Images:

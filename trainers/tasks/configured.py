@@ -21,7 +21,7 @@ from trainers.loop.compiled import Compiled
 from trainers.loop.experiment import Experiment
 from trainers.loop.records import Workload
 from trainers.loop.task import Plan, Task
-from trainers.methods import bits, optimizers
+from trainers.methods import bits, networks, optimizers
 from trainers.options.optimization import PLATEAU, Optimization
 from trainers.options.precision import NONE, Precision
 from trainers.options.training import Training
@@ -50,6 +50,8 @@ class Configuration(Protocol):
 class ConfiguredTask(Task, abc.ABC):
     """A task that is made from a configuration.
 
+    A family sets `metrics`, `evaluations` and `goal` before it calls this.
+
     Args:
         config: The configuration.
         data: The data of `load`; None while nothing is trained and only the length is needed.
@@ -72,6 +74,7 @@ class ConfiguredTask(Task, abc.ABC):
             steps_per_epoch=self.steps_per_epoch,
             batch_size=config.training.batch_size,
         )
+        networks.check(config.training)
         optimizers.check(config.optimization, self.run, self.followed())
         bits.check(config.precision, self.run)
         self._rate, self._momentum = optimizers.schedules(config.optimization, self.run)
@@ -109,11 +112,7 @@ class ConfiguredTask(Task, abc.ABC):
     def followed(self) -> Sequence[str]:
         """Return the metrics that a learning rate may follow: of training and of validation."""
         names = ["loss", *self.metrics]
-        return [*names, *(f"val_{name}" for name in names if "val" in self.evaluation_names())]
-
-    def evaluation_names(self) -> Sequence[str]:
-        """Return the names of the evaluations: "val" without test data, or "test"."""
-        return ["val" if self.config.training.split == "validation" else "test"]
+        return [*names, *(f"val_{name}" for name in names if "val" in self.evaluations)]
 
     # --- what all have ----------------------------------------------------------------------------
 
@@ -125,10 +124,10 @@ class ConfiguredTask(Task, abc.ABC):
     def model(self) -> keras.Model:
         """Return a new model: with the initial weights, frozen layers and quantizers asked for."""
         config = self.config
-        model = self.network()
-        if config.training.initial_weights:
-            _load(model, config.training.initial_weights)
-        optimizers.freeze(config.optimization, model)
+        with networks.names_anew():
+            model = self.network()
+        networks.load(model, config.training)
+        networks.freeze(model, config.optimization)
         return bits.quantized(model, config.precision, self.run, config.training.seed)
 
     def optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
@@ -149,12 +148,14 @@ class ConfiguredTask(Task, abc.ABC):
     @property
     def workload(self) -> Workload:
         """How much there is to do; no data are needed."""
-        epochs, every = self.config.training.trained_epochs, self.config.training.evaluate_every
-        count = epochs // every + bool(epochs % every)
+        epochs = self.config.training.trained_epochs
         return Workload(
             group=self.traced,
             steps=self.run.total,
-            evaluations=dict.fromkeys(self.evaluation_names(), count),
+            evaluations={
+                name: epochs // each.every + bool(epochs % each.every)
+                for name, each in self.evaluations.items()
+            },
         )
 
     def _traced(self) -> str:
@@ -203,21 +204,3 @@ def _label(config: Configuration) -> str:
         parts.append(config.precision.precision_schedule)
     parts += [f"b{config.training.budget:g}", f"s{config.training.seed}"]
     return "-".join(parts)
-
-
-def _load(model: keras.Model, path: str) -> None:
-    """Give a model the weights of a file.
-
-    Raises:
-        ValueError: If there is no such file, or its weights are those of another model.
-    """
-    if not pathlib.Path(path).is_file():
-        raise ValueError(
-            f"`initial_weights` must be a file of weights. Received: initial_weights={path!r}"
-        )
-    try:
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"`initial_weights` must be of this model. Received: initial_weights={path!r} ({error})"
-        ) from error
