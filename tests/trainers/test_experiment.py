@@ -11,8 +11,10 @@ import tensorflow as tf
 
 import keras_sched as ks
 from tests.trainers import toy
+from tests.trainers.saving import sign
 from trainers.loop import experiment, records
 from trainers.loop.checkpoints import CheckpointError
+from trainers.loop.lock import locked
 
 
 def run(tmp_path, epochs=2, callbacks=(), strategy=None, plan=None, **task):
@@ -25,21 +27,23 @@ def run(tmp_path, epochs=2, callbacks=(), strategy=None, plan=None, **task):
     return made, made.run()
 
 
-def test_the_loop_is_the_hand_written_one(tmp_path):
-    """Weights after two epochs equal those of a plain loop with the same formulas in NumPy."""
+@pytest.mark.parametrize("task", [toy.Toy, toy.Weighted])
+def test_the_loop_is_the_hand_written_one(task, tmp_path):
+    """Weights after two epochs equal those of a plain loop with the same formulas."""
 
     def linear():
         inputs = keras.layers.Input((4,))
         one, two = keras.layers.Dense(1, name="a"), keras.layers.Dense(1, name="b")
         return keras.Model(inputs, {"mean": one(inputs), "sign": two(inputs)})
 
-    made, record = run(tmp_path, model=linear)
+    made = experiment.Experiment(task(2, model=linear), toy.plan(tmp_path, 2))
+    record = made.run()
     keras.utils.set_random_seed(0)
     w = [v.numpy().astype(np.float64) for v in linear().trainable_variables]
     velocity = [np.zeros_like(v) for v in w]
     rate = ks.REX(0.05, steps=100).warmup(10)
     demon = ks.Demon(0.9, steps=100)
-    losses = []
+    sums, expected_means = np.zeros([2, 3]), []
     for t, batch in enumerate(toy.batches(0).take(100).as_numpy_iterator()):
         x, y = batch["x"].astype(np.float64), batch["y"].astype(np.float64)
         error = x @ w[0] + w[1] - y
@@ -47,20 +51,38 @@ def test_the_loop_is_the_hand_written_one(tmp_path):
         chance = 1 / (1 + np.exp(-logit))
         sign = (y > 0).astype(float)
         entropy = -(sign * np.log(chance) + (1 - sign) * np.log(1 - chance))
-        losses.append(np.mean(error**2 + 0.5 * entropy))
+        one = two = np.ones(toy.BATCH)
+        if task is toy.Weighted:
+            one = np.maximum(x[:, 0], 0.0)
+            two = 1.0 + one
+        parts = (error**2, 0.5 * entropy, 1.0 * ((logit > 0) == (y > 0)))
+        sums += [
+            [
+                weights @ values[:, 0]
+                for weights, values in zip((one, two, one), parts, strict=True)
+            ],
+            [one.sum(), two.sum(), one.sum()],
+        ]
+        if t in (49, 99):
+            expected_means.append(sums[0] / sums[1])
+            sums = np.zeros([2, 3])
+        one, two = (weight[:, None] / weight.sum() for weight in (one, two))
         gradients = [
-            2 * x.T @ error / toy.BATCH,
-            2 * error.mean(axis=0),
-            0.5 * x.T @ (chance - sign) / toy.BATCH,
-            0.5 * (chance - sign).mean(axis=0),
+            2 * x.T @ (one * error),
+            2 * (one * error).sum(axis=0),
+            0.5 * x.T @ (two * (chance - sign)),
+            0.5 * (two * (chance - sign)).sum(axis=0),
         ]
         for i, gradient in enumerate(gradients):
             velocity[i] = float(demon(t)) * velocity[i] - float(rate(t)) * (gradient + 1e-3 * w[i])
             w[i] = w[i] + velocity[i]
     for variable, expected in zip(made.model.trainable_variables, w, strict=True):
         np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-4, atol=1e-5)
-    assert record.epochs[0]["loss"] == pytest.approx(np.mean(losses[:50]), rel=1e-4)
-    assert record.epochs[1]["loss"] == pytest.approx(np.mean(losses[50:]), rel=1e-4)
+    for row, (mean, sign, accuracy) in zip(record.epochs, expected_means, strict=True):
+        assert row["mean"] == pytest.approx(mean, rel=1e-4)
+        assert row["sign"] == pytest.approx(sign, rel=1e-4)
+        assert row["loss"] == pytest.approx(mean + sign, rel=1e-4)
+        assert row["accuracy"] == pytest.approx(accuracy, rel=1e-4)
     assert {"mean", "sign", "accuracy", "val_loss", "val_mean"} <= set(record.final)
 
 
@@ -225,18 +247,9 @@ def test_checkpoints_of_another_configuration_are_refused(tmp_path):
         changed = json.loads(state.read_text())
         changed["config"]["seed"] = 1
         state.write_text(json.dumps(changed))
-        _sign(state.parent)
+        sign(state.parent)
     with pytest.raises(CheckpointError, match="Differing: seed"):
         run(tmp_path, epochs=1)
-
-
-def _sign(directory):
-    """Make a manifest agree with files that were changed on purpose."""
-    from trainers.loop.checkpoints import _fingerprint
-
-    manifest = json.loads((directory / "MANIFEST.json").read_text())
-    manifest["files"] = {name: _fingerprint(directory / name) for name in manifest["files"]}
-    (directory / "MANIFEST.json").write_text(json.dumps(manifest))
 
 
 def test_everything_that_changes_is_in_the_inventory(tmp_path):
@@ -263,5 +276,5 @@ def test_a_plan_that_makes_no_sense_is_refused(changed, tmp_path):
 
 def test_two_processes_do_not_train_in_one_directory(tmp_path):
     made = experiment.Experiment(toy.Toy(1), toy.plan(tmp_path, 1))
-    with made._locked(), pytest.raises(experiment.BusyError, match="Another process"):
+    with locked(made.plan.directory), pytest.raises(experiment.BusyError, match="Another process"):
         run(tmp_path, epochs=1)

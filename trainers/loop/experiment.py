@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import signal
 import statistics
@@ -39,9 +38,10 @@ from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from keras_sched import precision
 from trainers.loop import records
 from trainers.loop.artefacts import describe, show
-from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints
+from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
 from trainers.loop.compiled import Compiled
-from trainers.loop.files import replace, sync
+from trainers.loop.files import replace
+from trainers.loop.lock import BusyError, locked
 from trainers.loop.means import FOLDED_AFTER, prefixed
 from trainers.loop.progress import Progress
 from trainers.loop.records import Record, Timing
@@ -52,10 +52,6 @@ __all__ = ["BusyError", "Experiment", "NonFiniteError", "Preempted", "StalledErr
 
 # Loss scaling halves its scale at each skipped update: after this many in a row it is past hope.
 _MOST_SKIPS = 25
-
-
-class BusyError(RuntimeError):
-    """Another process is training in the run directory."""
 
 
 class NonFiniteError(ArithmeticError):
@@ -122,7 +118,7 @@ class Experiment:
                 128 and the number of the signal.
         """
         path = self.plan.directory / "record.json"
-        with self._locked():
+        with locked(self.plan.directory) as self._check_held:
             record = records.read(path)
             if record is not None:
                 return record
@@ -139,6 +135,7 @@ class Experiment:
             if self.plan.keep_weights == "final" and status == "finished":
                 self._keep_weights()
             made = self._record(status, reason)
+            self._check_held()
             records.write(path, made)
             # As another process would read it: what is not finite is None.
             return Record.of(json.loads(made.to_json()))
@@ -392,17 +389,18 @@ class Experiment:
 
     def _save(self) -> None:
         began = time.monotonic()
-        state = {
-            "config": self.plan.config,
-            "history": records.finite(self.history),
-            "means": self.compiled.means.get_state(),
-            "seconds": self.seconds,
-            "callbacks": [
+        self._check_held()
+        state = LoopState(
+            config=self.plan.config,
+            history=records.finite(self.history),
+            means=self.compiled.means.get_state(),
+            seconds=self.seconds,
+            callbacks=[
                 callback.get_state() if hasattr(callback, "get_state") else None
                 for callback in self._callbacks
             ],
             **records.environment(),
-        }
+        )
         self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
         self._saved_at = self.step
         ended = time.monotonic()
@@ -416,30 +414,39 @@ class Experiment:
         state = checkpoint.state
         differing = sorted(
             key
-            for key in {*state["config"], *self.plan.config}
-            if state["config"].get(key) != self.plan.config.get(key)
+            for key in {*state.config, *self.plan.config}
+            if state.config.get(key) != self.plan.config.get(key)
         )
         if differing:
             raise CheckpointError(
                 f"The checkpoints in {self.plan.directory} are of another configuration. "
                 f"Differing: {', '.join(differing)}"
             )
+        if len(state.callbacks) != len(self._callbacks):
+            raise CheckpointError(
+                f"The checkpoints in {self.plan.directory} are of {len(state.callbacks)} "
+                f"callbacks. Received: {len(self._callbacks)}"
+            )
         restore(self.compiled.variables, checkpoint.arrays)
-        self.compiled.means.set_state(state["means"])
-        self.history = list(state["history"])
-        self.seconds = dict(state["seconds"])
-        for callback, saved in zip(self._callbacks, state["callbacks"], strict=True):
-            if saved is not None:
-                callback.set_state(saved)
+        self.history = [dict(row) for row in state.history]
+        self.seconds = dict(state.seconds)
+        try:
+            self.compiled.means.set_state(state.means)
+            for callback, saved in zip(self._callbacks, state.callbacks, strict=True):
+                if saved is not None:
+                    callback.set_state(saved)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"The checkpoint of step {checkpoint.step} in {self.plan.directory} is not of "
+                f"these means and callbacks: {error}"
+            ) from error
         self._saved_at = checkpoint.step
 
     def _note_start(self) -> None:
         """Add this start to the run's list, so that one killed before it saves is counted too."""
-        path = self.plan.directory / "starts.jsonl"
-        self.restarts = path.read_bytes().count(b"\n") if path.exists() else 0
-        with open(path, "a") as file:
-            file.write(json.dumps({"step": self.step, **records.environment()}) + "\n")
-            sync(file)
+        self.restarts = records.note_start(
+            self.plan.directory / "starts.jsonl", {"step": self.step, **records.environment()}
+        )
 
     def _keep_weights(self) -> None:
         """Write the weights that are evaluated as a file that `model.load_weights` reads."""
@@ -489,20 +496,6 @@ class Experiment:
 
     def _writer(self) -> Any:
         return tf.summary.create_file_writer(str(self.plan.directory))
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one process at a time work in the run directory."""
-        self.plan.directory.mkdir(parents=True, exist_ok=True)
-        with open(self.plan.directory / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BusyError(
-                    f"Another process is training in {self.plan.directory}. Wait for it, or give "
-                    f"another `--logdir` or `--seed`."
-                ) from error
-            yield
 
     @contextlib.contextmanager
     def _watching_signals(self) -> Iterator[None]:

@@ -6,11 +6,21 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["digest", "replace", "sync", "sync_directory", "temporary", "write_once"]
+__all__ = [
+    "clear",
+    "digest",
+    "remove",
+    "replace",
+    "sync",
+    "sync_directory",
+    "temporary",
+    "write_once",
+]
 
 # What is being written has such a name, and is left behind by a process that is killed meanwhile.
 WRITING = ".writing_"
@@ -40,6 +50,24 @@ def temporary(directory: pathlib.Path, name: str) -> pathlib.Path:
     return directory / f"{WRITING}{name[:64]}_{uuid.uuid4().hex}"
 
 
+def clear(directory: pathlib.Path) -> None:
+    """Remove what killed processes were writing, in a directory and all below it.
+
+    Only the process that holds the directory may do so: what another writes has such a name too.
+    """
+    for left in sorted(directory.rglob(f"{WRITING}*")):
+        if os.path.lexists(left):  # Not within one that is removed already.
+            remove(left)
+
+
+def remove(path: pathlib.Path) -> None:
+    """Remove a file, a link, or a directory and all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def write_once(path: pathlib.Path, text: str, beside: pathlib.Path | None = None) -> None:
     """Write a file: all of it or nothing, and only where none is.
 
@@ -53,7 +81,7 @@ def write_once(path: pathlib.Path, text: str, beside: pathlib.Path | None = None
     """
     written = temporary(beside or path.parent, path.name)
     try:
-        with open(written, "x") as file:
+        with open(written, "x", encoding="utf-8") as file:
             file.write(text)
             sync(file)
         # A link, unlike a rename, refuses to replace.

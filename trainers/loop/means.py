@@ -78,8 +78,15 @@ class Means:
         return found
 
     def set_state(self, state: Sequence[Sequence[float]]) -> None:
-        """Take over what `get_state` returned."""
-        self._folded[None][:] = state
+        """Take over what `get_state` returned.
+
+        Raises:
+            ValueError: If it is of other means.
+        """
+        mine, sums = self._folded[None], np.asarray(state, np.float64)
+        if sums.shape != mine.shape:  # NumPy would spread one over all.
+            raise ValueError(f"Sums must be of shape {mine.shape}. Received: {sums.shape}")
+        mine[:] = sums
 
     def _sums(self, phase: str | None) -> np.ndarray:
         """Return the sums of values and of weights that the step holds."""

@@ -12,7 +12,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from trainers.loop.files import write_once
+from absl import logging
+
+from trainers.loop.files import digest, sync, write_once
+from trainers.loop.typed import typed
 
 __all__ = [
     "SCHEMA",
@@ -23,6 +26,7 @@ __all__ = [
     "Workload",
     "environment",
     "finite",
+    "note_start",
     "read",
     "write",
 ]
@@ -99,33 +103,20 @@ class Record:
         Raises:
             RecordError: If it is none, or of another schema.
         """
-        if not isinstance(found, dict):
-            raise RecordError(f"A record must be a mapping. Received: a {type(found).__name__}")
-        if found.get("schema") != SCHEMA:
+        if isinstance(found, dict) and found.get("schema") != SCHEMA:
             raise RecordError(
                 f"A record must have the schema {SCHEMA}. Received: schema={found.get('schema')!r}"
             )
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        unknown = sorted(found.keys() - fields.keys())
-        missing = sorted({n for n, f in fields.items() if _is_needed(f)} - found.keys())
-        if unknown or missing:
-            raise RecordError(
-                f"A record must have the fields of its schema. Received: {unknown} that are "
-                f"unknown, and none of {missing}"
-            )
-        if found["status"] not in STATUSES:
+        try:
+            record = typed(cls, found, "A record")
+        except ValueError as error:
+            raise RecordError(str(error)) from error
+        if record.status not in STATUSES:
             raise RecordError(
                 f"A record must have a status: {', '.join(STATUSES)}. "
-                f"Received: status={found['status']!r}"
+                f"Received: status={record.status!r}"
             )
-        for name in ("final", "best"):
-            if found[name] is not None and not isinstance(found[name], dict):
-                raise RecordError(f"`{name}` must be a mapping. Received: {found[name]!r}")
-        if not isinstance(found["epochs"], list | tuple) or not all(
-            isinstance(row, Mapping) for row in found["epochs"]
-        ):
-            raise RecordError("`epochs` must be a list of mappings.")
-        return cls(**found)
+        return record
 
     def value(self, metric: str, epoch: str = "final") -> float:
         """Return a metric at the end, or of the best epoch; NaN if the run did not finish."""
@@ -170,10 +161,6 @@ class Timing:
         )
 
 
-def _is_needed(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
 def finite(value: Any) -> Any:
     """Return a JSON-able value with None for what is not finite: NaN is not JSON."""
     if isinstance(value, float):
@@ -214,21 +201,49 @@ def read(path: pathlib.Path) -> Record | None:
     """Return the record at `path`, or None if there is none.
 
     Raises:
-        RecordError: If the file is no record, or is damaged.
+        RecordError: If what is there is no record, or is damaged.
+        OSError: If the disk does not give it.
     """
     try:
-        return Record.of(json.loads(path.read_bytes()))
-    except FileNotFoundError:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict) or found.pop("checksum", None) != digest(found):
+            raise RecordError("it is not what was written")
+        return Record.of(found)
+    except FileNotFoundError as error:
+        if os.path.lexists(path):
+            raise RecordError(f"{path} must be a file. Received: a link to nothing") from error
         return None
+    except IsADirectoryError as error:
+        raise RecordError(f"{path} must be a file. Received: a directory") from error
     except (ValueError, RecursionError) as error:  # Of the text, of JSON, or of the record.
         raise RecordError(f"{path} is not the record of a run, or is damaged: {error}") from error
 
 
 def write(path: pathlib.Path, record: Record) -> None:
-    """Write a record: all of it or nothing, and only where none is.
+    """Write a record with a checksum: all of it or nothing, and only where none is.
 
     Raises:
         FileExistsError: If `path` exists.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_once(path, record.to_json())
+    made = json.loads(record.to_json())
+    write_once(path, json.dumps({"checksum": digest(made), **made}, indent=1, sort_keys=True))
+
+
+def note_start(path: pathlib.Path, start: Mapping[str, Any]) -> int:
+    """Add a start to the list of a run, and return how many it had before.
+
+    It counts those too that were killed before they saved. What is in the list does not matter, nor
+    whether it can be written: a count never stops a run.
+    """
+    before = 0
+    try:
+        with open(path, "ab+") as file:
+            file.seek(0)
+            held = file.read()
+            before = held.count(b"\n") + (not held.endswith(b"\n") if held else 0)
+            torn = held and not held.endswith(b"\n")
+            file.write((b"\n" if torn else b"") + json.dumps(start).encode() + b"\n")
+            sync(file)
+    except OSError as error:
+        logging.warning("The starts of this run are not counted: %s", error)
+    return before

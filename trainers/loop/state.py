@@ -62,21 +62,31 @@ def restore(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> N
     """Give variables their saved values: all of them, or none.
 
     Raises:
-        CheckpointError: If names or shapes are not the same.
+        CheckpointError: If names, shapes or types are not the same.
     """
     missing, surplus = set(variables) - set(arrays), set(arrays) - set(variables)
-    misfit = [
-        name
-        for name in set(variables) & set(arrays)
-        if tuple(variables[name].shape) != arrays[name].shape
-    ]
-    if missing or surplus or misfit:
+    both = sorted(set(variables) & set(arrays))
+    values = {name: _typed(arrays[name], _dtype(variables[name])) for name in both}
+    misshapen = [name for name in both if tuple(variables[name].shape) != values[name].shape]
+    mistyped = [name for name in both if values[name].dtype != _dtype(variables[name])]
+    if missing or surplus or misshapen or mistyped:
         raise CheckpointError(
             f"The checkpoint must hold the variables of this model and optimizer. Missing: "
-            f"{sorted(missing)}; unknown: {sorted(surplus)}; of another shape: {sorted(misfit)}"
+            f"{sorted(missing)}; unknown: {sorted(surplus)}; of another shape: {misshapen}; of "
+            f"another type: {mistyped}"
         )
     for name, variable in variables.items():
-        variable.assign(arrays[name])
+        variable.assign(values[name])
+
+
+def _dtype(variable: Any) -> np.dtype:
+    return np.dtype(keras.backend.standardize_dtype(variable.dtype))
+
+
+def _typed(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Give an array the type that its file has no name for: bfloat16 is none of NumPy's own."""
+    is_nameless = array.dtype.type is np.void and array.dtype.names is None
+    return array.view(dtype) if is_nameless and array.dtype.itemsize == dtype.itemsize else array
 
 
 def _tensor(variable: Any) -> Any:
