@@ -16,7 +16,8 @@ import rich.console
 from absl import app, flags
 from ml_collections import config_flags
 
-from trainers.sweeps import cost, engines, programs, results, status
+from trainers.options.flags import parse
+from trainers.sweeps import cost, engines, programs, status, table
 from trainers.sweeps.grid import Grid
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
@@ -32,6 +33,11 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Measure what it will cost; write
 _STATUS = flags.DEFINE_bool("status", False, "Show where it stands; 0 only if complete.")
 _RETRY = flags.DEFINE_bool("retry_quarantined", False, "Try trials in quarantine again.")
 _ENGINE = flags.DEFINE_enum("engine", "local", engines.ENGINES, "Where the workers run.")
+_IMPORT = flags.DEFINE_bool(
+    "import_program",
+    False,
+    "Import the program that the grid names, whatever it is of: an import runs its code.",
+)
 _OPTIONS = flags.DEFINE_list("engine_options", [], "Options of the engine, as key=value,...")
 
 
@@ -52,13 +58,17 @@ def main(arguments: Sequence[str]) -> int:
             shard,
             part(_BEGIN.value),
             engines.options(_OPTIONS.value),
+            _IMPORT.value,
         )
         engines.check(_ENGINE.value, run)
         grid = _grid()
+        programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
-            programs.verify(grid)
+            programs.verify(grid, run.import_program)
             trials = grid.shard(*shard)
-            costs, tracing = cost.measure(grid, trials, run.data_dir, console.print)
+            costs, tracing = cost.measure(
+                grid, trials, run.data_dir, run.import_program, console.print
+            )
             cost.show(grid, trials, costs, tracing, run.workers, console)
             return 0
         engines.verify(_ENGINE.value, run)
@@ -73,9 +83,9 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"`--results` must be a directory that can be written: {error}\n")
         return BAD_USAGE
-    table = results.write_table(store)
+    written = table.write(store)
     finished = _show(store, shard, console)
-    console.print(f"All results as a table: {table}", highlight=False, soft_wrap=True)
+    console.print(f"All results as a table: {written}", highlight=False, soft_wrap=True)
     if trouble:
         sys.stderr.write(f"{trouble}\n")
     return code or finished
@@ -102,7 +112,7 @@ def _store(grid: Grid) -> Store:
     try:
         Store.open(_directory())
     except ValueError:
-        programs.verify(grid)
+        programs.verify(grid, _IMPORT.value)
     return Store.create(_directory(), grid)
 
 
@@ -120,17 +130,8 @@ def _show(store: Store, shard: tuple[int, int], console: rich.console.Console) -
 
 
 def _unit() -> str:
-    return {"local": "workers", "ray": "tasks"}.get(_ENGINE.value, "jobs")
-
-
-def _flags(arguments: Sequence[str]) -> list[str]:
-    """Read the flags; wrong ones end with the code of all bad usage."""
-    try:
-        return flags.FLAGS(arguments)
-    except flags.Error as error:
-        sys.stderr.write(f"{error}\nFor help: python -m trainers.sweep --help\n")
-        sys.exit(BAD_USAGE)
+    return {"local": "worker", "ray": "task"}.get(_ENGINE.value, "job")
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_flags)
+    app.run(main, flags_parser=parse)

@@ -43,11 +43,12 @@ def sweep(
     seeds: Sequence[int] = (0, 1, 2),
     tuning_seeds: Sequence[int] = (100, 101, 102),
     protocol: str = "tuned",
-    goal: str = "val_accuracy",
+    goal: str = "accuracy",
     goal_mode: str = "max",
+    judged: str = "final",
     source: str = "",
     threads: int = 1,
-    program: str = "trainers.sweeps.trials:Classification",
+    program: str = "classification",
 ) -> ConfigDict:
     """Return the configuration of a sweep.
 
@@ -61,11 +62,13 @@ def sweep(
         seeds: Seeds of what is measured.
         tuning_seeds: Other seeds, of what decides the learning rate.
         protocol: "tuned" or "shared".
-        goal: The measure that is judged, at the end of a trial.
+        goal: The metric that is judged: of validation data where a learning rate is tuned, of test
+            data where it is measured.
         goal_mode: "max" or "min": whether more of it is better.
+        judged: "final", its value at the end of a trial, or "best", that of its best epoch.
         source: The table of a paper whose settings these are; empty for none.
         threads: Threads of a worker; 0 for what TensorFlow takes.
-        program: What trains.
+        program: What trains: the name of a task, or a class of one's own as "module:Class".
     """
     values = dict(locals())
     values["momenta"] = momenta or {"constant": {}}

@@ -19,7 +19,12 @@ from configs.sweeps.rows import RATES
 def get_config() -> ConfigDict:
     """Return the sweep."""
     config = base.setting(
-        dataset="digits8", model="cnn2", epochs=100, batch_size=128, steps_per_call=11
+        name="digits8",
+        dataset="digits8",
+        model="cnn2",
+        epochs=100,
+        batch_size=128,
+        steps_per_call=11,
     )
     return sweep(
         "digits_rex",

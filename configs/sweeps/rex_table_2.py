@@ -25,13 +25,13 @@ _PROFILES = {
     "REX": {"schedule": "rex"},
 }
 _SAMPLINGS = {
-    "50-75": "at:0.5dur,0.75dur",
-    "33-66": "at:0.33dur,0.66dur",
-    "25-50-75": "at:0.25dur,0.5dur,0.75dur",
-    "10-10": "every:0.1dur",
-    "5-25": "every:0.05dur",
-    "1-100": "every:0.01dur",
-    "every iteration": "",
+    "50-75": {"sampled_at": ["0.5dur", "0.75dur"]},
+    "33-66": {"sampled_at": ["0.33dur", "0.66dur"]},
+    "25-50-75": {"sampled_at": ["0.25dur", "0.5dur", "0.75dur"]},
+    "10-10": {"sampled_every": "0.1dur"},
+    "5-25": {"sampled_every": "0.05dur"},
+    "1-100": {"sampled_every": "0.01dur"},
+    "every iteration": {},
 }
 
 
@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
             "RN38-CIFAR10-SGDM": setting(rn38_cifar10.get_config(), [0.1]),
         },
         schedules={
-            f"{profile} {rate}": {**changes, "sampling": sampling}
+            f"{profile} {rate}": {**changes, **sampling}
             for profile, changes in _PROFILES.items()
             for rate, sampling in _SAMPLINGS.items()
         },

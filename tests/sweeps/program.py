@@ -9,6 +9,7 @@ checkpoint lacks the velocity. `TOY_SLEEP` in the environment is what an epoch t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,6 +17,8 @@ import signal
 import time
 
 import numpy as np
+
+from trainers.loop.records import Record, Timing, Workload
 
 KEYS = {
     *("name", "epochs", "budget", "learning_rate", "seed", "split", "schedule", "momentum"),
@@ -31,15 +34,15 @@ class Preempted(SystemExit):
 class Logistic:
     """Trains a logistic regression."""
 
-    GOALS = frozenset({"loss", "val_loss", "val_accuracy"})
-
     def __init__(self, data_dir, threads):
         if data_dir is not None and not pathlib.Path(data_dir).exists():
             raise FileNotFoundError(f"no data in {data_dir}")
         self.threads = threads
 
-    @staticmethod
-    def verify(config):
+    def goals(self, config):
+        return {"loss": "min", "accuracy": "max"}
+
+    def verify(self, config):
         if set(config) != KEYS:
             raise ValueError(f"`config` must have the keys {sorted(KEYS)}. Received: {config}")
         if not config["learning_rate"] > 0.0:
@@ -47,13 +50,15 @@ class Logistic:
                 f"`learning_rate` must be above 0. Received: {config['learning_rate']}"
             )
 
-    @staticmethod
-    def plan(config):
+    def plan(self, config):
         epochs = max(1, round(config["epochs"] * config["budget"]))
-        return {"group": "logistic", "steps": epochs * STEPS_PER_EPOCH, "evaluations": epochs}
+        name = _evaluation(config)
+        return Workload(f"logistic {name}", epochs * STEPS_PER_EPOCH, {name: epochs})
 
     def measure(self, config):
-        return {"trace": 0.25, "step": 0.01, "evaluation": 0.5}
+        seconds = {"val": 0.5, "test": 1.0}
+        name = _evaluation(config)
+        return Timing(trace=0.25, step=0.01, evaluations={name: seconds[name]})
 
     def run(self, config, logdir):
         logdir.mkdir(parents=True, exist_ok=True)
@@ -61,16 +66,18 @@ class Logistic:
             file.write(f"{os.getpid()}\n")
         restarts = len((logdir / "starts").read_text().splitlines()) - 1
         self._trouble(config["trouble"], logdir, restarts)
-        record = _load(logdir / "record.json")
-        if record is None:
+        found = _load(logdir / "record.json")
+        if found is None:
             record = self._train(config, logdir)
-            _save(logdir / "record.json", record)
-        return {
-            **record,
-            "restarts": restarts,
-            "seconds": {"train": time.monotonic(), "evaluation": 0.25, "checkpoint": 0.0},
-            "versions": {"numpy": np.__version__},
-        }
+            _save(logdir / "record.json", json.loads(record.to_json()))
+        else:
+            record = Record.of(found)
+        return dataclasses.replace(
+            record,
+            restarts=restarts,
+            seconds={"train": time.monotonic(), "evaluation": 0.25, "checkpoint": 0.0},
+            versions={"numpy": np.__version__},
+        )
 
     def _trouble(self, trouble, logdir, restarts):
         if trouble == "kill":
@@ -98,7 +105,8 @@ class Logistic:
                 signal.signal(number, handler)
 
     def _steps(self, config, logdir, wishes):
-        offset = 1000 if config["split"] == "validation" else 0
+        name = _evaluation(config)
+        offset = 1000 if name == "val" else 0
         x, y = _data(7 + offset)
         x_test, y_test = _data(8 + offset)
         state = {"step": 0, "w": [0.0] * 4, "v": [0.0] * 4, "epochs": []}
@@ -122,8 +130,8 @@ class Logistic:
                     {
                         "step": state["step"],
                         "loss": _loss(w, x, y),
-                        "val_loss": _loss(w, x_test, y_test),
-                        "val_accuracy": float(np.mean((x_test @ w > 0) == y_test)),
+                        f"{name}_loss": _loss(w, x_test, y_test),
+                        f"{name}_accuracy": float(np.mean((x_test @ w > 0) == y_test)),
                     }
                 )
                 state["w"] = w.tolist()
@@ -134,19 +142,28 @@ class Logistic:
         return self._record(config, state, "finished")
 
     def _record(self, config, state, status):
-        best = max(state["epochs"], key=lambda row: row["val_accuracy"], default=None)
-        return {
-            "status": status,
-            "config": config,
-            "steps": state["step"],
-            "epochs": state["epochs"],
-            "final": state["epochs"][-1] if state["epochs"] else None,
-            "best": best,
-            "reason": "told to diverge" if status == "diverged" else None,
-            "parameters": 4,
-            "cost": None,
-            "overflow": float("inf"),
-        }
+        goal = f"{_evaluation(config)}_accuracy"
+        return Record(
+            name=config["name"],
+            config=config,
+            seed=config["seed"],
+            status=status,
+            reason="told to diverge" if status == "diverged" else None,
+            steps=state["step"],
+            updates=state["step"],
+            skipped_updates=0,
+            epochs=state["epochs"],
+            final=state["epochs"][-1] if state["epochs"] else None,
+            best=max(state["epochs"], key=lambda row: row[goal], default=None),
+            goal=goal,
+            metrics={"accuracy": {"better": "higher", "is_share": True, "printed": "error"}},
+            parameters=4,
+            cost={"overflow": float("inf")},
+        )
+
+
+def _evaluation(config):
+    return "val" if config["split"] == "validation" else "test"
 
 
 def _data(seed):

@@ -11,15 +11,38 @@ import subprocess
 import sys
 import time
 
+from trainers.loop.records import Record
+
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIG = ROOT / "tests" / "sweeps" / "config.py"
 # Seconds until what hangs is given up; a busy machine is no error.
 PATIENCE = 900.0
 
 
+def made_record(status="finished", epochs=(), **changed):
+    """Return the record of a training that had these metrics at the ends of its epochs."""
+    facts = {
+        "name": "made up",
+        "config": {},
+        "seed": 0,
+        "steps": 10,
+        "updates": 10,
+        "skipped_updates": 0,
+        "best": None,
+        "goal": "test_accuracy",
+        "metrics": {"accuracy": {"better": "higher", "is_share": True, "printed": "error"}},
+        "parameters": 4,
+    }
+    epochs = list(epochs)
+    final = epochs[-1] if epochs else None
+    return Record(**{**facts, "status": status, "epochs": epochs, "final": final, **changed})
+
+
 def command(results, *flags, grid=None):
+    """Return the command line; the program of the tests is of no installed package."""
     config = [] if grid is None else [f"--config={CONFIG}"]
-    return [sys.executable, "-m", "trainers.sweep", *config, f"--results={results}", *flags]
+    given = ["--import_program", *config, f"--results={results}", *flags]
+    return [sys.executable, "-m", "trainers.sweep", *given]
 
 
 def environment(grid=None, sleep=0.0):

@@ -15,6 +15,7 @@ import rich.console
 
 from tests.sweeps import running
 from tests.sweeps.config import make
+from trainers.loop.progress import clock, counted
 from trainers.sweeps import pool as pools
 from trainers.sweeps import progress
 from trainers.sweeps.grid import Grid
@@ -118,7 +119,7 @@ def test_nothing_but_errors_stops_the_pool(results, monkeypatch):
     store = Store.create(
         results, Grid.of(make(**{**with_trouble("raise"), "settings": ["troubled"]}))
     )
-    pool = Pool(store, 1)
+    pool = Pool(store, 1, import_program=True)
     assert pool.run(View(store.grid.trials, set())) == 0
     assert "4 attempts erred, and none was recorded" in pool.trouble
     assert "RuntimeError: told to fail" in pool.trouble
@@ -184,6 +185,10 @@ def test_the_time_left_is_that_of_trials_not_of_the_beginning(monkeypatch):
         "about 0:40 left",
         "about 0:31 left",
     ]
+    now[0] = 0.0  # As a clock that was set.
+    view._next_line = 0.0
+    view.update({trial.id for trial in trials[:4]}, 1)
+    assert console.file.getvalue().splitlines()[-1].endswith("1 worker  about 0:00 left")
 
 
 def test_workers_die_with_a_pool_that_is_killed(results):
@@ -210,11 +215,13 @@ def alive(pid):
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
     out = running.run(results, "--dry_run", "--workers=2", grid={"settings": ["a", "b"]})
     # 2 settings x 2 schedules x 2 budgets, each of 2 rates and 2 seeds; an epoch is 5 steps.
-    assert "32 trials (16 tuning, 16 measurement), 1 traces" in out
-    # 32 trials of 3 epochs on average: 480 steps of 10 ms and 96 evaluations of 0.5 s.
-    assert "480" in out and "0:52" in out
-    seconds = (480 * 0.01 + 96 * 0.5) / 2 + 0.25
-    assert f"{seconds / 3600:.2f} hours (0:26) with 2 workers" in out
+    assert "32 trials (16 tuning, 16 measurement), 2 traces" in out
+    # 16 trials of 3 epochs on average: 240 steps of 10 ms and 48 evaluations, of 0.5 s and of 1 s.
+    assert "val 0.50 s" in out and "test 1.00 s" in out
+    assert "240" in out and "0:26" in out and "0:50" in out
+    seconds = (480 * 0.01 + 48 * 0.5 + 48 * 1.0) / 2 + 0.25
+    assert f"{seconds / 3600:.2f} hours (0:38) with 2 workers of 1 thread, " in out
+    assert "with 1 worker of" in running.run(results, "--dry_run", grid={"settings": ["a"]})
     assert not results.exists()
 
 
@@ -235,10 +242,20 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
         (["--status", "--retry_quarantined"], None, "Only one of --status"),
         (["--dry_run", "--shard=5/8"], SHARED, "A shard must have trials"),
         (["--status"], None, "no grid.jsonl"),
-        ([], {**SHARED, "goal": "val_f1"}, "`goal` must be one of loss, val_accuracy"),
+        ([], {**SHARED, "goal": "f1"}, "`goal` must be one of accuracy, loss. Received: goal='f1'"),
+        ([], {**SHARED, "goal": "loss"}, "`goal_mode` must be 'min' for such a goal"),
+        ([], {**SHARED, "goal_mode": "min"}, "`goal_mode` must be 'max' for such a goal"),
+        ([], {**SHARED, "goal_mode": "maximum"}, "`goal_mode` must be one of max, min"),
+        ([], {**SHARED, "goal": "val_accuracy"}, "without the name of an evaluation"),
         ([], {**SHARED, "protocol": "best"}, "`protocol` must be one of"),
         ([], {**SHARED, "changes": {"a": {"colour": 1}}}, "colour"),
-        ([], {**SHARED, "program": "tests.sweeps.program:Missing"}, "`program` must be a class"),
+        (
+            [],
+            {**SHARED, "program": "tests.sweeps.program:Missing"},
+            "`program` must be a class that can",
+        ),
+        ([], {**SHARED, "program": "classify"}, "`program` must be the name of a task"),
+        ([], {**SHARED, "program": "tests/x.py:A"}, "`program` must be the name of a task"),
         ([], {**SHARED, "schedules": {"x": {"unknown": 1}}}, "`config` must have the keys"),
     ],
 )
@@ -280,3 +297,17 @@ def test_looking_over_ten_times_the_trials_takes_ten_times_the_calls(results):
             sys.setprofile(None)
         assert len(status.missing) == 2 * seeds
     assert calls[1000] < 11.0 * calls[100]
+
+
+@pytest.mark.parametrize("seconds", [-0.5, -3.0, -3600.0])
+def test_no_time_is_negative(seconds):
+    assert clock(seconds) == "0:00"
+    assert (clock(59.9), clock(61), clock(3661)) == ("0:59", "1:01", "1:01:01")
+
+
+def test_what_is_counted_agrees_with_its_number():
+    assert (counted(0, "worker"), counted(1, "worker"), counted(2, "worker")) == (
+        "0 workers",
+        "1 worker",
+        "2 workers",
+    )

@@ -1,6 +1,7 @@
 """The grid over families of sweeps: it survives the disk, and its parts make the whole."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sweeps.config import make
-from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial, chosen_rate, value_of
+from tests.sweeps.running import made_record
+from trainers.sweeps.grid import (
+    MEASUREMENT,
+    TUNING,
+    Grid,
+    Trial,
+    best_of,
+    chosen_rate,
+    value_of,
+)
 
 NAMES = st.sampled_from(["a", "b-2", "rn20 cifar", "ü", "x.y"])
 SEEDS = st.lists(st.integers(0, 50), min_size=1, max_size=3, unique=True)
@@ -27,7 +37,7 @@ def sweeps(draw):
     momenta = draw(st.lists(st.floats(0.0, 0.99), min_size=1, max_size=2, unique=True))
     budgets = st.lists(st.sampled_from([0.01, 0.05, 0.25, 1.0, 2.0]), min_size=1, unique=True)
     settings = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
-    goal, goal_mode = draw(st.sampled_from([("val_accuracy", "max"), ("val_loss", "min")]))
+    goal, goal_mode = draw(st.sampled_from([("accuracy", "max"), ("loss", "min")]))
     return make(
         settings=settings,
         changes={name: {"epochs": 100} for name in settings},
@@ -136,10 +146,11 @@ def judged(mode, values):
     return chosen_rate(trial, records, grid)
 
 
-def record(value):
-    if value is None:
-        return {"status": "diverged", "final": None}
-    return {"status": "finished", "final": {"score": value}}
+def record(*values, metric="val_score", status="finished"):
+    """Return the record of a training that had these values at the ends of its epochs."""
+    if None in values:
+        return made_record(status="diverged")
+    return made_record(status=status, epochs=[{metric: value} for value in values])
 
 
 @given(
@@ -169,11 +180,42 @@ def test_a_rate_with_a_diverged_training_loses_to_the_worst_that_has_none():
     assert judged("min", {0.1: [None, None], 0.01: [None, 0.5]}) == 0.01
 
 
-def test_a_goal_that_is_no_number_counts_as_diverged():
-    assert math.isnan(value_of({"status": "finished", "final": {"loss": None}}, "loss"))
-    assert math.isnan(value_of({"status": "finished", "final": {}}, "loss"))
-    assert math.isnan(value_of({"status": "stalled", "final": {"loss": 1.0}}, "loss"))
+@pytest.mark.parametrize("judged_at", ["final", "best"])
+def test_a_goal_that_is_no_number_counts_as_diverged(judged_at):
+    grid = Grid.of(make(goal="loss", goal_mode="min", judged=judged_at))
+    for lost in (
+        made_record(epochs=[{"val_loss": 1.0}, {"val_loss": None}]),
+        made_record(epochs=[{"test_loss": 1.0}]),
+        made_record(),
+        made_record(status="stalled", epochs=[{"val_loss": 1.0}]),
+    ):
+        assert math.isnan(value_of(lost, grid, TUNING))
+    assert value_of(made_record(epochs=[{"val_loss": 1.0}]), grid, TUNING) == 1.0
     assert judged("max", {0.1: [math.nan, 5.0], 1.0: [0.1, 0.1]}) == 1.0
+
+
+def test_a_phase_is_judged_by_its_own_evaluation():
+    grid = Grid.of(make())
+    found = made_record(epochs=[{"val_accuracy": 0.25, "test_accuracy": 0.75}])
+    assert (grid.metric(TUNING), grid.metric(MEASUREMENT)) == ("val_accuracy", "test_accuracy")
+    assert value_of(found, grid, TUNING) == 0.25
+    assert value_of(found, grid, MEASUREMENT) == 0.75
+
+
+@pytest.mark.parametrize(("mode", "best"), [("max", 0.75), ("min", 0.25)])
+def test_the_best_epoch_counts_where_the_sweep_says_so(mode, best):
+    found = record(0.5, 0.75, 0.25, 0.5, metric="test_score")
+    at_end, at_best = (
+        Grid.of(make(goal="score", goal_mode=mode, judged=when)) for when in ("final", "best")
+    )
+    assert value_of(found, at_end, MEASUREMENT) == 0.5
+    assert value_of(found, at_best, MEASUREMENT) == best
+    # Where the task keeps the best epoch by the same goal, it is that one.
+    kept = dataclasses.replace(found, best={"test_score": best}, goal="test_score")
+    assert value_of(kept, at_best, MEASUREMENT) == kept.value("test_score", "best")
+    # Epochs without an evaluation say nothing.
+    seldom = dataclasses.replace(found, epochs=[{"loss": 9.0}, *found.epochs])
+    assert best_of(seldom, "test_score", mode) == best
 
 
 def test_a_missing_candidate_is_an_error():
@@ -186,9 +228,10 @@ def test_a_missing_candidate_is_an_error():
     ("changed", "said"),
     [
         ({"protocol": "best"}, "`protocol` must be one of tuned, shared"),
-        ({"goal_mode": "most"}, "`goal_mode` must be 'max' or 'min'"),
-        ({"goal": "val_loss"}, "`goal_mode` must be 'min' for such a goal"),
-        ({"goal_mode": "min"}, "`goal_mode` must be 'max' for such a goal"),
+        ({"goal_mode": "most"}, "`goal_mode` must be one of max, min. Received: goal_mode='most'"),
+        ({"judged": "last"}, "`judged` must be one of final, best. Received: judged='last'"),
+        ({"goal": "val_accuracy"}, "without the name of an evaluation"),
+        ({"goal": "test_loss"}, "Received: goal='test_loss'"),
         ({"budgets": [0.01, 0.1]}, "0.01 and 0.1, both of 1 epochs"),
         ({"seeds": []}, "`seeds` must have at least one"),
         ({"budgets": [1.0, 1.0]}, "`budgets` must be distinct"),
@@ -237,3 +280,64 @@ def test_numbers_of_numpy_are_numbers():
         budgets=np.array([0.25, 0.5]), seeds=np.arange(3), tuning_seeds=np.arange(100, 102)
     )
     assert Grid.of(arrays).to_lines() == Grid.of(plain).to_lines()
+
+
+# --- what was frozen and is no longer that --------------------------------------------------------
+
+
+def changed_line(number, change):
+    """Return a change of one line of a frozen grid: of what JSON makes of it."""
+
+    def of(lines):
+        found = json.loads(lines[number])
+        change(found)
+        return [*lines[:number], json.dumps(found), *lines[number + 1 :]]
+
+    return of
+
+
+DAMAGE = {
+    "a value of a trial": changed_line(3, lambda t: t["config"].update(momentum=0.5)),
+    "an id": changed_line(3, lambda t: t.update(id="0123456789")),
+    "epochs": changed_line(2, lambda t: t.update(epochs=99.0)),
+    "a candidate": changed_line(-1, lambda t: t["candidates"].update({"0.1": ["0123456789"]})),
+    "a field more": changed_line(1, lambda t: t.update(more=1)),
+    "a field less": changed_line(1, lambda t: t.pop("cell")),
+    "no trial": lambda lines: [*lines[:2], "[]", *lines[3:]],
+    "the goal": changed_line(0, lambda t: t.update(goal="loss")),
+    "the program": changed_line(0, lambda t: t.update(program="os:abort")),
+    "the threads": changed_line(0, lambda t: t.update(threads=8)),
+    "a fact more": changed_line(0, lambda t: t.update(more=1)),
+    "no checksum": changed_line(0, lambda t: t.pop("checksum")),
+    "no facts": lambda lines: ["null", *lines[1:]],
+    "the order": lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+    "one twice": lambda lines: [*lines[:-1], lines[1]],
+    "one less": lambda lines: lines[:-1],
+    "torn": lambda lines: [*lines[:-1], lines[-1][:50]],
+    "nothing": lambda lines: [],
+    "deep": lambda lines: ["[" * 100_000, *lines[1:]],
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_grid_that_is_not_what_was_frozen_is_refused(kind, tmp_path):
+    whole = Grid.of(make()).to_lines()
+    (tmp_path / "grid.jsonl").write_text(whole)
+    assert Grid.read(tmp_path).to_lines() == whole
+    damaged = DAMAGE[kind](whole.splitlines())
+    (tmp_path / "grid.jsonl").write_text("\n".join(damaged) + "\n")
+    with pytest.raises(ValueError, match=r"grid\.jsonl is not the grid of a sweep, or is damaged"):
+        Grid.read(tmp_path)
+
+
+def test_a_directory_in_the_place_of_a_grid_is_refused(tmp_path):
+    (tmp_path / "grid.jsonl").mkdir()
+    with pytest.raises(ValueError, match=r"grid\.jsonl cannot be read"):
+        Grid.read(tmp_path)
+
+
+def test_without_the_checks_of_reading_a_changed_trial_would_be_run(monkeypatch, tmp_path):
+    """The negative control: the damage is one that nothing else notices."""
+    lines = DAMAGE["a value of a trial"](Grid.of(make()).to_lines().splitlines())
+    monkeypatch.setattr("trainers.sweeps.grid.digest", lambda value: json.loads(lines[3])["id"])
+    assert Trial.from_json(lines[3]).config["momentum"] == 0.5

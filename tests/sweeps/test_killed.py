@@ -100,7 +100,7 @@ def test_without_locks_trials_are_run_twice(results):
     counts = {}
     for worker in ("trainers.sweeps.worker", "tests.sweeps.unlocked"):
         store = Store.create(results.parent / worker, Grid.of(config))
-        pool = Pool(store, 4, worker=worker)
+        pool = Pool(store, 4, import_program=True, worker=worker)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TOY_SLEEP", "0.05")
             assert pool.run(View(store.grid.trials, set())) == 0

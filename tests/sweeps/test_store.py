@@ -1,5 +1,6 @@
 """The directory of a sweep: results are written once, and damage is named, never fatal."""
 
+import dataclasses
 import fcntl
 import json
 import math
@@ -12,10 +13,12 @@ import pytest
 
 from tests.sweeps import running
 from tests.sweeps.config import make
-from trainers.sweeps import results as tables
+from trainers.loop.files import digest, remove
 from trainers.sweeps import store as stores
+from trainers.sweeps import table as tables
 from trainers.sweeps.attempts import MOST_ERRED, MOST_VANISHED
-from trainers.sweeps.grid import Grid
+from trainers.sweeps.grid import MEASUREMENT, Grid
+from trainers.sweeps.results import Result
 from trainers.sweeps.status import Status
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import Worker
@@ -31,9 +34,13 @@ def store(results):
 @pytest.fixture
 def done(store):
     """A sweep that is complete."""
-    Worker(store).work()
+    work(store)
     assert Status.of(store).complete
     return store
+
+
+def work(store):
+    Worker(store, import_program=True).work()
 
 
 def hold(directory, trial, begun, end):
@@ -54,14 +61,24 @@ def held(store, trial):
     return process, end
 
 
+def made(store):
+    """Return the result of a first trial that was not trained."""
+    record = running.made_record(epochs=[{"val_accuracy": 0.5}])
+    return Result.made(store.grid, store.grid.trials[0], 0.1, record, {"attempts": 1})
+
+
 def test_a_training_whose_goal_is_not_finite_at_its_end_has_diverged(store):
     trial = store.grid.trials[0]
-    record = {"status": "finished", "final": {"val_accuracy": math.nan}, "best": None}
-    found = tables.result(store.grid, trial, 0.1, record, {})
-    assert (found["status"], found["value"]) == ("diverged", None)
-    record["final"]["val_accuracy"] = 0.5
-    found = tables.result(store.grid, trial, 0.1, record, {})
-    assert (found["status"], found["value"]) == ("finished", 0.5)
+    for value, status in ((math.nan, "diverged"), (None, "diverged"), (0.5, "finished")):
+        record = running.made_record(epochs=[{"val_accuracy": value}])
+        found = Result.made(store.grid, trial, 0.1, record, {})
+        assert (found.status, found.value) == (status, 0.5 if status == "finished" else None)
+
+
+def test_a_training_without_the_goal_is_no_result(store):
+    record = running.made_record(epochs=[{"accuracy": 0.5}])
+    with pytest.raises(ValueError, match="Expected 'val_accuracy' in it"):
+        Result.made(store.grid, store.grid.trials[0], 0.1, record, {})
 
 
 def test_who_holds_a_trial_keeps_others_from_it_until_it_is_killed(store):
@@ -88,7 +105,7 @@ def test_a_worker_waits_for_what_another_holds(store):
         if len(said) == 6:  # All that can be done without it: the other tuning trials, and a cell.
             end.set()
 
-    Worker(store, say=say).work()
+    Worker(store, import_program=True, say=say).work()
     process.join()
     assert Status.of(store).complete
     assert said[-1].startswith("recorded")
@@ -100,7 +117,7 @@ def test_a_result_is_never_replaced(done):
     with done.claim(trial) as claim:
         assert claim.is_recorded()
         with pytest.raises(FileExistsError):
-            claim.record({"another": 1})
+            claim.record(done.result(trial))
         assert not list(claim.directory.glob(".writing*"))
     assert (done.results / f"{trial}.json").read_bytes() == before
 
@@ -113,7 +130,7 @@ def test_a_write_that_is_cut_short_leaves_no_result(store, monkeypatch):
     with store.claim(trial) as claim:
         monkeypatch.setattr(stores.os, "fsync", fail)
         with pytest.raises(OSError, match="no space"):
-            claim.record({"a": 1})
+            claim.record(made(store))
     assert not list(store.results.iterdir())
     assert store.result(trial) is None
 
@@ -124,26 +141,79 @@ DAMAGE = {
     "no object": lambda data: b"[1, 2]",
     "no result": lambda data: b'{"status": "finished"}',
     "not text": lambda data: bytes(range(256)),
-    "deep": lambda data: (
-        b'{"trial": {"id": 7}, "learning_rate": 1, "status": 1, "value": 1, '
-        b'"record": {}, "timing": {}}'
-    ),
+    "deep": lambda data: b"[" * 100_000,
+    "a digit": lambda data: changed(data, lambda r: r.update(value=0.123)),
+    "a digit of its record": lambda data: changed(data, lambda r: r["record"].update(steps=19)),
+    "a digit of its timing": lambda data: changed(data, lambda r: r["timing"].update(attempts=3)),
+    "no checksum": lambda data: changed(data, lambda r: r.pop("checksum")),
+    "another schema": lambda data: changed(data, lambda r: r.update(schema=1)),
 }
+# What has the checksum of its contents, and other types: by a program that is wrong.
+WRONG = {
+    "the id": lambda r: r["trial"].update(id=7),
+    "the phase": lambda r: r["trial"].update(phase="training"),
+    "the budget": lambda r: r["trial"].update(budget="half"),
+    "the trial": lambda r: r.update(trial=[]),
+    "the status": lambda r: r.update(status=1),
+    "an unknown status": lambda r: r.update(status="ended"),
+    "the value": lambda r: r.update(value="0.5"),
+    "no value": lambda r: r.update(value=None),
+    "the rate": lambda r: r.update(learning_rate=True),
+    "the record": lambda r: r.update(record=[]),
+    "no steps": lambda r: r["record"].pop("steps"),
+    "the steps": lambda r: r["record"].update(steps="20"),
+    "the epochs": lambda r: r["record"].update(epochs=7),
+    "an epoch": lambda r: r["record"]["epochs"][0].update(test_accuracy="0.5"),
+    "the final epoch": lambda r: r["record"]["final"].update(loss=[1.0]),
+    "the metrics": lambda r: r["record"].update(metrics={"accuracy": {"better": "higher"}}),
+    "a metric": lambda r: r["record"]["metrics"]["accuracy"].update(is_share="yes"),
+    "the seconds": lambda r: r["timing"].update(seconds={"train": "1 s"}),
+    "the restarts": lambda r: r["timing"].update(restarts=None),
+    "a field more": lambda r: r.update(more=1),
+    "the cost": lambda r: r["record"].update(cost=7),
+}
+DAMAGE |= {kind: lambda data, kind=kind: signed(changed(data, WRONG[kind])) for kind in WRONG}
+
+
+def changed(data, change):
+    found = json.loads(data)
+    change(found)
+    return json.dumps(found).encode()
+
+
+def signed(data):
+    """Return a result with the checksums of what it has."""
+    found = json.loads(data)
+    timing = found.pop("timing")
+    for part in (found, timing):
+        part.pop("checksum")
+        part["checksum"] = digest(part)
+    return json.dumps({**found, "timing": timing}).encode()
+
+
+def test_what_is_signed_again_and_not_changed_is_a_result(done):
+    """The control of what is wrong: the checksum is not what refuses it."""
+    trial = done.grid.trials[-1].id
+    path = done.results / f"{trial}.json"
+    before = done.result(trial)
+    path.write_bytes(signed(changed(path.read_bytes(), lambda r: r["timing"].update(attempts=3))))
+    assert done.result(trial).record == before.record
+    assert done.result(trial).timing == {**before.timing, "attempts": 3}
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_result_is_named_set_aside_and_made_again(done, kind):
     before = running.contents(done.directory)
-    trial = done.grid.trials[0].id
+    trial = done.grid.trials[-1].id
     path = done.results / f"{trial}.json"
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
     damaged = path.read_bytes()
     status = Status.of(done)
     assert len(status.done) == len(done.grid.trials) - 1
     assert status.missing == [trial]
-    assert len(status.torn) == 1 and path.name in status.torn[0]
-    assert len(pandas.read_parquet(tables.write_table(done))) == len(status.done)
-    Worker(done).work()
+    assert len(status.torn) == 1 and f"{path.name} cannot be read" in status.torn[0]
+    assert len(pandas.read_parquet(tables.write(done))) == len(status.done)
+    work(done)
     aside = done.results / f"{path.name}.torn-1"
     assert aside.read_bytes() == damaged
     assert Status.of(done).complete
@@ -156,7 +226,7 @@ def test_the_second_damage_does_not_overwrite_the_first(done):
     path = done.results / f"{done.grid.trials[0].id}.json"
     for damage in (b"first", b"second"):
         path.write_bytes(damage)
-        Worker(done).work()
+        work(done)
     assert (done.results / f"{path.name}.torn-1").read_bytes() == b"first"
     assert (done.results / f"{path.name}.torn-2").read_bytes() == b"second"
 
@@ -167,7 +237,7 @@ def test_strange_files_are_named_and_left_alone(done):
     strange = {
         "copy of a result.json": data,
         f"{trial}.json.bak": data,
-        "0123456789.json": data.replace(trial.encode(), b"0123456789"),
+        "0123456789.json": signed(data.replace(trial.encode(), b"0123456789")),
         "notes.txt": b"mine",
         "empty.json": b"",
         f"{other}.json.torn-x": b"",
@@ -181,8 +251,8 @@ def test_strange_files_are_named_and_left_alone(done):
     assert len(status.foreign) == 7
     assert said["copy of a result"].endswith(f"is a copy of the result of {trial}")
     assert said["0123456789"].endswith("belongs to no trial")
-    Worker(done).work()
-    assert len(pandas.read_parquet(tables.write_table(done))) == len(done.grid.trials)
+    work(done)
+    assert len(pandas.read_parquet(tables.write(done))) == len(done.grid.trials)
     for name, content in strange.items():
         assert (done.results / name).read_bytes() == content
 
@@ -199,7 +269,8 @@ def test_the_result_of_another_trial_does_not_count(done):
     ("changed", "said"),
     [
         ({"changes": {"a": {"epochs": 5}}}, "its trials differ in epochs"),
-        ({"goal": "accuracy"}, "goal is 'val_accuracy' there, not 'accuracy'"),
+        ({"goal": "loss", "goal_mode": "min"}, "goal is 'accuracy' there, not 'loss'"),
+        ({"judged": "best"}, "judged is 'final' there, not 'best'"),
         ({"seeds": [0, 1]}, "trials are only here"),
         ({"rates": [0.1]}, "trials are only there"),
         ({"threads": 2}, "threads is 1 there, not 2"),
@@ -275,16 +346,19 @@ def test_a_torn_note_of_an_attempt_has_vanished(store):
 
 
 def test_the_table_says_what_the_results_say(done):
-    table = pandas.read_parquet(tables.write_table(done)).set_index("id")
+    table = pandas.read_parquet(tables.write(done)).set_index("id")
     assert list(table.reset_index().columns) == sorted(
         tables.COLUMNS, key=lambda name: (name != "id", list(tables.COLUMNS).index(name))
     )
     assert list(table.index) == [trial.id for trial in done.grid.trials]
     for trial in done.grid.trials:
         found, row = done.result(trial.id), table.loc[trial.id]
-        assert row["value"] == found["record"]["final"]["val_accuracy"]
-        assert row["best"] == found["record"]["best"]["val_accuracy"] >= row["value"]
-        assert row["learning_rate"] == found["learning_rate"] > 0.0
+        name = "test" if trial.phase == MEASUREMENT else "val"
+        assert row["value"] == found.record.final[f"{name}_accuracy"]
+        assert row["best"] == found.record.best[f"{name}_accuracy"] >= row["value"]
+        assert row["loss"] == found.record.final["loss"]
+        assert row["evaluated_loss"] == found.record.final[f"{name}_loss"] != row["loss"]
+        assert row["learning_rate"] == found.learning_rate > 0.0
         assert (row["epochs"], row["steps"], row["attempts"]) == (4, 20, 1)
         assert row["evaluation_seconds"] == 0.25
     assert set(table["phase"]) == {"tuning", "measurement"}
@@ -293,7 +367,7 @@ def test_the_table_says_what_the_results_say(done):
 def test_a_table_that_was_read_too_early_is_written_again(done, monkeypatch):
     """Another worker records a trial between the reading and the writing."""
     last = done.results / f"{done.grid.trials[-1].id}.json"
-    aside, read = done.directory / ".aside", tables.sound
+    aside, read = done.directory / ".aside", done.sound
     os.rename(last, aside)
 
     def slow(*arguments):
@@ -302,31 +376,133 @@ def test_a_table_that_was_read_too_early_is_written_again(done, monkeypatch):
             os.rename(aside, last)
         return found
 
-    monkeypatch.setattr(tables, "sound", slow)
-    assert len(pandas.read_parquet(tables.write_table(done))) == len(done.grid.trials)
+    monkeypatch.setattr(done, "sound", slow)
+    assert len(pandas.read_parquet(tables.write(done))) == len(done.grid.trials)
 
 
 def test_a_tuned_trial_has_the_rate_that_its_candidates_decide(done):
     for trial in done.grid.trials:
         if not trial.candidates:
             continue
-        values = {
-            float(rate): done.result(ids[0])["value"] for rate, ids in trial.candidates.items()
-        }
+        values = {float(rate): done.result(ids[0]).value for rate, ids in trial.candidates.items()}
         best = max(values.values())
-        chosen = done.result(trial.id)["learning_rate"]
+        chosen = done.result(trial.id).learning_rate
         assert chosen == min(rate for rate in values if values[rate] == best)
-        assert done.result(trial.id)["record"]["config"]["learning_rate"] == chosen
+        assert done.result(trial.id).record.config["learning_rate"] == chosen
 
 
 def test_what_is_not_finite_is_null_and_files_are_json(results):
     store = Store.create(results, Grid.of(make(**{**SMALL, "rates": [100.0, 0.1]})))
-    Worker(store).work()
+    work(store)
 
     def refuse(name):
         raise AssertionError(name)
 
     read = [json.loads(path.read_text(), parse_constant=refuse) for path in store.results.iterdir()]
     assert {found["status"] for found in read} == {"finished", "diverged"}
-    assert all(found["record"]["overflow"] is None for found in read)
+    assert all(found["record"]["cost"] == {"overflow": None} for found in read)
     assert all((found["value"] is None) == (found["status"] == "diverged") for found in read)
+
+
+def test_a_result_is_read_back_as_it_was_written(store):
+    """By name and type, with what the record says of the run."""
+    record = running.made_record(
+        epochs=[{"val_accuracy": 0.5, "loss": math.inf}], restarts=2, seconds={"train": 1.5}
+    )
+    made = Result.made(store.grid, store.grid.trials[0], 0.1, record, {"attempts": 1})
+    read = Result.of(json.loads(made.to_json()))
+    assert (read.value, read.learning_rate, read.timing) == (0.5, 0.1, {"attempts": 1})
+    assert (read.record.restarts, read.record.seconds) == (2, {"train": 1.5})
+    assert read.record.final == {"val_accuracy": 0.5, "loss": None}
+    assert read.to_json() == made.to_json()
+
+
+def test_of_a_result_nothing_but_its_timing_says_how_it_went(store):
+    record = running.made_record(epochs=[{"val_accuracy": 0.5}])
+    texts = []
+    for restarts, attempts in ((0, 1), (3, 7)):
+        again = dataclasses.replace(
+            record, restarts=restarts, versions={"python": str(attempts)}, hardware={"cpus": 8}
+        )
+        trial, timing = store.grid.trials[0], {"attempts": attempts}
+        found = json.loads(Result.made(store.grid, trial, 0.1, again, timing).to_json())
+        assert found.pop("timing")["hardware"] == {"cpus": 8}
+        texts.append(json.dumps(found))
+    assert texts[0] == texts[1]
+
+
+# --- what is in the way ---------------------------------------------------------------------------
+
+IN_THE_WAY = {
+    "a directory": lambda path: path.mkdir(),
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a pipe": os.mkfifo,
+}
+
+
+@pytest.mark.parametrize("kind", IN_THE_WAY)
+def test_what_is_in_the_place_of_a_result_is_named_and_the_others_are_run(store, kind):
+    trials = store.grid.trials
+    path = store.results / f"{trials[0].id}.json"
+    IN_THE_WAY[kind](path)
+    said = []
+    Worker(store, import_program=True, say=said.append).work()  # It ends, and nothing is raised.
+    status = Status.of(store)
+    blocked = [trial.id for trial in trials if trials[0].id in sum(trial.candidates.values(), ())]
+    assert set(status.unreadable) == {trials[0].id} and len(blocked) == 1
+    assert list(status.blocked) == blocked
+    assert len(status.done) == len(trials) - 2 == len(store.recorded())
+    assert not status.complete and not status.missing and not status.torn and not status.running
+    assert f"{path.name} cannot be read" in status.unreadable[trials[0].id]
+    assert sum("left out" in line for line in said) == 1
+    assert not store.attempts(trials[0].id).all()
+    assert len(pandas.read_parquet(tables.write(store))) == len(status.done)
+    # Nothing was moved; without it the same command goes on.
+    assert os.path.lexists(path)
+    remove(path)
+    work(store)
+    assert Status.of(store).complete
+
+
+@pytest.mark.parametrize("where", ["", "lock", "attempts"])
+def test_what_is_in_the_place_of_a_trials_files_is_named_too(store, where):
+    trial = store.grid.trials[0].id
+    path = store.directory / "trials" / trial / where
+    path.parent.mkdir(parents=True)
+    if where == "lock":
+        path.mkdir()
+    else:
+        path.write_text("mine")
+    work(store)
+    status = Status.of(store)
+    assert len(status.done) == len(store.grid.trials) - 2
+    assert not status.complete and not status.running
+    assert f"trials/{trial} cannot be used" in status.unreadable[trial]
+
+
+def test_a_sweep_with_something_in_the_way_ends_with_1_and_says_what(results):
+    grid = {**SMALL, "protocol": "shared", "rates": [0.1]}
+    store = Store.create(results, Grid.of(make(**grid)))
+    path = store.results / f"{store.grid.trials[0].id}.json"
+    path.mkdir()
+    out = running.run(results, "--workers=2", expected=1)
+    assert "1 unreadable" in out and path.name in out
+    assert "unreadable" in running.run(results, "--status", expected=1)
+    path.rmdir()
+    running.run(results)
+
+
+def test_what_a_killed_process_was_writing_is_removed(store):
+    trial = store.grid.trials[0].id
+    with store.claim(trial) as claim:
+        claim.attempts.begin()
+    left = [
+        store.directory / "trials" / trial / ".writing_x",
+        store.directory / "trials" / trial / "attempts" / ".writing_0001_x.json",
+    ]
+    for path in left:
+        path.write_text("torn")
+    with store.claim(trial) as claim:
+        assert not any(path.exists() for path in left)
+        assert [entry["status"] for entry in claim.attempts.all()] == ["begun"]

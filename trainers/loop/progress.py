@@ -10,7 +10,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-__all__ = ["Progress", "clock"]
+__all__ = ["Progress", "clock", "counted"]
 
 _SHORT = {
     "learning_rate": "lr",
@@ -98,7 +98,12 @@ def _line(values: Mapping[str, float]) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a length of time, as "2:05:00"."""
-    minutes, seconds = divmod(int(seconds), 60)
+    """Return a length of time, as "2:05:00"; 0 for one that a clock that was set made negative."""
+    minutes, seconds = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something, as "1 worker" or "2 workers"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

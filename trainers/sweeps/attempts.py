@@ -17,6 +17,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from trainers.loop.files import replace
+
 __all__ = ["MOST_ERRED", "MOST_VANISHED", "Attempts", "now"]
 
 MOST_ERRED = 3
@@ -95,9 +97,8 @@ class Attempts:
 
     def _write(self, number: int, entry: Mapping[str, Any]) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        temporary = self._directory / f".writing_{os.getpid()}"
-        temporary.write_text(json.dumps({"attempt": number, **entry}, indent=1, sort_keys=True))
-        os.replace(temporary, self._directory / f"{number:04d}.json")
+        text = json.dumps({"attempt": number, **entry}, indent=1, sort_keys=True)
+        replace(self._directory / f"{number:04d}.json", lambda path: path.write_text(text))
 
 
 def now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from collections.abc import Callable
 import rich.console
 import rich.table
 
-from trainers.loop.progress import clock
+from trainers.loop.progress import clock, counted
+from trainers.loop.records import Timing, Workload
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 from trainers.sweeps.programs import load, with_rate
 
@@ -21,33 +23,28 @@ class Cost:
     """What the trials cost that share a trace, one at a time.
 
     Attributes:
-        label: Setting and precision, and what else they have in common.
+        label: Setting, precision and phase, and what else they have in common.
         trials: How many.
-        trace: Seconds of tracing.
-        step: Seconds of a data step.
-        evaluation: Seconds of an evaluation.
-        steps: Data steps of all the trials.
-        evaluations: Evaluations of all the trials.
+        timing: What one of them takes.
+        workload: How much there is to do in all of them.
     """
 
     label: str
     trials: int
-    trace: float
-    step: float
-    evaluation: float
-    steps: int
-    evaluations: int
+    timing: Timing
+    workload: Workload
 
     @property
     def seconds(self) -> float:
         """All of it, without tracing."""
-        return self.steps * self.step + self.evaluations * self.evaluation
+        return self.timing.of(self.workload)
 
 
 def measure(
     grid: Grid,
     trials: tuple[Trial, ...],
     data_dir: str | None = None,
+    import_program: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Cost], float]:
     """Measure one trial of each trace: the others are alike but for their length, which is known.
@@ -63,37 +60,43 @@ def measure(
     """
     if not trials:
         raise ValueError("A shard must have trials to be measured. Received: one of no cells")
-    program = load(grid.program)(data_dir, grid.threads)
+    program = load(grid.program, data_dir, grid.threads, import_program)
     plans = [program.plan(with_rate(trial)) for trial in trials]
     groups: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
-        groups.setdefault(plan["group"], []).append(index)
+        groups.setdefault(plan.group, []).append(index)
     costs: dict[str, Cost] = {}
     for group, members in groups.items():
         label = _label([trials[index] for index in members], trials)
         say(f"measuring {label}")
-        # The last are evaluated on test data, where there is more to do.
-        got = program.measure(with_rate(trials[members[-1]]))
         costs[group] = Cost(
             label=label,
             trials=len(members),
-            **got,
-            steps=sum(plans[index]["steps"] for index in members),
-            evaluations=sum(plans[index]["evaluations"] for index in members),
+            timing=program.measure(with_rate(trials[members[0]])),
+            workload=_together(group, [plans[index] for index in members]),
         )
-    runs = [group for group, _ in itertools.groupby(plan["group"] for plan in plans)]
-    return list(costs.values()), sum(costs[group].trace for group in runs)
+    runs = [group for group, _ in itertools.groupby(plan.group for plan in plans)]
+    return list(costs.values()), sum(costs[group].timing.trace for group in runs)
+
+
+def _together(group: str, plans: list[Workload]) -> Workload:
+    """Return how much there is to do in several trials of a group."""
+    evaluations: collections.Counter[str] = collections.Counter()
+    for plan in plans:
+        evaluations.update(plan.evaluations)
+    return Workload(group, sum(plan.steps for plan in plans), dict(evaluations))
 
 
 def _label(members: list[Trial], trials: tuple[Trial, ...]) -> str:
-    """Say what trials have in common: setting, precision, and schedules if they are not all."""
+    """Say what trials have in common: setting, precision, and what else if they are not all."""
     parts = []
     for axis in ("setting", "precision", "schedule", "momentum"):
         mine = dict.fromkeys(str(trial.coordinates[axis]) for trial in members)
         every = {str(trial.coordinates[axis]) for trial in trials}
         if axis in ("setting", "precision") or set(mine) != every:
             parts.append(", ".join(mine) if len(mine) < 4 else f"{len(mine)} {axis}s")
-    return " ".join(parts)
+    phases = {trial.phase for trial in members}
+    return " ".join([*parts, *phases] if len(phases) == 1 else parts)
 
 
 def show(
@@ -109,16 +112,16 @@ def show(
         title=f"{grid.name} ({grid.protocol}): what it takes here", title_justify="left"
     )
     table.add_column("what shares a trace")
-    for name in ("trials", "trace", "step", "evaluation", "steps", "all"):
+    for name in ("trials", "trace", "step", "evaluations", "steps", "all"):
         table.add_column(name, justify="right")
     for cost in costs:
         table.add_row(
             cost.label,
             str(cost.trials),
-            f"{cost.trace:.1f} s",
-            f"{1000 * cost.step:.1f} ms",
-            f"{cost.evaluation:.2f} s",
-            f"{cost.steps:,.0f}",
+            f"{cost.timing.trace:.1f} s",
+            f"{1000 * cost.timing.step:.1f} ms",
+            ", ".join(f"{name} {each:.2f} s" for name, each in cost.timing.evaluations.items()),
+            f"{cost.workload.steps:,.0f}",
             clock(cost.seconds),
         )
     console.print(table)
@@ -128,13 +131,13 @@ def show(
         if (count := sum(trial.phase == phase for trial in trials))
     )
     # Each worker traces what it gets to; the first traces of all of them fall together.
-    tracing = max(tracing / workers, max(cost.trace for cost in costs))
+    tracing = max(tracing / workers, max(cost.timing.trace for cost in costs))
     seconds = sum(cost.seconds for cost in costs) / workers + tracing
-    threads = f"{grid.threads}" if grid.threads else "all"
+    threads = counted(grid.threads, "thread") if grid.threads else "all threads"
     console.print(
-        f"{len(trials)} trials ({phases}), {len(costs)} traces: about "
-        f"{seconds / 3600:.2f} hours ({clock(seconds)}) with {workers} workers of {threads} "
-        f"threads, if the machine has a core for each. Nothing was written.",
+        f"{counted(len(trials), 'trial')} ({phases}), {counted(len(costs), 'trace')}: about "
+        f"{seconds / 3600:.2f} hours ({clock(seconds)}) with {counted(workers, 'worker')} of "
+        f"{threads}, if the machine has a core for each. Nothing was written.",
         highlight=False,
         soft_wrap=True,
     )

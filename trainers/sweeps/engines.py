@@ -25,6 +25,7 @@ from typing import Any
 
 from trainers.sweeps.pool import Pool
 from trainers.sweeps.processes import ASKED_TO_END, asks, tied
+from trainers.sweeps.programs import flags
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import Part, Worker
@@ -51,6 +52,7 @@ class Run:
         shard: (I, N) for the trials of the I-th of N parts only.
         begin: (I, N) to begin with the I-th of N parts.
         options: For the engine.
+        import_program: Whether a program may be imported that is of no installed package.
     """
 
     workers: int = 1
@@ -58,6 +60,7 @@ class Run:
     shard: Part = (0, 1)
     begin: Part = (0, 1)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    import_program: bool = False
 
 
 def options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def start(engine: str, store: Store, run: Run, view: View) -> tuple[int, str | N
         ValueError: If the engine refuses its options.
     """
     if engine == "local":
-        pool = Pool(store, run.workers, run.data_dir, run.shard, run.begin)
+        pool = Pool(store, run.workers, run.data_dir, run.shard, run.begin, run.import_program)
         with view:
             return pool.run(view), pool.trouble
     if engine == "inline":
@@ -206,6 +209,7 @@ def _command(store: Store, run: Run, index: int) -> list[str]:
         f"--shard={run.shard[0]}/{run.shard[1]}",
         f"--begin={begin + count * index}/{count * run.workers}",
         *([] if run.data_dir is None else [f"--data_dir={run.data_dir}"]),
+        *flags(run.import_program),
     ]
 
 
@@ -213,7 +217,7 @@ def _inline(store: Store, run: Run, view: View) -> int:
     def say(text: str) -> None:
         view.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    worker = Worker(store, run.data_dir, run.shard, run.begin, say)
+    worker = Worker(store, run.data_dir, run.shard, run.begin, run.import_program, say)
     try:
         with asks(lambda number: sys.exit(ASKED_TO_END)):
             worker.work(stop_on_error=False)

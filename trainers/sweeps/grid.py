@@ -19,21 +19,36 @@ the measurement never sees the data it was tuned on.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import math
 import operator
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from trainers.loop.files import digest
+from trainers.loop.records import Record
 from trainers.options.budget import trained_epochs
 
-__all__ = ["MEASUREMENT", "PROTOCOLS", "TUNING", "Grid", "Trial", "chosen_rate", "value_of"]
+__all__ = [
+    "EVALUATIONS",
+    "JUDGED",
+    "MEASUREMENT",
+    "PROTOCOLS",
+    "TUNING",
+    "Grid",
+    "Trial",
+    "best_of",
+    "chosen_rate",
+    "value_of",
+]
 
 PROTOCOLS = ("tuned", "shared")
 TUNING, MEASUREMENT = "tuning", "measurement"
+# The evaluation that judges a trial, by its phase: what is measured is not what it was tuned on.
+EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
+JUDGED = ("final", "best")
 _AXES = ("schedules", "momenta", "precisions")
 # What the sweep itself gives to each trial.
 _OWN = frozenset({"name", "budget", "learning_rate", "seed", "split"})
@@ -44,7 +59,7 @@ class Trial:
     """One training of a sweep.
 
     Attributes:
-        id: Ten hexadecimal digits that depend on everything below.
+        id: Ten hexadecimal digits that everything below decides.
         cell: Ten hexadecimal digits that all trials of a cell have.
         phase: "tuning" or "measurement".
         coordinates: "setting", "schedule", "momentum" and "precision" by their names in the grid,
@@ -79,10 +94,17 @@ class Trial:
 
     @classmethod
     def from_json(cls, line: str) -> Self:
-        """Read what `to_json` returned."""
+        """Read what `to_json` returned.
+
+        Raises:
+            ValueError: If its id is that of another trial.
+        """
         found = json.loads(line)
+        its = found.pop("id")
+        if (right := digest(found)) != its:
+            raise ValueError(f"the trial {its!r} is not what it was: its id would be {right!r}")
         found["candidates"] = {rate: tuple(ids) for rate, ids in found["candidates"].items()}
-        return cls(**found)
+        return cls(id=its, **found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +113,11 @@ class Grid:
 
     Attributes:
         name: Name of the sweep.
-        program: What trains, as "trainers.sweeps.trials:Classification".
+        program: What trains: the name of a task, as "classification", or "module:Class".
         protocol: "tuned" or "shared".
-        goal: The measure that is judged, as "val_accuracy".
+        goal: The metric that is judged, as "accuracy", without the name of an evaluation.
         goal_mode: "max" or "min".
+        judged: "final", its value at the end, or "best", that of the best epoch.
         source: Where its settings are from, as "REX table 4"; empty for none.
         threads: Threads of a worker, so that results do not depend on how many there are; 0 for
             what TensorFlow takes.
@@ -106,6 +129,7 @@ class Grid:
     protocol: str
     goal: str
     goal_mode: str
+    judged: str
     source: str
     threads: int
     trials: tuple[Trial, ...] = dataclasses.field(repr=False)
@@ -116,23 +140,9 @@ class Grid:
 
         Raises:
             ValueError: If an axis is empty or has something twice, the protocol is unknown or lacks
-                what it needs, the goal is judged the wrong way round, or two budgets are one.
+                what it needs, the goal has the name of an evaluation, or two budgets are one.
         """
-        if sweep["protocol"] not in PROTOCOLS:
-            raise ValueError(
-                f"`protocol` must be one of {', '.join(PROTOCOLS)}. "
-                f"Received: protocol={sweep['protocol']!r}"
-            )
-        if sweep["goal_mode"] not in ("max", "min"):
-            raise ValueError(
-                f"`goal_mode` must be 'max' or 'min'. Received: goal_mode={sweep['goal_mode']!r}"
-            )
-        for word, mode in (("accuracy", "max"), ("loss", "min"), ("error", "min")):
-            if word in sweep["goal"] and sweep["goal_mode"] != mode:
-                raise ValueError(
-                    f"`goal_mode` must be {mode!r} for such a goal. Received: "
-                    f"goal={sweep['goal']!r}, goal_mode={sweep['goal_mode']!r}"
-                )
+        _check_words(sweep)
         for axis in ("settings", *_AXES, "budgets", "seeds"):
             if not len(sweep[axis]):
                 raise ValueError(f"`{axis}` must have at least one entry. Received: none")
@@ -176,32 +186,45 @@ class Grid:
                 trials += [cell.trial(MEASUREMENT, shared, seed, decisive) for seed in seeds]
         # The first phase first; a stable sort leaves neighbours, which share a trace, together.
         trials.sort(key=lambda trial: trial.phase == MEASUREMENT)
-        facts = {
-            key: sweep[key]
-            for key in ("name", "program", "protocol", "goal", "goal_mode", "source", "threads")
-        }
-        return cls(**facts, trials=tuple(trials))
+        return cls(**{name: sweep[name] for name in cls._facts()}, trials=tuple(trials))
+
+    @classmethod
+    def _facts(cls) -> list[str]:
+        return [field.name for field in dataclasses.fields(cls) if field.name != "trials"]
+
+    def metric(self, phase: str) -> str:
+        """Return the metric that judges trials of a phase, as "val_accuracy" or "test_accuracy"."""
+        return f"{EVALUATIONS[phase]}_{self.goal}"
 
     def to_lines(self) -> str:
         """Return the grid as it is frozen: a line of facts, and a line for each trial."""
-        facts = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name != "trials"
-        }
+        facts: dict[str, Any] = {name: getattr(self, name) for name in self._facts()}
         facts["trials"] = len(self.trials)
+        facts["checksum"] = self._checksum(facts)
         lines = [json.dumps(facts, sort_keys=True), *(trial.to_json() for trial in self.trials)]
         return "\n".join(lines) + "\n"
 
+    def _checksum(self, facts: Mapping[str, Any]) -> str:
+        """Return what the facts and the trials, which their ids stand for, decide."""
+        return digest([facts, [trial.id for trial in self.trials]])
+
     @classmethod
     def from_lines(cls, text: str) -> Self:
-        """Read what `to_lines` returned."""
+        """Read what `to_lines` returned.
+
+        Raises:
+            ValueError: If it is not what it was when it was frozen.
+        """
         first, *rest = text.splitlines() or [""]
         facts = json.loads(first)
+        checksum = facts.pop("checksum")
+        if (count := facts["trials"]) != len(rest):
+            raise ValueError(f"it has {len(rest)} of its {count} trials")
         trials = tuple(map(Trial.from_json, rest))
-        if (count := facts.pop("trials")) != len(trials):
-            raise ValueError(f"it has {len(trials)} of its {count} trials")
-        return cls(**facts, trials=trials)
+        found = cls(**{key: facts[key] for key in facts if key != "trials"}, trials=trials)
+        if found._checksum(facts) != checksum:
+            raise ValueError("its first line, or the order of its trials, is not what it was")
+        return found
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> Self:
@@ -218,10 +241,11 @@ class Grid:
                 f"`results` must be the directory of a sweep. Received: {directory}, where there "
                 f"is no grid.jsonl"
             ) from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{path} is not the grid of a sweep, or is damaged: {error}"
-            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            said = f"no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path} is not the grid of a sweep, or is damaged: {said}") from error
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
 
     def shard(self, index: int, count: int) -> tuple[Trial, ...]:
         """Return the trials of every `count`-th cell: a part that needs no result of another part.
@@ -271,7 +295,9 @@ class _Cell:
             config |= part
         self._config = {**config, "name": sweep["name"], "budget": budget}
         self.epochs = trained_epochs(config["epochs"], budget)
-        self._cell = _digest({"sweep": sweep["name"], "place": self._place, **self._config})
+        self._cell = digest({"sweep": sweep["name"], "place": self._place, **self._config})
+        # As it is read back: lists for tuples.
+        self._config = json.loads(json.dumps(self._config, default=list))
 
     def trial(
         self,
@@ -289,19 +315,29 @@ class _Cell:
             "coordinates": place,
             "config": config,
             "candidates": dict(candidates or {}),
+            "epochs": float(self.epochs),
         }
-        return Trial(id=_digest(named), **named, epochs=float(self.epochs))
+        return Trial(id=digest(named), **named)
 
 
-def value_of(record: Mapping[str, Any], goal: str) -> float:
-    """Return the goal at the end of a trial; NaN if it diverged or stalled."""
-    if record["status"] != "finished" or not record["final"]:
-        return math.nan
-    value = record["final"].get(goal)
-    return math.nan if value is None else float(value)
+def best_of(record: Record, metric: str, mode: str) -> float:
+    """Return the best value that a metric had at the end of an epoch; NaN if it had none."""
+    values = [float(row[metric]) for row in record.epochs if row.get(metric) is not None]
+    known = [value for value in values if math.isfinite(value)]
+    return (max if mode == "max" else min)(known, default=math.nan)
 
 
-def chosen_rate(trial: Trial, records: Mapping[str, Mapping[str, Any]], grid: Grid) -> float:
+def value_of(record: Record, grid: Grid, phase: str) -> float:
+    """Return what a trial of a phase is judged by; NaN if it did not finish."""
+    metric = grid.metric(phase)
+    at_end = record.value(metric)
+    # Of a training that is not a number at its end no earlier epoch speaks.
+    if grid.judged == "final" or not math.isfinite(at_end):
+        return at_end
+    return best_of(record, metric, grid.goal_mode)
+
+
+def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> float:
     """Return the learning rate of a trial: its own, or the best of its candidates.
 
     The best has the best mean of the goal over its seeds. A rate with a diverged training is worse
@@ -309,21 +345,41 @@ def chosen_rate(trial: Trial, records: Mapping[str, Mapping[str, Any]], grid: Gr
 
     Args:
         trial: The trial.
-        records: Results by trial id, with those of all candidates.
+        records: Records by trial id, with those of all candidates.
         grid: The grid.
 
     Raises:
-        KeyError: If the result of a candidate is missing.
+        KeyError: If the record of a candidate is missing.
     """
     if not trial.candidates:
         return float(trial.coordinates["learning_rate"])
     sign = 1.0 if grid.goal_mode == "max" else -1.0
     found: list[tuple[float, float]] = []
     for rate, ids in trial.candidates.items():
-        values = [sign * value_of(records[each], grid.goal) for each in ids]
+        values = [sign * value_of(records[each], grid, TUNING) for each in ids]
         mean = math.fsum(values) / len(values)
         found.append((-math.inf if math.isnan(mean) else mean, -float(rate)))
     return -max(found)[1]
+
+
+def _check_words(sweep: Mapping[str, Any]) -> None:
+    """Check what of a sweep is one of a few words."""
+    for name, words in (
+        ("protocol", PROTOCOLS),
+        ("goal_mode", ("max", "min")),
+        ("judged", JUDGED),
+    ):
+        if sweep[name] not in words:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(words)}. Received: {name}={sweep[name]!r}"
+            )
+    for evaluation in EVALUATIONS.values():
+        if sweep["goal"].startswith(f"{evaluation}_"):
+            raise ValueError(
+                f"`goal` must be a metric without the name of an evaluation: trials that tune are "
+                f"judged by 'val', those that are measured by 'test'. "
+                f"Received: goal={sweep['goal']!r}"
+            )
 
 
 def _rates(sweep: Mapping[str, Any], setting: str) -> tuple[float, ...]:
@@ -352,14 +408,3 @@ def _distinct(sweep: Mapping[str, Any], axis: str, number: Callable[[Any], Any])
     if len(set(values)) < len(values):
         raise ValueError(f"`{axis}` must be distinct. Received: {axis}={values}")
     return values
-
-
-def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, allow_nan=False, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Iterable):
-        return list(value)
-    raise ValueError(f"A configuration must be JSON-able. Received: {value!r}")

@@ -16,6 +16,7 @@ import sys
 import time
 
 from trainers.sweeps.processes import ASKED_TO_END, asks
+from trainers.sweeps.programs import flags
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import BAD_USAGE, BEGINS, ERRED, Part
@@ -53,6 +54,7 @@ class Pool:
         data_dir: For the program.
         shard: (I, N) for the trials of the I-th of N parts only.
         begin: (I, N) to begin with the I-th of N parts.
+        import_program: Whether a program may be imported that is of no installed package.
         worker: The module that is started.
     """
 
@@ -63,12 +65,14 @@ class Pool:
         data_dir: str | None = None,
         shard: Part = (0, 1),
         begin: Part = (0, 1),
+        import_program: bool = False,
         worker: str = "trainers.sweeps.worker",
     ) -> None:
         self._store = store
         self._data_dir = data_dir
         self._shard = shard
         self._begin = begin
+        self._import_program = import_program
         self._worker = worker
         self._slots = [_Slot(number) for number in range(workers)]
         self._asked = 0
@@ -173,6 +177,7 @@ class Pool:
             f"--begin={index + count * slot.number}/{count * len(self._slots)}",
             f"--parent={os.getpid()}",
             *([] if self._data_dir is None else [f"--data_dir={self._data_dir}"]),
+            *flags(self._import_program),
         ]
         with open(self._log(slot), "ab") as log:
             slot.offset = log.tell()

@@ -1,67 +1,138 @@
-"""The program of a sweep, "module:Class", which trains its trials.
+"""The program of a sweep, which trains its trials: the name of a task, or "module:Class".
 
-It has::
+The class is either a task, derived from `trainers.tasks.configured.ConfiguredTask`, or a `Program`
+of its own. It is imported only if it is of these trainers or of an installed package, or if whoever
+runs the sweep says so: a grid is a file, which may come from anywhere, and an import runs code.
 
-    __init__(data_dir, threads)  # once in a process
-    GOALS                        # names of the measures that a record has at the end
-    verify(config)               # static: refuse a bad configuration; no data, no directory
-    plan(config)                 # static: how much there is to do, and what shares a trace
-    run(config, logdir)          # train one trial, or go on with it; return its record
-    measure(config)              # what a step, an evaluation and the trace take here
-
-As a module it verifies the grid that it reads from its standard input, so that the process that
-asks imports nothing heavy.
+As a module it checks the grid that it reads from its standard input, so that the process that asks
+imports nothing heavy.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import importlib.metadata
+import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, cast
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from trainers.sweeps.grid import Grid, Trial
+from trainers.loop.records import Record, Timing, Workload
+from trainers.sweeps.grid import EVALUATIONS, Grid, Trial
 
-__all__ = ["Program", "load", "verify", "with_rate"]
+__all__ = ["TASKS", "Program", "check", "load", "verify", "with_rate"]
 
+TASKS = {"classification": "trainers.tasks.classification:ImageClassification"}
+_CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_OWN = "trainers"
 _BAD = 2
 
 
 class Program(Protocol):
-    """What trains the trials of a sweep."""
+    """What trains the trials of a sweep; a process makes one, as ``Class(data_dir, threads)``."""
 
-    GOALS: ClassVar[frozenset[str]]
+    def goals(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return "max" or "min" by the names of the metrics that a trial can be judged by."""
 
-    def __init__(self, data_dir: str | None, threads: int) -> None: ...
+    def verify(self, config: Mapping[str, Any]) -> None:
+        """Raise a ValueError if a configuration cannot be trained; no data, no directory."""
 
-    @staticmethod
-    def verify(config: Mapping[str, Any]) -> None: ...
+    def plan(self, config: Mapping[str, Any]) -> Workload:
+        """Return how much there is to do; those of one group have the same evaluations."""
 
-    @staticmethod
-    def plan(config: Mapping[str, Any]) -> dict[str, Any]: ...
+    def measure(self, config: Mapping[str, Any]) -> Timing:
+        """Return what a trial takes here; nothing is written."""
 
-    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> dict[str, Any]: ...
+    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
+        """Train a trial, or go on with it, and return its record."""
 
-    def measure(self, config: Mapping[str, Any]) -> dict[str, Any]: ...
 
+def check(name: str, import_program: bool) -> None:
+    """Check that a program is known, or may be imported; nothing is imported.
 
-def load(name: str) -> type[Program]:
-    """Return the class that a grid's `program` names.
+    Args:
+        name: The grid's `program`.
+        import_program: Whether one may be imported that is of no installed package.
 
     Raises:
-        ValueError: If there is none of this name.
+        ValueError: With what to do.
     """
-    module, _, attribute = name.partition(":")
-    try:
-        return cast(type[Program], getattr(importlib.import_module(module), attribute))
-    except (ImportError, AttributeError, ValueError) as error:
+    if name in TASKS:
+        return
+    if not _CLASS.fullmatch(name):
         raise ValueError(
-            f"`program` must be a class that can be imported, as 'trainers.sweeps.trials:Classification'."
-            f" Received: program={name!r} ({error})"
+            f"`program` must be the name of a task, {', '.join(TASKS)}, or a class, as "
+            f"'package.module:Class'. Received: program={name!r}"
+        )
+    if not import_program and not _is_installed(name.partition(".")[0].partition(":")[0]):
+        raise ValueError(
+            f"`program` must be a task, {', '.join(TASKS)}, or of an installed package: another "
+            f"one is imported, which runs its code, only with --import_program. "
+            f"Received: program={name!r}"
+        )
+
+
+def load(name: str, data_dir: str | None, threads: int, import_program: bool = False) -> Program:
+    """Import the program of a grid, and make it.
+
+    Args:
+        name: The grid's `program`.
+        data_dir: Where it finds its data.
+        threads: Threads of this process; 0 for what TensorFlow takes.
+        import_program: Whether one may be imported that is of no installed package.
+
+    Raises:
+        ValueError: If it must not be imported, or there is none of this name.
+    """
+    check(name, import_program)
+    module, _, attribute = TASKS.get(name, name).partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"`program` must be a class that can be imported. Received: program={name!r} ({error})"
         ) from error
+    if hasattr(found, "goals"):
+        program: Program = found(data_dir, threads)
+        return program
+    from trainers.sweeps.trials import Trials
+
+    return Trials(found, data_dir, threads)
+
+
+def _is_installed(package: str) -> bool:
+    """Return whether a package is of these trainers or was installed, and is where it was put."""
+    if package == _OWN:
+        return True
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return False
+    places = [*(spec.submodule_search_locations or []), *filter(None, [spec.origin])]
+    return any(
+        pathlib.Path(place).resolve().is_relative_to(root)
+        for name in set(importlib.metadata.packages_distributions().get(package, ()))
+        for distribution in importlib.metadata.distributions(name=name)
+        for root in _roots(distribution, package)
+        for place in places
+    )
+
+
+def _roots(distribution: importlib.metadata.Distribution, package: str) -> list[pathlib.Path]:
+    """Return where the modules of a package are that a distribution installed."""
+    text = distribution.read_text("direct_url.json")
+    origin = json.loads(text) if text else {}
+    if origin.get("dir_info", {}).get("editable"):
+        return [pathlib.Path(urllib.parse.unquote(urllib.parse.urlparse(origin["url"]).path))]
+    if distribution.read_text("RECORD") is None:  # What a build leaves in its directory.
+        return []
+    place = pathlib.Path(str(distribution.locate_file(""))).resolve()
+    return [place / package, place / f"{package}.py"]
 
 
 def with_rate(trial: Trial, rate: float | None = None) -> dict[str, Any]:
@@ -73,14 +144,15 @@ def with_rate(trial: Trial, rate: float | None = None) -> dict[str, Any]:
     return {**trial.config, "learning_rate": rate}
 
 
-def verify(grid: Grid) -> None:
-    """Refuse a grid whose program is unknown, has no such goal, or refuses a trial.
+def verify(grid: Grid, import_program: bool = False) -> None:
+    """Check that a program may be imported, knows the goal, and trains every trial of a grid.
 
     Raises:
-        ValueError: With what the program said.
+        ValueError: With what is wrong.
     """
+    check(grid.program, import_program)
     process = subprocess.run(
-        [sys.executable, "-m", "trainers.sweeps.programs"],
+        [sys.executable, "-m", "trainers.sweeps.programs", *flags(import_program)],
         input=grid.to_lines(),
         capture_output=True,
         text=True,
@@ -91,17 +163,24 @@ def verify(grid: Grid) -> None:
         raise ValueError(f"The program {grid.program} cannot be run:\n{process.stderr.strip()}")
 
 
-def _main() -> None:
+def flags(import_program: bool) -> list[str]:
+    """Return what processes of a sweep are told of the permission to import a program."""
+    return ["--import_program"] if import_program else []
+
+
+def _main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m trainers.sweeps.programs", description=__doc__)
+    parser.add_argument("--import_program", action="store_true")
+    given = parser.parse_args(arguments)
     grid = Grid.from_lines(sys.stdin.read())
     try:
-        program = load(grid.program)
+        _check_trials(grid, load(grid.program, None, grid.threads, given.import_program))
     except ValueError as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(_BAD)
-    if grid.goal not in program.GOALS:
-        known = ", ".join(sorted(program.GOALS))
-        sys.stdout.write(f"`goal` must be one of {known}. Received: goal={grid.goal!r}\n")
-        sys.exit(_BAD)
+
+
+def _check_trials(grid: Grid, program: Program) -> None:
     seen = set()
     for trial in grid.trials:
         config = with_rate(trial)
@@ -111,10 +190,28 @@ def _main() -> None:
         seen.add(key)
         try:
             program.verify(config)
+            _check_goal(grid, program.goals(config))
+            evaluations = program.plan(config).evaluations
         except (TypeError, ValueError) as error:
-            sys.stdout.write(f"A trial cannot be run: {trial.name}\n{error}\n")
-            sys.exit(_BAD)
+            raise ValueError(f"A trial cannot be run: {trial.name}\n{error}") from error
+        if (needed := EVALUATIONS[trial.phase]) not in evaluations:
+            raise ValueError(
+                f"A trial of the phase {trial.phase!r} must have the evaluation {needed!r}. "
+                f"Received: {', '.join(evaluations) or 'none'} in {trial.name}"
+            )
+
+
+def _check_goal(grid: Grid, goals: Mapping[str, str]) -> None:
+    if grid.goal not in goals:
+        raise ValueError(
+            f"`goal` must be one of {', '.join(sorted(goals))}. Received: goal={grid.goal!r}"
+        )
+    if goals[grid.goal] != grid.goal_mode:
+        raise ValueError(
+            f"`goal_mode` must be {goals[grid.goal]!r} for such a goal. "
+            f"Received: goal={grid.goal!r}, goal_mode={grid.goal_mode!r}"
+        )
 
 
 if __name__ == "__main__":
-    _main()
+    _main(sys.argv[1:])

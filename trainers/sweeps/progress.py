@@ -9,7 +9,7 @@ from typing import Self
 import rich.console
 import rich.progress
 
-from trainers.loop.progress import clock
+from trainers.loop.progress import clock, counted
 from trainers.sweeps.grid import Trial
 
 __all__ = ["View"]
@@ -26,7 +26,7 @@ class View:
     Args:
         trials: The trials that are shown.
         done: Ids of those done before.
-        unit: What works, in the plural.
+        unit: What works, as "worker".
         console: Where to write; standard output if None.
     """
 
@@ -34,7 +34,7 @@ class View:
         self,
         trials: Sequence[Trial],
         done: set[str],
-        unit: str = "workers",
+        unit: str = "worker",
         console: rich.console.Console | None = None,
     ) -> None:
         self.console = console or rich.console.Console()
@@ -67,7 +67,7 @@ class View:
     def update(self, recorded: set[str], workers: int) -> None:
         """Show where the sweep stands."""
         done = recorded & self._epochs.keys()
-        said = f"{workers} {self._unit}  {self._left(done)}"
+        said = f"{counted(workers, self._unit)}  {self._left(done)}"
         self._bar.update(self._task, completed=len(done), said=said)
         if self.console.is_terminal:
             return
@@ -76,7 +76,9 @@ class View:
             self._next_line = time.monotonic() + _SECONDS_PER_LINE
             self._shown = len(done)
             self.console.print(
-                f"{len(done)}/{len(self._epochs)} trials  {said}", highlight=False, soft_wrap=True
+                f"{len(done)}/{counted(len(self._epochs), 'trial')}  {said}",
+                highlight=False,
+                soft_wrap=True,
             )
 
     def _left(self, done: set[str]) -> str:

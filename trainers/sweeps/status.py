@@ -11,14 +11,14 @@ import rich.console
 import rich.markup
 import rich.table
 
-from trainers.sweeps import results
+from trainers.loop.records import STATUSES
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Trial
-from trainers.sweeps.store import Store
+from trainers.sweeps.store import Store, UnreadableError
 
 __all__ = ["Status", "show"]
 
 _SHOWN = 20
-_COUNTS = ("done", "running", "missing", "blocked", "quarantined")
+_COUNTS = ("done", "running", "missing", "blocked", "quarantined", "unreadable")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Status:
         done: How each trial that has a result ended.
         running: Who runs a trial: the entry of its attempt.
         quarantined: Why a trial is in quarantine.
-        blocked: Candidates in quarantine that a trial waits for.
+        unreadable: What is in the way of a trial that cannot be run or read for it.
+        blocked: Candidates in quarantine, or unreadable, that a trial waits for.
         missing: Trials still to be run.
-        torn: What is wrong with result files that cannot be read.
+        torn: What is wrong with result files that are none.
         foreign: What else is in the directory of results.
     """
 
@@ -40,6 +41,7 @@ class Status:
     done: Mapping[str, str]
     running: Mapping[str, Mapping[str, Any]]
     quarantined: Mapping[str, Mapping[str, Any]]
+    unreadable: Mapping[str, str]
     blocked: Mapping[str, Sequence[str]]
     missing: Sequence[str]
     torn: Sequence[str]
@@ -55,9 +57,10 @@ class Status:
         """Read the status of a sweep, or of a shard of it."""
         trials = store.grid.shard(*shard)
         # Who is held is asked first: what ends after that is done, and is found done.
-        held = {trial.id for trial in trials if store.is_held(trial.id)}
-        found, torn = results.sound(store, trials)
-        left = [trial for trial in trials if trial.id not in found]
+        held, in_the_way = _held(store, trials)
+        found, torn, unreadable = store.sound(trials)
+        unreadable |= {each: said for each, said in in_the_way.items() if each not in found}
+        left = [trial for trial in trials if trial.id not in found.keys() | unreadable.keys()]
         running = {
             trial.id: (store.attempts(trial.id).all() or [{"status": "begun"}])[-1]
             for trial in left
@@ -68,22 +71,36 @@ class Status:
             why = None if trial.id in held else store.attempts(trial.id).quarantine()
             if why:
                 quarantined[trial.id] = why
+        stuck = quarantined.keys() | unreadable.keys()
         blocked = {
             trial.id: wanted
             for trial in left
-            if (wanted := [i for ids in trial.candidates.values() for i in ids if i in quarantined])
+            if (wanted := [i for ids in trial.candidates.values() for i in ids if i in stuck])
         }
         apart = running.keys() | quarantined.keys() | blocked.keys()
         return cls(
             trials=trials,
-            done={each: read["status"] for each, read in found.items()},
+            done={each: read.status for each, read in found.items()},
             running=running,
             quarantined=quarantined,
+            unreadable=unreadable,
             blocked=blocked,
             missing=[trial.id for trial in left if trial.id not in apart],
             torn=torn,
-            foreign=results.foreign(store),
+            foreign=store.foreign(),
         )
+
+
+def _held(store: Store, trials: Sequence[Trial]) -> tuple[set[str], dict[str, str]]:
+    """Return which trials are held, and what is in the way of others."""
+    held, in_the_way = set(), {}
+    for trial in trials:
+        try:
+            if store.is_held(trial.id):
+                held.add(trial.id)
+        except UnreadableError as error:
+            in_the_way[trial.id] = str(error)
+    return held, in_the_way
 
 
 def show(status: Status, store: Store, console: rich.console.Console) -> None:
@@ -92,7 +109,7 @@ def show(status: Status, store: Store, console: rich.console.Console) -> None:
     names = {trial.id: trial.name for trial in status.trials}
     ends = collections.Counter(status.done.values())
     if set(ends) - {"finished"}:
-        said = ", ".join(f"{ends[end]} {end}" for end in results.STATUSES if ends[end])
+        said = ", ".join(f"{ends[end]} {end}" for end in STATUSES if ends[end])
         _say(console, f"Of those done: {said}")
     _list(
         console,
@@ -112,7 +129,12 @@ def show(status: Status, store: Store, console: rich.console.Console) -> None:
     _list(
         console,
         "blocked",
-        [f"{names[i]}  waits for {len(ids)} in quarantine" for i, ids in status.blocked.items()],
+        [f"{names[i]}  waits for {_places(status, ids)}" for i, ids in status.blocked.items()],
+    )
+    _list(
+        console,
+        "unreadable",
+        [f"{names[i]}  {said}; remove what is there" for i, said in status.unreadable.items()],
     )
     _list(console, "torn", [f"{said} (run again when a worker gets to it)" for said in status.torn])
     _list(console, "in results/ besides", status.foreign)
@@ -161,7 +183,15 @@ def _say(console: rich.console.Console, text: str) -> None:
 def _who(entry: Mapping[str, Any]) -> str:
     if "pid" not in entry:
         return "about to begin"
-    return f"since {entry['begun']} by process {entry['pid']} on {entry['host']}"
+    begun, host = entry.get("begun", "an unknown time"), entry.get("host", "an unknown host")
+    return f"since {begun} by process {entry['pid']} on {host}"
+
+
+def _places(status: Status, ids: Sequence[str]) -> str:
+    """Say how many of the trials that one waits for are where."""
+    unreadable = len(status.unreadable.keys() & set(ids))
+    counts = {"in quarantine": len(ids) - unreadable, "unreadable": unreadable}
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _last_line(text: str) -> str:

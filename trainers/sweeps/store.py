@@ -10,8 +10,10 @@
     results.parquet       all results as a table, made from them
     logs/                 what the workers said
 
-A result that cannot be read, which no worker writes, is set aside as ``ID.json.torn-1`` and the
-trial is run again; other files in ``results/`` are named in the status and otherwise left alone.
+A file that is no result, which no worker writes, is set aside as ``ID.json.torn-1`` and the trial
+is run again. Where something else than a file is in the way, as a directory or a link to nothing,
+or the disk does not give the file, nothing is moved: it is named in the status, the trial is left
+out, and the others are run. Other files in ``results/`` are named and otherwise left alone.
 The locks are `flock`: the directory must be on a local disk, or on a network disk that has them.
 """
 
@@ -23,14 +25,23 @@ import fcntl
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trainers.loop.files import write_once
+from trainers.loop.files import WRITING, write_once
 from trainers.sweeps.attempts import Attempts
-from trainers.sweeps.grid import Grid
+from trainers.sweeps.grid import Grid, Trial
+from trainers.sweeps.results import Result
 
-__all__ = ["Claim", "Store"]
+__all__ = ["Claim", "Store", "UnreadableError"]
+
+# Something is where a file or a directory of a trial should be.
+_OBSTACLES = (FileExistsError, IsADirectoryError, NotADirectoryError)
+
+
+class UnreadableError(RuntimeError):
+    """Something is in the way of a trial that no worker can move: people are told of it."""
 
 
 class Store:
@@ -97,56 +108,110 @@ class Store:
         if not self.results.exists():  # The grid was frozen this moment, or by hand.
             return set()
         with os.scandir(self.results) as entries:
-            names = {entry.name.removesuffix(".json") for entry in entries}
-        return names & self._ids
+            files = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        return {name.removesuffix(".json") for name in files} & self._ids
 
-    def result(self, trial: str) -> dict[str, Any] | None:
+    def result(self, trial: str) -> Result | None:
         """Return the result of a trial, or None if it has none.
 
         Raises:
-            ValueError: If its file is not a result of this trial: torn, empty or another's.
-            OSError: If the disk does not give it.
+            ValueError: If its file is not a result of this trial: torn, changed or another's.
+            UnreadableError: If what is in its place is no file, or the disk does not give it.
         """
         path = self.results / f"{trial}.json"
-        try:
-            found = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise ValueError(f"{path.name} cannot be read: {error}") from error
-        if not is_result(found) or found["trial"]["id"] != trial:
+        found = _read(path)
+        if found is not None and found.trial["id"] != trial:
             raise ValueError(f"{path.name} is not the result of {trial}")
         return found
+
+    def sound(self, trials: Iterable[Trial]) -> tuple[dict[str, Result], list[str], dict[str, str]]:
+        """Return the results of trials by their ids, and what is wrong with files that are none.
+
+        Returns:
+            The results; what is wrong with files that are none; what is in the way, by the ids of
+            trials.
+        """
+        found: dict[str, Result] = {}
+        torn: list[str] = []
+        unreadable: dict[str, str] = {}
+        for trial in trials:
+            try:
+                read = self.result(trial.id)
+            except ValueError as error:
+                torn.append(str(error))
+            except UnreadableError as error:
+                unreadable[trial.id] = str(error)
+            else:
+                if read is not None:
+                    found[trial.id] = read
+        return found, torn, unreadable
+
+    def foreign(self) -> list[str]:
+        """Say what each thing in ``results/`` is that belongs to no trial; not of hidden ones."""
+        said = []
+        for path in sorted(self.results.glob("[!.]*")):
+            if path.name.removesuffix(".json") in self._ids and path.name.endswith(".json"):
+                continue
+            name, _, number = path.name.partition(".json.torn-")
+            if name in self._ids and number.isdecimal():
+                said.append(f"{path.name} was torn and is set aside")
+                continue
+            try:
+                read = _read(path)
+            except (ValueError, UnreadableError):
+                read = None
+            of = None if read is None else read.trial["id"]
+            is_copy = of in self._ids
+            what = f"is a copy of the result of {of}" if is_copy else "belongs to no trial"
+            said.append(f"{path.name} {what}")
+        return said
 
     def attempts(self, trial: str) -> Attempts:
         """Return the attempts at a trial."""
         return Attempts(self.directory / "trials" / trial / "attempts")
 
     def is_held(self, trial: str) -> bool:
-        """Return whether a process holds a trial at this moment."""
+        """Return whether a process holds a trial at this moment.
+
+        Raises:
+            UnreadableError: If something is where a file or a directory of the trial should be.
+        """
+        directory = self.directory / "trials" / trial
         try:
-            with open(self.directory / "trials" / trial / "lock") as file:
+            with open(directory / "lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            if (directory / "attempts").exists():
+                os.scandir(directory / "attempts").close()
         except FileNotFoundError:
             return False
+        except _OBSTACLES as error:
+            raise _in_the_way(trial, error) from error
         except BlockingIOError:
             return True
         return False
 
     @contextlib.contextmanager
     def claim(self, trial: str, wait: bool = False) -> Iterator[Claim | None]:
-        """Hold a trial; None if another process holds it and `wait` is false."""
+        """Hold a trial; None if another process holds it and `wait` is false.
+
+        Raises:
+            UnreadableError: If something is where a file or a directory of the trial should be.
+        """
         directory = self.directory / "trials" / trial
-        directory.mkdir(parents=True, exist_ok=True)
-        with open(directory / "lock", "a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield None
-                return
-            for left in directory.glob(".writing_*"):
-                left.unlink()
-            yield Claim(self, trial, directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with open(directory / "lock", "a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    yield None
+                    return
+                for where in (directory, directory / "attempts"):
+                    for left in where.glob(f"{WRITING}*"):
+                        left.unlink()
+                yield Claim(self, trial, directory)
+        except _OBSTACLES as error:
+            raise _in_the_way(trial, error) from error
 
     @property
     def _ids(self) -> set[str]:
@@ -174,37 +239,50 @@ class Claim:
         return Attempts(self.directory / "attempts")
 
     def is_recorded(self) -> bool:
-        """Return whether the trial has a result; a file that is none is set aside."""
+        """Return whether the trial has a result; a file that is none is set aside.
+
+        Raises:
+            UnreadableError: If what is in its place is no file, or the disk does not give it.
+        """
         try:
             return self.store.result(self.trial) is not None
         except ValueError:
             _set_aside(self.store.results / f"{self.trial}.json")
             return False
 
-    def record(self, result: Mapping[str, Any]) -> None:
+    def record(self, result: Result) -> None:
         """Write the result of the trial: all of it or nothing, and only where none is.
 
         Raises:
             FileExistsError: If there is one.
         """
-        text = json.dumps(result, indent=1, sort_keys=True, allow_nan=False) + "\n"
-        write_once(self.store.results / f"{self.trial}.json", text, self.directory)
+        write_once(self.store.results / f"{self.trial}.json", result.to_json(), self.directory)
 
 
-def is_result(found: Any) -> bool:
-    """Return whether this is what a worker records: of whatever trial."""
-    return (
-        isinstance(found, dict)
-        and {"trial", "learning_rate", "status", "value", "record", "timing"} <= found.keys()
-        and isinstance(found["trial"], dict)
-        and isinstance(found["trial"].get("id"), str)
-        and all(isinstance(found[key], dict) for key in ("record", "timing"))
-    )
+def _in_the_way(trial: str, error: OSError) -> UnreadableError:
+    return UnreadableError(f"trials/{trial} cannot be used: {error}")
+
+
+def _read(path: pathlib.Path) -> Result | None:
+    """Return the result in a file, or None if there is nothing; see `Store.result`."""
+    try:
+        # A pipe would be waited for, and a link to nothing is something.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UnreadableError(f"{path.name} cannot be read: it is no file")
+        return Result.of(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise UnreadableError(f"{path.name} cannot be read: it is a link to nothing") from None
+        return None
+    except OSError as error:
+        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} cannot be read: {error}") from error
 
 
 def _set_aside(path: pathlib.Path) -> None:
     number = 1
-    while (aside := path.with_name(f"{path.name}.torn-{number}")).exists():
+    while os.path.lexists(aside := path.with_name(f"{path.name}.torn-{number}")):
         number += 1
     os.rename(path, aside)
 

@@ -1,136 +1,100 @@
-"""What the workers of a sweep run: trials of one kind, which share what can be shared.
+"""What the workers of a sweep run: trials of one task, which share what can be shared.
 
-Trials that differ only in the schedules of learning rate and momentum, learning rate, budget, seed
-and split compute by the same trace: the process keeps one `Compiled` and the data set, and each
-trial begins where a process of its own would have begun, to the bit.
+Trials that are traced alike, as those that differ only in schedules, learning rate, budget and
+seed, compute by the same trace: the process keeps one `Compiled` and the data, and each trial
+begins where a process of its own would have begun, to the bit.
 """
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import tensorflow as tf
 
-from trainers import datasets
-from trainers.loop.compiled import Compiled
-from trainers.options.optimization import PLATEAU
-from trainers.tasks.classification import Config, experiment, length, load, verify_run
+from trainers.loop.compiled import LOSS, Compiled
+from trainers.loop.experiment import Experiment
+from trainers.loop.records import Record, Timing, Workload
+from trainers.tasks.configured import ConfiguredTask, plan
 
-__all__ = ["Classification"]
+__all__ = ["Trials"]
 
-# What a trial brings along as data: values of variables, files, images. All else is in the trace.
-_DATA = frozenset(
-    {
-        "budget",
-        "epochs",
-        "learning_rate",
-        "momentum",
-        "momentum_options",
-        "momentum_schedule",
-        "name",
-        "sampling",
-        "schedule",
-        "schedule_delay",
-        "schedule_options",
-        "seed",
-        "split",
-        "steps_per_call",
-        "steps_per_checkpoint",
-        "warmup",
-    }
-)
 # A trial is shorter than that, or worth a checkpoint.
 _SECONDS_PER_CHECKPOINT = 30.0
-_MEASURED_CALLS = 3
 
 
-class Classification:
-    """Trials of image classification.
+class Trials:
+    """Trials of a task: the `trainers.sweeps.programs.Program` of all tasks.
 
     Args:
+        task: The task.
         data_dir: Where TensorFlow Datasets finds its data.
         threads: Threads of a process: with fixed ones a trial has the same bits beside any number
             of others; 0 for what TensorFlow takes. It must be set before TensorFlow computes.
+
+    Raises:
+        ValueError: If it is no task.
     """
 
-    def __init__(self, data_dir: str | None = None, threads: int = 0) -> None:
+    def __init__(
+        self, task: type[ConfiguredTask], data_dir: str | None = None, threads: int = 0
+    ) -> None:
+        if not (isinstance(task, type) and issubclass(task, ConfiguredTask)):
+            raise ValueError(f"A task must derive from `ConfiguredTask`. Received: {task!r}")
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
+        self._task = task
         self._data_dir = data_dir
-        self._images: dict[tuple[str, str], datasets.Images] = {}
+        self._data: dict[tuple[Any, ...], Any] = {}
         self._compiled: tuple[str, Compiled] | None = None
 
-    GOALS = frozenset({"val_loss", "val_accuracy"})
+    def goals(self, config: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return "max" or "min" by the names of the metrics that a trial can be judged by."""
+        metrics = self._made(config).metrics
+        better = {name: metric.better for name, metric in metrics.items()}
+        return {LOSS: "min"} | {n: "max" if b == "higher" else "min" for n, b in better.items()}
 
-    @staticmethod
-    def verify(config: Mapping[str, Any]) -> None:
-        """Refuse a configuration that cannot be trained; no data are read.
+    def verify(self, config: Mapping[str, Any]) -> None:
+        """Raise a ValueError if a configuration cannot be trained; no data are read."""
+        self._made(config).check()
 
-        Raises:
-            TypeError: If a key is missing or unknown, or has a wrong type.
-            ValueError: If a value is wrong.
-        """
-        made = Config(**config)
-        verify_run(made, length(made))
+    def plan(self, config: Mapping[str, Any]) -> Workload:
+        """Return how much there is to do; no data are read."""
+        return self._made(config).workload
 
-    @staticmethod
-    def plan(config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what there is to do; no data are read.
+    def measure(self, config: Mapping[str, Any]) -> Timing:
+        """Return what a trial takes here, with data that are made up in the shape of its own."""
+        task = self._made(config)
+        task.data = task.stand_in(task.config)
+        with tempfile.TemporaryDirectory() as logdir:
+            return Experiment(task, plan(task.config, logdir), task.callbacks()).timed()
 
-        Returns:
-            "group", a text that all trials have that share a trace; "steps" and "evaluations" of
-            the whole trial.
-        """
-        made = Config(**config)
-        run = length(made)
-        return {
-            "group": traced(config),
-            "steps": run.steps,
-            "evaluations": made.trained_epochs,
-        }
-
-    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> dict[str, Any]:
-        """Train one trial, or go on with it, and return its record.
+    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
+        """Train a trial, or go on with it, and return its record.
 
         Raises:
             Preempted: If the process was asked to end; everything is saved.
         """
-        made = Config(**config)
-        key = (made.dataset, made.split)
-        if key not in self._images:
-            self._images = {key: load(made, self._data_dir)}  # One at a time: they can be large.
-        shared = traced(config)
-        if self._compiled is None or self._compiled[0] != shared:
-            tf.keras.backend.clear_session()
-            self._compiled = shared, Compiled(made.l2, reusable=True)
-        run = experiment(
-            made,
-            logdir,
-            data=self._images[key],
-            compiled=self._compiled[1],
-            seconds_per_checkpoint=_SECONDS_PER_CHECKPOINT,
-        )
-        return run.run()
+        task = self._made(config)
+        key = task.data_key(task.config)
+        if key not in self._data:
+            self._data = {}  # One at a time: they can be large.
+            self._data[key] = task.load(task.config, self._data_dir)
+        task.data = self._data[key]
+        group = task.workload.group
+        if self._compiled is None or self._compiled[0] != group:
+            self._compiled = None
+            keras.backend.clear_session()
+            self._compiled = group, Compiled(reusable=True)
+        how = plan(task.config, logdir)
+        seconds = max(how.seconds_per_checkpoint, _SECONDS_PER_CHECKPOINT)
+        how = dataclasses.replace(how, seconds_per_checkpoint=seconds)
+        return Experiment(task, how, task.callbacks(), compiled=self._compiled[1]).run()
 
-    def measure(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the seconds of "trace", "step" and "evaluation" of a trial here.
-
-        They are measured on random images in the shape of its data set.
-        """
-        made = Config(**config)
-        data = datasets.random(made.dataset).split(made.split)
-        with tempfile.TemporaryDirectory() as logdir:
-            run = experiment(made, logdir, data=data)
-            return run.timed(_MEASURED_CALLS)
-
-
-def traced(config: Mapping[str, Any]) -> str:
-    """Return what trials must have in common to share a trace."""
-    parts = {key: value for key, value in config.items() if key not in _DATA}
-    # A factor on the learning rate is an operation of the step.
-    return json.dumps({**parts, "factor": config["schedule"] == PLATEAU}, sort_keys=True)
+    def _made(self, config: Mapping[str, Any]) -> ConfiguredTask:
+        return self._task.of(dict(config))

@@ -19,15 +19,14 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from trainers.sweeps import results
 from trainers.sweeps.attempts import now
 from trainers.sweeps.grid import Trial, chosen_rate
 from trainers.sweeps.processes import ASKED, ASKED_TO_END, asks, die_with
-from trainers.sweeps.programs import Program, load, with_rate
-from trainers.sweeps.store import Claim, Store
+from trainers.sweeps.programs import Program, check, load, with_rate
+from trainers.sweeps.results import Result
+from trainers.sweeps.store import Claim, Store, UnreadableError
 
 __all__ = ["BAD_USAGE", "BEGINS", "ERRED", "Part", "Worker", "part"]
 
@@ -49,6 +48,7 @@ class Worker:
         data_dir: For the program.
         shard: (I, N) for the trials of the I-th of N parts only.
         begin: (I, N) to begin with the I-th of N parts: workers that begin apart meet seldom.
+        import_program: Whether a program may be imported that is of no installed package.
         say: Is told what happens.
         is_asked: Whether this process was asked to end.
     """
@@ -59,21 +59,24 @@ class Worker:
         data_dir: str | None = None,
         shard: Part = (0, 1),
         begin: Part = (0, 1),
+        import_program: bool = False,
         say: Callable[[str], None] = lambda text: None,
         is_asked: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._data_dir = data_dir
+        self._import_program = import_program
         self._say = say
         self._is_asked = is_asked
         self._program: Program | None = None
         self._trials = _ordered(store, shard, begin)
         self._done: set[str] = set()
-        self._quarantined: set[str] = set()
+        # In quarantine, or with something in the way.
+        self._left_out: set[str] = set()
         self.erred = 0
 
     def work(self, stop_on_error: bool = True) -> None:
-        """Run what nobody holds until every trial is done, in quarantine or waits for one that is.
+        """Run what nobody holds until every trial is done, left out or waits for one that is.
 
         Args:
             stop_on_error: Whether to return at the first attempt that erred; see `erred`.
@@ -94,30 +97,40 @@ class Worker:
         ran = must_wait = False
         self._find_done()
         for trial in self._trials:
-            if trial.id in self._done or trial.id in self._quarantined:
+            if trial.id in self._done or trial.id in self._left_out:
                 continue
             lacking = {i for ids in trial.candidates.values() for i in ids} - self._done
             if lacking:
-                must_wait = must_wait or not lacking & self._quarantined
+                must_wait = must_wait or not lacking & self._left_out
                 continue
             self._make_program()
             if self._is_asked():  # And what should have ended this process was caught by someone.
                 sys.exit(ASKED_TO_END)
-            with self._store.claim(trial.id) as claim:
-                if claim is None:
-                    must_wait = True
-                elif claim.is_recorded():
-                    self._done.add(trial.id)
-                elif claim.attempts.quarantine():
-                    self._quarantined.add(trial.id)
-                else:
-                    ran = True
-                    self._attempt(trial, claim)
-                    if self.erred and stop_on_error:
-                        break
+            try:
+                with self._store.claim(trial.id) as claim:
+                    if claim is None:
+                        must_wait = True
+                    else:
+                        ran = self._look_at(trial, claim) or ran
+            except UnreadableError as error:
+                self._left_out.add(trial.id)
+                self._say(f"left out {trial.id}: {error}")
+            if self.erred and stop_on_error:
+                break
             if ran:
                 self._find_done()
         return ran, must_wait
+
+    def _look_at(self, trial: Trial, claim: Claim) -> bool:
+        """Run a trial unless it is done or in quarantine; return whether it was run."""
+        if claim.is_recorded():
+            self._done.add(trial.id)
+        elif claim.attempts.quarantine():
+            self._left_out.add(trial.id)
+        else:
+            self._attempt(trial, claim)
+            return True
+        return False
 
     def _attempt(self, trial: Trial, claim: Claim) -> None:
         number = claim.attempts.begin()
@@ -135,7 +148,7 @@ class Worker:
                 "pid": os.getpid(),
                 "worker_seconds": time.monotonic() - began,
             }
-            found = results.result(self._store.grid, trial, rate, record, timing)
+            found = Result.made(self._store.grid, trial, rate, record, timing)
             self._record(trial, claim, found)
         except BaseException as error:
             if self._is_asked() or _is_wish(error):
@@ -151,9 +164,9 @@ class Worker:
             return
         claim.attempts.end("recorded")
         self._done.add(trial.id)
-        self._say(f"recorded {trial.id} {found['status']}")
+        self._say(f"recorded {trial.id} {found.status}")
 
-    def _record(self, trial: Trial, claim: Claim, found: Mapping[str, Any]) -> None:
+    def _record(self, trial: Trial, claim: Claim, found: Result) -> None:
         try:
             claim.record(found)
         except FileExistsError as error:
@@ -162,20 +175,22 @@ class Worker:
 
     def _rate(self, trial: Trial) -> float:
         ids = [each for found in trial.candidates.values() for each in found]
-        records = {each: (self._store.result(each) or {})["record"] for each in ids}
+        found = {each: self._store.result(each) for each in ids}
+        records = {each: result.record for each, result in found.items() if result is not None}
         return chosen_rate(trial, records, self._store.grid)
 
     def _find_done(self) -> None:
         """Add what others recorded; a file that is no result is left to who claims its trial."""
         mine = {trial.id for trial in self._trials}
         for name in (self._store.recorded() & mine) - self._done:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(ValueError, UnreadableError):
                 if self._store.result(name) is not None:
                     self._done.add(name)
 
     def _make_program(self) -> Program:
         if self._program is None:
-            self._program = load(self._store.grid.program)(self._data_dir, self._store.grid.threads)
+            grid = self._store.grid
+            self._program = load(grid.program, self._data_dir, grid.threads, self._import_program)
         return self._program
 
 
@@ -237,6 +252,7 @@ def _main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data_dir")
     parser.add_argument("--shard", type=part, default=(0, 1), help="I/N: this part only")
     parser.add_argument("--begin", type=part, default=(0, 1), help="I/N: this part first")
+    parser.add_argument("--import_program", action="store_true", help="whatever it is of")
     parser.add_argument("--parent", type=int, help="process that this one ends with")
     given = parser.parse_args(arguments)
     if given.parent:
@@ -250,7 +266,16 @@ def _main(arguments: Sequence[str]) -> None:
     signals = _Signals()
     try:
         store = Store.open(pathlib.Path(given.results))
-        worker = Worker(store, given.data_dir, given.shard, given.begin, say, signals.asked)
+        check(store.grid.program, given.import_program)
+        worker = Worker(
+            store,
+            given.data_dir,
+            given.shard,
+            given.begin,
+            given.import_program,
+            say,
+            signals.asked,
+        )
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(BAD_USAGE)
