@@ -62,6 +62,7 @@ class Program:
             config = self._flags.configuration()
             self._check_read(config)
             task = self._task(config)
+            task.check_network()
             task.data = self._task.load(config, self._data_dir.value)
         except (ValueError, FileNotFoundError) as error:
             return _said(str(error))

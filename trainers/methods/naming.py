@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from trainers.options.fields import Options
+from trainers.options.fields import Options, shown
 
 __all__ = ["naming"]
 
@@ -16,8 +16,7 @@ def naming(options: Options, *names: str) -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, ArithmeticError, RecursionError, KeyError) as error:
-        given = {name: getattr(options, name) for name in names}
         if str(error).startswith(f"`{names[0]}`"):
             raise ValueError(str(error)) from error
-        received = ", ".join(f"{name}={value!r}"[:200] for name, value in given.items())
+        received = ", ".join(f"{name}={shown(getattr(options, name))}" for name in names)
         raise ValueError(f"`{names[0]}` is wrong: {error}. Received: {received}") from error

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import keras_sched as ks
 from trainers.methods.naming import naming
-from trainers.options.optimization import PLATEAU, Optimization
+from trainers.methods.networks import matching
+from trainers.options.optimization import MOST_MOMENTUM, PLATEAU, Optimization
 
-__all__ = ["callbacks", "check", "freeze", "optimizer", "penalty", "schedules"]
+__all__ = ["callbacks", "check", "optimizer", "penalty", "schedules"]
 
 # Added to the root of the mean square: PyTorch's number, and Demon Adam's; Keras' is 1e-7.
 _EPSILON = 1e-8
 # What a schedule calls the number that a configuration gives it; the first that it has.
 _PEAK = ("peak", "start", "value")
 _START = ("start", "value", "peak")
+# Steps at which a schedule is read for its highest value, and how much float32 may round it up.
+_READINGS = 10_000
+_ROUNDED = np.float32(1.0 + 1e-6)
 
 Make = Callable[..., keras.optimizers.Optimizer]
 
@@ -77,33 +82,50 @@ def check(options: Optimization, run: ks.Run, followed: Sequence[str]) -> None:
 
 
 def schedules(options: Optimization, run: ks.Run) -> tuple[ks.Schedule, ks.Schedule]:
-    """Return the schedules of learning rate and momentum for a run."""
-    with naming(options, "schedule", "schedule_options"):
-        if options.schedule == PLATEAU:
-            rate: ks.Schedule = ks.Constant(options.learning_rate)
-        else:
-            rate = _with_number(
-                options.schedule, _PEAK, options.learning_rate, options.schedule_options
-            )
-        _check_length(rate, run)
+    """Return the schedules of learning rate and momentum for a run.
+
+    Raises:
+        ValueError: If a name or an option is unknown, or a schedule does not fit into the run or
+            rises above what the configuration allows it.
+    """
     with naming(options, "momentum_schedule", "momentum_options"):
         momentum = _with_number(
             options.momentum_schedule, _START, options.momentum, options.momentum_options
-        )
+        ).resolve(run)
         _check_length(momentum, run)
-        momentum = momentum.resolve(run)
-    with naming(options, "sampled_every", "sampled_at"):
+        _check_highest(momentum, run, MOST_MOMENTUM)
+    return _rate(options, run), momentum
+
+
+def _rate(options: Optimization, run: ks.Run) -> ks.Schedule:
+    """Return the schedule of the learning rate: read rarely, delayed and warmed up as is asked."""
+    with naming(options, "schedule", "schedule_options"):
+        if options.schedule == PLATEAU:
+            plain: ks.Schedule = ks.Constant(options.learning_rate)
+        else:
+            plain = _with_number(
+                options.schedule, _PEAK, options.learning_rate, options.schedule_options
+            )
+        _check_length(plain.resolve(run), run)
+        _check_highest(plain.resolve(run), run, options.learning_rate)
+    rate = plain
+    with naming(options, "sampled_every"):
         if options.sampled_every:
-            rate = rate.sampled(every=options.sampled_every)
+            _check_steps(ks.Duration.parse(options.sampled_every).steps(run), run)
+            rate = plain.sampled(every=options.sampled_every)
+    with naming(options, "sampled_at"):
         if options.sampled_at:
-            rate = rate.sampled(at=options.sampled_at)
-    with naming(options, "schedule_delay"):
+            for point in options.sampled_at:
+                _check_steps(ks.Duration.parse(point).steps(run), run)
+            rate = plain.sampled(at=options.sampled_at)
+    with naming(options, "schedule_delay", "schedule"):
         if ks.Duration.parse(options.schedule_delay).value:
-            rate = rate.shift(options.schedule_delay)
-    with naming(options, "warmup"):
-        rate = rate.warmup(options.warmup)
-    with naming(options, "schedule", "schedule_options", "warmup", "schedule_delay"):
-        return rate.resolve(run), momentum
+            plain, rate = (each.shift(options.schedule_delay) for each in (plain, rate))
+            _check_length(plain.resolve(run), run)
+    with naming(options, "warmup", "schedule_delay", "schedule"):
+        plain, rate = (each.warmup(options.warmup) for each in (plain, rate))
+        _check_length(plain.resolve(run), run)
+        return rate.resolve(run)
 
 
 def _with_number(
@@ -123,11 +145,38 @@ def _with_number(
 
 
 def _check_length(schedule: ks.Schedule, run: ks.Run) -> None:
-    """Check that what is written of a length is within the run: what is beyond is never reached."""
-    span = schedule.resolve(run).span
-    if span is not None and span > run.total:
+    """Check that a resolved schedule is within the run: what is beyond is never reached."""
+    for steps in (schedule.span or 0, *_lengths(schedule)):
+        _check_steps(steps, run)
+
+
+def _check_steps(steps: int, run: ks.Run) -> None:
+    if steps > run.total:
         raise ValueError(
-            f"its length of {span} steps must be within the run, which has {run.total}"
+            f"a length of {steps} steps is beyond the run, which has {run.total} of them"
+        )
+
+
+def _lengths(part: Any) -> Iterator[int]:
+    """Give the steps of every length that a resolved schedule is made of."""
+    if isinstance(part, ks.Duration):
+        yield int(part.value)
+    elif isinstance(part, ks.Schedule):
+        for field in dataclasses.fields(part):
+            yield from _lengths(getattr(part, field.name))
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from _lengths(each)
+
+
+def _check_highest(schedule: ks.Schedule, run: ks.Run, highest: float) -> None:
+    """Check that a resolved schedule rises at no step of the run above what is its highest."""
+    steps = np.unique(np.linspace(0, run.total - 1, min(run.total, _READINGS)).astype(np.int64))
+    values = schedule(steps)
+    at = int(np.argmax(values))
+    if not values[at] <= np.float32(highest) * _ROUNDED:
+        raise ValueError(
+            f"its highest value must be {highest:g}, and it has {values[at]:g} at step {steps[at]}"
         )
 
 
@@ -143,32 +192,27 @@ def optimizer(
     spared = [weight for weight in weights if not _decays(options, weight)]
     if not options.rate_factors:
         return _made(options, rate, momentum, spared)
-    factors = {weight.path: _factor(options, weight.path) for weight in weights}
-    for pattern in options.rate_factors:
-        if not any(re.match(pattern, weight.path) for weight in weights):
-            raise ValueError(
-                f"Each group of `rate_factors` must have a weight. Received: {pattern!r}, which "
-                f"none of {len(weights)} matches, as {weights[0].path!r}"
-            )
+    factors = {weight.path: 1.0 for weight in weights}
+    for pattern, factor in reversed(list(options.rate_factors.items())):  # The first decides.
+        for weight in matching("rate_factors", pattern, weights):
+            factors[weight.path] = float(factor)
+    # Names of their own: those that Keras gives count what was made in the process before.
     groups = {
-        factor: _made(options, rate * factor, momentum, spared)
+        factor: _made(options, rate * factor, momentum, spared, name=f"x{factor!r}")
         for factor in dict.fromkeys(factors.values())
     }
     return keras.optimizers.MultiOptimizer(lambda weight: groups[factors[weight.path]])
 
 
-def _factor(options: Optimization, path: str) -> float:
-    for pattern, factor in options.rate_factors.items():
-        if re.match(pattern, path):
-            return float(factor)
-    return 1.0
-
-
 def _made(
-    options: Optimization, rate: ks.Schedule, momentum: ks.Schedule, spared: Sequence[Any] = ()
+    options: Optimization,
+    rate: ks.Schedule,
+    momentum: ks.Schedule,
+    spared: Sequence[Any] = (),
+    **shared: Any,
 ) -> keras.optimizers.Optimizer:
     """Return an optimizer; `spared` are weights that its own weight decay leaves alone."""
-    shared: dict[str, Any] = {"weight_decay": options.weight_decay or None}
+    shared["weight_decay"] = options.weight_decay or None
     if options.clip_norm:
         shared["global_clipnorm"] = options.clip_norm
     if options.clip_value:
@@ -190,31 +234,9 @@ def penalty(options: Optimization, model: keras.Model) -> tf.Tensor | None:
     if not options.l2:
         return None
     weights = [weight for weight in model.trainable_variables if _decays(options, weight)]
-    squares = [tf.nn.l2_loss(weight.value) for weight in weights]
-    return options.l2 * tf.add_n(squares)
-
-
-def freeze(options: Optimization, model: keras.Model) -> None:
-    """Leave the layers that the options name out of training.
-
-    Raises:
-        ValueError: If an expression matches no layer, or no weight is left to train.
-    """
-    layers = [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
-    for pattern in options.frozen:
-        mine = [layer for layer in layers if re.match(pattern, layer.path)]
-        if not mine:
-            paths = ", ".join(layer.path for layer in layers[:20])
-            raise ValueError(
-                f"Each expression of `frozen` must match a layer with weights. Received: "
-                f"{pattern!r}. Layers: {paths}"
-            )
-        for layer in mine:
-            layer.trainable = False
-    if not model.trainable_variables:
-        raise ValueError(
-            f"`frozen` must leave something to train. Received: frozen={options.frozen}"
-        )
+    if not weights:
+        return None
+    return options.l2 * tf.add_n([tf.nn.l2_loss(weight.value) for weight in weights])
 
 
 def callbacks(

@@ -28,7 +28,7 @@ class BatchNorm(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         scale = tf.cast(self.gamma, tf.float32)
         offset = tf.cast(self.beta, tf.float32)
-        if not training:
+        if not (training and self.trainable):  # As in Keras: what is frozen learns no statistics.
             outputs, *_ = tf.compat.v1.nn.fused_batch_norm(
                 inputs,
                 scale,

@@ -23,14 +23,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-import json
 import math
+import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
-__all__ = ["Leaf", "Options", "option"]
+import numpy as np
+
+__all__ = ["Leaf", "Options", "near", "option", "shown"]
 
 _META = "option"
 _NOUNS = {
@@ -40,6 +42,18 @@ _NOUNS = {
     str: "a text",
     type(None): "none",
 }
+_ITEMS = {int: "whole numbers", float: "finite numbers", str: "texts"}
+# What people write is far below; what is above is an accident, and would take long to look at.
+_MOST_CHARACTERS = 1_000
+_MOST_ITEMS = 1_000
+_MOST_LEVELS = 10
+# Up to here each whole number is a float.
+_MOST_WHOLE = 2**53
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 5
+_SHORT.maxlevel = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +65,7 @@ class _Declared:
     above: float | None
     high: float | None
     below: float | None
-    choices: tuple[Any, ...]
+    choices: tuple[str, ...]
     check: Callable[[str, Any], None] | None
     is_traced: bool
     is_flag: bool
@@ -67,6 +81,7 @@ class Leaf:
         kinds: The types that it may have.
         item: The type of the items of a tuple; None for what is none.
         default: What it is where nothing is said; `dataclasses.MISSING` if it must be said.
+        declared: What `option` was told.
     """
 
     name: str
@@ -79,8 +94,7 @@ class Leaf:
     @property
     def help(self) -> str:
         """What it says, and within which range."""
-        expected = self._expected()
-        return f"{self.declared.help} Expected: {expected}."
+        return f"{self.declared.help} Expected: {self._expected()}."
 
     @property
     def is_traced(self) -> bool:
@@ -93,60 +107,50 @@ class Leaf:
         return self.declared.is_flag
 
     def checked(self, value: Any) -> Any:
-        """Return a value as the configuration holds it: lists as tuples, mappings as dictionaries.
+        """Return a value as the configuration holds it.
+
+        Lists are tuples then, mappings are dictionaries, and numbers of NumPy are Python's.
 
         Raises:
             ValueError: If it has another type, or is out of range.
         """
-        taken = self._taken(value)
-        if taken is None and type(None) in self.kinds:
-            return None
-        items = taken if self.item is not None and isinstance(taken, tuple) else (taken,)
-        if not all(self._is_within(item) for item in items):
+        try:
+            taken = self._taken(value)
+        except TypeError as error:
+            raise self._error(value) from error
+        except ValueError as error:
+            raise ValueError(f"{self._error(value)}. {error}") from error
+        if not all(map(self._is_within, taken if isinstance(taken, tuple) else (taken,))):
             raise self._error(value)
         if self.declared.check is not None:
             self.declared.check(self.name, taken)
         return taken
 
     def _taken(self, value: Any) -> Any:
-        """Return the value in a type of the option."""
-        if isinstance(value, bool) and bool not in self.kinds:
-            raise self._error(value)
-        if tuple in self.kinds and isinstance(value, list | tuple) and self.item is not None:
-            if all(isinstance(v, self.item) and not isinstance(v, bool) for v in value):
-                return tuple(value)
-            if self.item is float and all(type(v) in (int, float) for v in value):
-                return tuple(float(v) for v in value)
-            raise self._error(value)
-        if dict in self.kinds and isinstance(value, Mapping):
-            return self._plain(value)
-        if isinstance(value, int) and int in self.kinds:
-            return int(value)
-        if isinstance(value, int) and float in self.kinds and abs(value) < 2**53:
-            return float(value)
-        if isinstance(value, tuple(kind for kind in self.kinds if kind is not dict)):
-            return value
-        raise self._error(value)
+        """Return the value in a type of the option.
 
-    def _plain(self, value: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return a mapping as what JSON makes of it: it is part of records."""
-        to_dict = getattr(value, "to_dict", None)
-        try:
-            text = json.dumps(dict(value if to_dict is None else to_dict()), allow_nan=False)
-            found: dict[str, Any] = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise self._error(value) from error
-        return found
+        Raises:
+            TypeError: If it has none of them.
+            ValueError: If it is longer or deeper than anybody writes, or has other than JSON has.
+        """
+        if isinstance(value, list | tuple) and self.item is not None:
+            _count(value, 0)
+            return tuple(_converted(each, (self.item,)) for each in value)
+        if dict in self.kinds and (isinstance(value, Mapping) or hasattr(value, "to_dict")):
+            return _plain(value.to_dict() if hasattr(value, "to_dict") else value)
+        if value is None and type(None) in self.kinds:
+            return None
+        return _converted(value, self.kinds)
 
     def _is_within(self, value: Any) -> bool:
-        """Return whether a value of the right type is within its range."""
+        """Return whether a value of a right type is within the range."""
         declared = self.declared
-        if declared.choices and (isinstance(value, str) or len(self.kinds) == 1):
-            return value in declared.choices
+        if isinstance(value, str):
+            return not declared.choices or value in declared.choices
         if not isinstance(value, int | float) or isinstance(value, bool):
             return True
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))
             and (declared.low is None or value >= declared.low)
             and (declared.above is None or value > declared.above)
             and (declared.high is None or value <= declared.high)
@@ -156,24 +160,22 @@ class Leaf:
     def _expected(self) -> str:
         declared = self.declared
         said = []
-        if declared.choices:
-            said.append(f"one of {', '.join(map(repr, declared.choices))}")
         for kind in self.kinds:
             if kind is str and declared.choices:
-                continue
-            if kind is tuple:
-                said.append(f"a list, each item {_NOUNS[self.item or str]}")
+                said.append(f"one of {', '.join(map(repr, declared.choices))}")
+            elif kind is tuple:
+                said.append(f"a list of {_ITEMS[self.item or str]}")
             elif kind is dict:
-                said.append("a mapping of what JSON can hold")
+                said.append("a mapping of what JSON can hold, by texts")
             else:
                 said.append(_NOUNS[kind])
         bounds = [
-            text
-            for bound, text in (
-                (declared.low, f"at least {declared.low}"),
-                (declared.above, f"above {declared.above}"),
-                (declared.high, f"at most {declared.high}"),
-                (declared.below, f"below {declared.below}"),
+            f"{word} {bound if isinstance(bound, int) else format(bound, 'g')}"
+            for word, bound in (
+                ("at least", declared.low),
+                ("above", declared.above),
+                ("at most", declared.high),
+                ("below", declared.below),
             )
             if bound is not None
         ]
@@ -181,7 +183,7 @@ class Leaf:
 
     def _error(self, value: Any) -> ValueError:
         return ValueError(
-            f"`{self.name}` must be {self._expected()}. Received: {self.name}={_shown(value)}"
+            f"`{self.name}` must be {self._expected()}. Received: {self.name}={shown(value)}"
         )
 
 
@@ -193,7 +195,7 @@ def option(
     above: float | None = None,
     high: float | None = None,
     below: float | None = None,
-    choices: tuple[Any, ...] = (),
+    choices: tuple[str, ...] = (),
     check: Callable[[str, Any], None] | None = None,
     traced: bool = True,
     flag: bool = False,
@@ -225,6 +227,12 @@ class Options:
     """A group of options, or a configuration of several groups."""
 
     def __post_init__(self) -> None:
+        for name, group in self._groups().items():
+            if not isinstance(getattr(self, name), group):
+                raise ValueError(
+                    f"`{name}` must be a {group.__name__}. "
+                    f"Received: {name}={shown(getattr(self, name))}"
+                )
         for name, leaf in self.leaves().items():
             if not leaf.path:
                 object.__setattr__(self, name, leaf.checked(getattr(self, name)))
@@ -248,18 +256,26 @@ class Options:
         hints = typing.get_type_hints(cls)
         found: dict[str, Leaf] = {}
         for field in dataclasses.fields(cls):
-            hint = hints[field.name]
-            if isinstance(hint, type) and issubclass(hint, Options):
+            group = cls._groups().get(field.name)
+            if group is None:
+                mine = {field.name: _leaf(field, hints[field.name])}
+            else:
                 mine = {
                     name: dataclasses.replace(leaf, path=(field.name, *leaf.path))
-                    for name, leaf in hint.leaves().items()
+                    for name, leaf in group.leaves().items()
                 }
-            else:
-                mine = {field.name: _leaf(field, hint)}
             if twice := sorted(found.keys() & mine.keys()):
                 raise TypeError(f"Two options of {cls.__name__} have the name {twice[0]!r}.")
             found |= mine
         return types.MappingProxyType(found)
+
+    @classmethod
+    @functools.cache
+    def _groups(cls) -> Mapping[str, type[Options]]:
+        """Return the classes of the groups that are fields."""
+        hints = typing.get_type_hints(cls)
+        own = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+        return {n: h for n, h in own.items() if isinstance(h, type) and issubclass(h, Options)}
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -277,28 +293,29 @@ class Options:
         Raises:
             ValueError: If a name is unknown, an option is missing, or a value is wrong.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"A configuration must be a mapping from names to values. Received: {shown(values)}"
+            )
         leaves = cls.leaves()
         for name in values:
             if name not in leaves:
-                close = difflib.get_close_matches(str(name), leaves, n=1)
-                meant = f" Did you mean {close[0]!r}?" if close else ""
                 raise ValueError(
-                    f"An option must be one of a configuration of {cls.__name__}. "
-                    f"Received: {_shown(name)}.{meant} Expected one of: {', '.join(leaves)}"
+                    f"`{_label(name)}` is no option of {cls.__name__}. "
+                    f"Received: {_label(name)}={shown(values[name])}.{near(name, leaves)}"
                 )
         for name, leaf in leaves.items():
             if name not in values and leaf.default is dataclasses.MISSING:
-                raise ValueError(f"`{name}` must be given. {leaf.help}")
+                raise ValueError(f"`{name}` must be given. Received: no {name}. {leaf.help}")
         return cls._made(values)
 
     @classmethod
     def _made(cls, values: Mapping[str, Any]) -> Self:
-        hints = typing.get_type_hints(cls)
+        groups = cls._groups()
         given: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
-            hint = hints[field.name]
-            if isinstance(hint, type) and issubclass(hint, Options):
-                given[field.name] = hint._made(values)
+            if field.name in groups:
+                given[field.name] = groups[field.name]._made(values)
             elif field.name in values:
                 given[field.name] = values[field.name]
         return cls(**given)
@@ -317,6 +334,29 @@ class Options:
     def untraced(cls) -> frozenset[str]:
         """Return the names of the options that are not part of the compiled step."""
         return frozenset(name for name, leaf in cls.leaves().items() if not leaf.is_traced)
+
+
+def near(name: Any, known: Iterable[str]) -> str:
+    """Return what an error adds that has met an unknown name: the nearest one, or all."""
+    known = list(known)
+    close = difflib.get_close_matches(name[:64], known, n=1) if isinstance(name, str) else []
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Expected one of: {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: whatever it is, and not for pages."""
+    try:
+        text = _SHORT.repr(value)
+    except Exception:  # noqa: BLE001  # An error must be the configuration's, not that of a value's text.
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _label(name: Any) -> str:
+    """Return an unknown name as an error shows it, without quotes where it could be one."""
+    return name if isinstance(name, str) and name.isidentifier() and len(name) < 64 else shown(name)
 
 
 def _leaf(field: dataclasses.Field[Any], hint: Any) -> Leaf:
@@ -338,10 +378,67 @@ def _leaf(field: dataclasses.Field[Any], hint: Any) -> Leaf:
     return Leaf(field.name, (), tuple(kinds), item, default, field.metadata[_META])
 
 
-def _shown(value: Any) -> str:
-    """Return a value as an error shows it: whatever it is, and not for pages."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # An error must be the configuration's, not that of a value's text.
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 200 else f"{text[:200]}..."
+def _converted(value: Any, kinds: tuple[type, ...]) -> Any:
+    """Return a single value as one of some types of Python: a number of NumPy is the same number.
+
+    Raises:
+        TypeError: If it has none of them.
+        ValueError: If it is a text that no file can hold.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        if bool in kinds:
+            return value
+    elif isinstance(value, int):
+        if int in kinds:
+            return int(value)
+        if float in kinds and abs(value) <= _MOST_WHOLE:
+            return float(value)
+    elif isinstance(value, float):
+        if float in kinds:
+            return float(value)
+    elif isinstance(value, str) and str in kinds:
+        return _text(value)
+    raise TypeError(f"It has another type: {type(value).__name__}")
+
+
+def _text(value: str) -> str:
+    """Return a text, which must be one that goes into files, paths and logs."""
+    if len(value) > _MOST_CHARACTERS or "\0" in value:
+        raise ValueError(f"A text has at most {_MOST_CHARACTERS} characters, none of them NUL")
+    value.encode()  # Half of a pair of surrogates is no character.
+    return str.__str__(value)
+
+
+def _plain(value: Any, level: int = 0, before: int = 0) -> Any:
+    """Return a value as what JSON makes of it, which is part of records: nothing is changed by it.
+
+    Raises:
+        TypeError: If something in it has a type that JSON has not.
+        ValueError: If a number is not finite, or it is larger or deeper than anybody writes.
+    """
+    if isinstance(value, Mapping | list | tuple):
+        if level > _MOST_LEVELS:
+            raise ValueError(f"It must have at most {_MOST_LEVELS} levels")
+        before = _count(value, before)
+        if isinstance(value, Mapping):
+            texts = {_converted(key, (str,)): each for key, each in value.items()}
+            return {key: _plain(each, level + 1, before) for key, each in texts.items()}
+        return [_plain(each, level + 1, before) for each in value]
+    if value is None:
+        return None
+    single = _converted(value, (bool, int, float, str))
+    if isinstance(single, float) and not math.isfinite(single):
+        raise ValueError("Its numbers must be finite")
+    if isinstance(single, int) and abs(single) > _MOST_WHOLE:
+        raise ValueError(f"Its whole numbers must be at most {_MOST_WHOLE}")
+    return single
+
+
+def _count(values: Any, before: int) -> int:
+    """Return the product of the lengths down to here: what is shared within is counted often."""
+    count = max(before, 1) * max(len(values), 1)
+    if count > _MOST_ITEMS:
+        raise ValueError(f"It must have at most {_MOST_ITEMS} items")
+    return count

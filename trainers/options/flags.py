@@ -6,14 +6,15 @@ Options that are changed often have a flag of their own; every option can be cha
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_dict, config_flags
+from ml_collections import ConfigDict, config_flags
+from ml_collections.config_dict import FieldReference
 
 from trainers.options.fields import Leaf, Options
 
@@ -21,6 +22,17 @@ __all__ = ["BAD_USAGE", "Flags", "config_dict_of", "parse"]
 
 BAD_USAGE = 2
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+# How a traceback within an error begins, and what is no file of the user's.
+_IN_FILE = "Error whilst parsing config file"
+_LIBRARIES = ("<frozen ", "/absl/", "/ml_collections/", __file__)
+_LONGEST = 1_000
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
+}
 
 
 def config_dict_of(options: type[Options], changes: Mapping[str, Any]) -> ConfigDict:
@@ -31,15 +43,12 @@ def config_dict_of(options: type[Options], changes: Mapping[str, Any]) -> Config
             wrong.
     """
     config = ConfigDict(convert_dict=False)
-    for name, leaf in options.leaves().items():
-        default = None if leaf.default is dataclasses.MISSING else leaf.default
-        if default is None:
-            config[name] = config_dict.placeholder(leaf.kinds[0])
-        else:
-            config[name] = ConfigDict(default) if isinstance(default, dict) else default
     for name, value in options.of(changes).flat().items():
-        if name in changes:
-            leaf = options.leaves()[name]
+        leaf = options.leaves()[name]
+        if len(leaf.kinds) > 1:
+            # Without a type of its own: any of the option's may be put in its place.
+            config[name] = FieldReference(value, field_type=object)
+        else:
             config[name] = ConfigDict(value) if isinstance(value, dict) else leaf.checked(value)
     return config.lock()
 
@@ -73,34 +82,52 @@ class Flags:
         """Return the configuration that the flags say.
 
         Raises:
-            ValueError: If it is wrong.
+            ValueError: If it is wrong, or the file cannot be read.
         """
-        return self._options.of({**self._file.value.to_dict(), **self.given})
+        try:
+            values = self._file.value.to_dict()
+        except (AttributeError, OSError) as error:
+            cause = error.__cause__ or error
+            raise ValueError(
+                f"`--config` must be a file with a function `get_config` that returns a "
+                f"`ConfigDict`, as those in configs/. Received: {_line(cause)}"
+            ) from error
+        return self._options.of({**values, **self.given})
 
 
 def _define(leaf: Leaf) -> Any:
     """Define the flag of an option; without a value it leaves the option alone."""
-    name, text = leaf.name, leaf.help
-    if leaf.declared.choices and leaf.kinds == (str,):
-        return flags.DEFINE_enum(name, None, list(leaf.declared.choices), text)
-    if leaf.kinds == (bool,):
-        return flags.DEFINE_bool(name, None, text)
-    if leaf.kinds == (int,):
-        return flags.DEFINE_integer(name, None, text)
-    if leaf.kinds == (float,):
-        return flags.DEFINE_float(name, None, text)
-    if leaf.kinds == (tuple,):
-        return flags.DEFINE_list(name, None, text)
-    if leaf.kinds == (str,):
-        return flags.DEFINE_string(name, None, text)
-    raise TypeError(f"An option of this type has no flag. Received: {name}")
+    if len(leaf.kinds) > 1 or leaf.kinds[0] not in _DEFINE:
+        raise TypeError(f"An option of this type has no flag. Received: {leaf.name}")
+    if leaf.declared.choices:
+        return flags.DEFINE_enum(leaf.name, None, list(leaf.declared.choices), leaf.help)
+    return _DEFINE[leaf.kinds[0]](leaf.name, None, leaf.help)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
-    """Read the flags; wrong ones end the process with the code of all bad usage."""
+    """Read the flags; wrong ones end the process with the code of all bad usage, and a line."""
     try:
         return flags.FLAGS(arguments)
-    except flags.Error as error:
+    except Exception as error:  # noqa: BLE001  # A configuration file can raise anything.
         name = pathlib.Path(arguments[0]).stem
-        sys.stderr.write(f"{error}\nFor help: python -m trainers.{name} --help\n")
+        sys.stderr.write(f"{_line(error)}\nFor help: python -m trainers.{name} --help\n")
         sys.exit(BAD_USAGE)
+
+
+def _line(error: BaseException) -> str:
+    """Return an error as one line: what is wrong, and where in a file of the user's."""
+    while _IN_FILE in str(error) and error.__context__ is not None:
+        error = error.__context__  # Their texts have the traceback in them.
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    line = " ".join(str(text).split())[:_LONGEST]
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [f for f in frames if not any(part in f.filename for part in _LIBRARIES)]
+    if mine:
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        return f"{mine[0].filename}, line {mine[0].lineno}: {kind}{line}"
+    if isinstance(error, KeyError | AttributeError | IndexError):
+        return (
+            f"--config has no such option: {line} What a mapping has not yet is given with the "
+            f"whole of it, as --config.schedule_options=\"{{'d': 0.9}}\""
+        )
+    return line

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from trainers.options.fields import Options, option
+from trainers.options.fields import Options, option, shown
 
 __all__ = ["NONE", "Precision"]
 
@@ -52,6 +52,11 @@ class Precision(Options):
     )
 
     def check(self) -> None:
+        if self.precision_options and self.precision_schedule == NONE:
+            raise ValueError(
+                f"`precision_options` must be empty without a schedule of the bits. Received: "
+                f"precision_options={shown(self.precision_options)}, precision_schedule={NONE!r}"
+            )
         if self.gradient_bits == 1:
             raise ValueError(
                 f"`gradient_bits` must be 0, for full precision, or at least {_LEAST}. "
@@ -60,5 +65,6 @@ class Precision(Options):
         if not 0 <= len(self.policies) - len(self.policy_lengths) <= bool(self.policies):
             raise ValueError(
                 f"`policy_lengths` must have a length for each policy; the last may have none. "
-                f"Received: policies={self.policies}, policy_lengths={self.policy_lengths}"
+                f"Received: policies={shown(self.policies)}, "
+                f"policy_lengths={shown(self.policy_lengths)}"
             )

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from trainers.options.budget import trained_epochs
-from trainers.options.fields import Options, option
+from trainers.options.fields import Options, option, shown
 
 __all__ = ["SPLITS", "Training"]
 
@@ -20,7 +20,15 @@ def _check_name(name: str, value: Any) -> None:
     if not _NAME.fullmatch(value):
         raise ValueError(
             f"`{name}` must be 1 to 64 letters, digits or any of _.+-, beginning with a letter or "
-            f"a digit. Received: {name}={value[:80]!r}"
+            f"a digit. Received: {name}={shown(value)}"
+        )
+
+
+def _check_weights(name: str, value: Any) -> None:
+    if value and not value.endswith((".weights.h5", ".keras")):
+        raise ValueError(
+            f"`{name}` must be a file whose name ends with .weights.h5 or .keras. "
+            f"Received: {name}={shown(value)}"
         )
 
 
@@ -52,7 +60,6 @@ class Training(Options):
         "What it is evaluated on: test data, or, with 'validation', data held out of training; "
         "then no test data are used.",
         choices=SPLITS,
-        traced=False,
         flag=True,
     )
     seed: int = option(
@@ -98,6 +105,7 @@ class Training(Options):
     initial_weights: str = option(
         "",
         "A file of weights, .weights.h5 or .keras, to begin with; empty for new ones.",
+        check=_check_weights,
         traced=False,
     )
 

@@ -130,6 +130,16 @@ class ConfiguredTask(Task, abc.ABC):
         networks.freeze(model, config.optimization)
         return bits.quantized(model, config.precision, self.run, config.training.seed)
 
+    def check_network(self) -> None:
+        """Check what only a network can tell: patterns of paths, and the initial weights.
+
+        Raises:
+            ValueError: If they are not those of this network.
+        """
+        options = self.config.optimization
+        if options.frozen or options.rate_factors or self.config.training.initial_weights:
+            self.optimizer(self.model())
+
     def optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
         """Return a new optimizer that follows the schedules."""
         options = self.config.optimization
