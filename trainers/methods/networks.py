@@ -1,0 +1,106 @@
+"""What options do to a new network before it is trained: its names, its weights, what is frozen."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fnmatch
+import pathlib
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+# What Keras has counted of each kind of layer has no public name.
+from keras.src.backend.common import global_state
+
+from trainers.options.optimization import Optimization
+from trainers.options.training import Training
+
+__all__ = ["check", "freeze", "load", "matching", "names_anew"]
+
+_COUNTED = "object_name_uids"
+
+
+@contextlib.contextmanager
+def names_anew() -> Iterator[None]:
+    """Let layers that are made within have the names that they have in a new process.
+
+    Keras numbers layers over all models of a process: without this a pattern of names would mean
+    other layers in the second training of a process than in the first.
+    """
+    before = global_state.get_global_attribute(_COUNTED)
+    global_state.set_global_attribute(_COUNTED, collections.defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(_COUNTED, before)
+
+
+def check(options: Training) -> None:
+    """Check that the file of the initial weights is there.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    path = options.initial_weights
+    try:
+        if path and not pathlib.Path(path).is_file():
+            raise ValueError(
+                f"`initial_weights` must be a file of weights. Received: initial_weights={path!r}"
+            )
+    except OSError as error:
+        raise ValueError(
+            f"`initial_weights` must be a file of weights. Received: initial_weights={path!r} "
+            f"({error.strerror})"
+        ) from error
+
+
+def load(model: keras.Model, options: Training) -> None:
+    """Give a model its initial weights, where there are some.
+
+    Raises:
+        ValueError: If the file is damaged, or its weights are those of another model.
+    """
+    path = options.initial_weights
+    if not path:
+        return
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"`initial_weights` must be of this model. Received: initial_weights={path!r} ({error})"
+        ) from error
+
+
+def freeze(model: keras.Model, options: Optimization) -> None:
+    """Leave the layers that the options name out of training.
+
+    Raises:
+        ValueError: If a pattern is that of no layer, or no weight is left to train.
+    """
+    layers = [layer for layer in model._flatten_layers(include_self=False) if layer.weights]
+    for pattern in options.frozen:
+        for layer in matching("frozen", pattern, layers):
+            layer.trainable = False
+    if not model.trainable_variables:
+        raise ValueError(
+            f"`frozen` must leave something to train. Received: frozen={options.frozen}"
+        )
+
+
+def matching(name: str, pattern: str, among: Sequence[Any]) -> list[Any]:
+    """Return the layers or weights whose path has a pattern.
+
+    Raises:
+        ValueError: If there is none; the error tells the name of the option.
+    """
+    found = [each for each in among if fnmatch.fnmatchcase(each.path, pattern)]
+    if not found:
+        some = ", ".join(each.path for each in among[:20])
+        raise ValueError(
+            f"Each pattern of `{name}` must be that of something that is trained. "
+            f"Received: {pattern!r}. There are {len(among)}, as {some}"
+        )
+    return found
