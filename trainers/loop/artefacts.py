@@ -5,21 +5,73 @@ Written to the present writer of TensorBoard, and as files to the directory of t
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from trainers.loop.files import replace
 from trainers.loop.task import Plan
 
-__all__ = ["describe", "show"]
+__all__ = ["board", "describe", "log", "show"]
+
+# What TensorFlow says where Python raises an `OSError`.
+_NUMBERS = {
+    tf.errors.NotFoundError: errno.ENOENT,
+    tf.errors.PermissionDeniedError: errno.EACCES,
+    tf.errors.ResourceExhaustedError: errno.ENOSPC,
+    tf.errors.OutOfRangeError: errno.EFBIG,
+    tf.errors.FailedPreconditionError: errno.ENOTDIR,
+    tf.errors.UnknownError: errno.EIO,
+}
 
 
+@contextlib.contextmanager
+def _raising_os_errors() -> Iterator[None]:
+    """Raise an `OSError` where the writer of TensorBoard cannot write, as all else that writes."""
+    try:
+        yield
+    except tuple(_NUMBERS) as error:
+        said = error.message.splitlines()[0].rpartition("}} ")[2].partition(" [Op:")[0]
+        raise OSError(_NUMBERS[type(error)], f"TensorBoard cannot be written: {said}") from error
+
+
+@contextlib.contextmanager
+def board(directory: pathlib.Path) -> Iterator[None]:
+    """Write what is logged to the events of a directory.
+
+    Raises:
+        OSError: If the disk does not take them.
+    """
+    with _raising_os_errors():
+        writer = tf.summary.create_file_writer(str(directory))
+    with writer.as_default():
+        yield
+        with _raising_os_errors():
+            writer.close()
+
+
+@_raising_os_errors()
+def log(values: Mapping[str, float], step: int) -> None:
+    """Log values by name, and write all that was logged to the disk.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    # One event for all: joined bytes of messages are a message with the fields of all.
+    scalars = [scalar_pb(*item).SerializeToString() for item in values.items()]
+    tf.summary.experimental.write_raw_pb(b"".join(scalars), step=step)
+    tf.summary.flush()
+
+
+@_raising_os_errors()
 def describe(plan: Plan) -> None:
     """Log the configuration of a run: as text, and as hyperparameters."""
     text = json.dumps(plan.config, indent=1)
@@ -32,6 +84,7 @@ def describe(plan: Plan) -> None:
     hparams.hparams(columns, trial_id=plan.directory.name)
 
 
+@_raising_os_errors()
 def show(found: Mapping[str, np.ndarray | str], directory: pathlib.Path, step: int) -> None:
     """Log what a task shows at the end of an epoch.
 
@@ -42,6 +95,7 @@ def show(found: Mapping[str, np.ndarray | str], directory: pathlib.Path, step: i
 
     Raises:
         ValueError: If a value is neither an image nor a text, or a name is no part of a path.
+        OSError: If the disk does not take it.
     """
     for name, value in found.items():
         if not name.replace("-", "_").isidentifier():

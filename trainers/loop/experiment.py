@@ -33,11 +33,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
-from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 
 from keras_sched import precision
 from trainers.loop import records
-from trainers.loop.artefacts import describe, show
+from trainers.loop.artefacts import board, describe, log, show
 from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
 from trainers.loop.compiled import Compiled
 from trainers.loop.files import replace
@@ -222,7 +221,7 @@ class Experiment:
         self.model.make_train_function()
         self._list.on_train_begin()
         batches = iter(self.compiled.distributed(self.task.train(self.step)))
-        with self._writer().as_default():
+        with board(self.plan.directory):
             if not self.restarts:
                 describe(self.plan)
             while self.step < self.total_steps and not self.model.stop_training:
@@ -297,13 +296,10 @@ class Experiment:
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
         if self.plan.keep_weights == "best" and self._best() is self.history[-1]:
             self._keep_weights()
-        # One event for all: joined bytes of messages are a message with the fields of all.
-        scalars = [scalar_pb(*item).SerializeToString() for item in {**logs, **values}.items()]
-        tf.summary.experimental.write_raw_pb(b"".join(scalars), step=step)
         with self.compiled.averaged():
             found = self.task.artefacts(self.model, epoch)
         show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
-        tf.summary.flush()
+        log({**logs, **values}, step)
         progress.epoch(epoch + 1, self.plan.epochs, step, {**logs, **values})
 
     def _stop_if_lost(self, logs: Mapping[str, float], values: Mapping[str, float]) -> None:
@@ -493,9 +489,6 @@ class Experiment:
         return cost.summary() if cost.is_counted else {"uncounted": list(cost.uncounted)}
 
     # --- the surroundings ------------------------------------------------------------------------
-
-    def _writer(self) -> Any:
-        return tf.summary.create_file_writer(str(self.plan.directory))
 
     @contextlib.contextmanager
     def _watching_signals(self) -> Iterator[None]:
