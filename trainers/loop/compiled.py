@@ -105,6 +105,11 @@ class Compiled:
                 f"{type(task).__name__} of {task.traced!r} after {type(first).__name__} of "
                 f"{first.traced!r}"
             )
+        if task.evaluations.keys() != first.evaluations.keys():
+            raise ValueError(
+                f"A training in the trace of another must have its evaluations. Received: "
+                f"{', '.join(task.evaluations)} after {', '.join(first.evaluations)}"
+            )
 
     def _build(self, task: Task, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:
         self.model, self.optimizer, self._task = model, optimizer, task

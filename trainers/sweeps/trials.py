@@ -52,6 +52,7 @@ class Trials:
         self._data_dir = data_dir
         self._data: dict[tuple[Any, ...], Any] = {}
         self._compiled: tuple[str, Compiled] | None = None
+        self._checked: set[tuple[str, str]] = set()
 
     def goals(self, config: Mapping[str, Any]) -> Mapping[str, str]:
         """Return "max" or "min" by the names of the metrics that a trial can be judged by."""
@@ -61,7 +62,13 @@ class Trials:
 
     def verify(self, config: Mapping[str, Any]) -> None:
         """Raise a ValueError if a configuration cannot be trained; no data are read."""
-        self._made(config).check()
+        task = self._made(config)
+        task.check()
+        # A network takes long to make: once for all that have the same one.
+        key = task.traced, task.config.training.initial_weights
+        if key not in self._checked:
+            task.check_network()
+            self._checked.add(key)
 
     def plan(self, config: Mapping[str, Any]) -> Workload:
         """Return how much there is to do; no data are read."""

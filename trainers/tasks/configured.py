@@ -173,6 +173,8 @@ class ConfiguredTask(Task, abc.ABC):
         parts = {name: v for name, v in self.config.flat().items() if name not in untraced}
         # A factor on the learning rate is an operation of the step.
         parts["plateau"] = self.config.optimization.schedule == PLATEAU
+        # The means of each evaluation are variables.
+        parts["evaluations"] = sorted(self.evaluations)
         return json.dumps(parts, sort_keys=True)
 
 
