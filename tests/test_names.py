@@ -6,6 +6,8 @@ import ast
 import functools
 import graphlib
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -55,20 +57,43 @@ def test_every_public_name_is_there():
 # --- which module uses which ----------------------------------------------------------------------
 
 ROOT = pathlib.Path(ks.__file__).parents[1]
-LIBRARY = "keras_sched"
-# A room uses those of its own floor and of the floors below.
-FLOORS = (
-    ("_arrays", "_validate", "_backend", "_extras", "_files", "_patch", "_training", "_waiting"),
-    ("profiles", "duration"),
-    ("schedules",),
-    ("_reading", "_placed", "_driver", "plotting"),
-    ("hyperparameters",),
-    ("_use", "_demon_adam", "_scheduled", "optimizers", "precision"),
-    ("callbacks",),
-    ("range_tests",),
-    ("",),  # the package itself
-)
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+# Houses, and in each the floors: a room uses those of its own floor and of the floors below.
+LIBRARY, TRAINERS = "keras_sched", "trainers"
+FLOORS = {
+    LIBRARY: (
+        ("_arrays", "_validate", "_backend", "_extras", "_files"),
+        ("_patch", "_training", "_waiting"),
+        ("profiles", "duration"),
+        ("schedules",),
+        ("_reading", "_placed", "_driver", "plotting"),
+        ("hyperparameters",),
+        ("_use", "_demon_adam", "_scheduled", "optimizers", "precision"),
+        ("callbacks",),
+        ("range_tests",),
+        ("",),  # the package itself
+    ),
+    TRAINERS: (
+        ("",),  # the package itself, which only sets what TensorFlow reads
+        ("models", "datasets", "options"),
+        ("loop",),
+        ("methods",),
+        ("tasks",),
+        ("sweeps", "command"),
+        ("reports",),
+        ("cifar", "sweep", "report"),  # programs
+    ),
+}
+# What no module of a house may use.
+FOREIGN = {
+    LIBRARY: ("trainers", "configs", "tests", "benchmarks"),
+    TRAINERS: ("configs", "tests", "benchmarks"),
+}
+FLOOR = {
+    (house, room): floor
+    for house, floors in FLOORS.items()
+    for floor, rooms in enumerate(floors)
+    for room in rooms
+}
 
 
 def name_of(path):
@@ -76,7 +101,7 @@ def name_of(path):
     return ".".join(parts).removesuffix(".__init__")
 
 
-MODULES = {name_of(path): path for path in (ROOT / LIBRARY).rglob("*.py")}
+MODULES = {name_of(path): path for house in FLOORS for path in (ROOT / house).rglob("*.py")}
 
 
 def used_by(name, text, is_package=False):
@@ -118,12 +143,14 @@ def room_of(module):
 
 def check_room(name, uses):
     """A room knows those below it, and nothing but its own has what is private in a package."""
+    house = name.split(".")[0]
     for module, alias in uses:
         top = module.split(".")[0]
-        assert top not in ("trainers", "configs", "tests", "benchmarks"), (name, module)
-        if top != LIBRARY:
+        assert top not in FOREIGN[house], (name, module)
+        if top != house:
             continue
-        assert FLOOR[room_of(module)] <= FLOOR[room_of(name)], f"{name} uses {module}"
+        floors = [FLOOR[house, room_of(each)] for each in (module, name)]
+        assert floors[0] <= floors[1], f"{name} uses {module}"
         for depth, part in enumerate(parts := module.split(".")):
             if part.startswith("_") and depth > 1:
                 assert name.split(".")[:depth] == parts[:depth], (
@@ -172,6 +199,34 @@ def test_an_arrow_back_is_found_in_any_form(line):
     name = "keras_sched.schedules.base"
     with pytest.raises(AssertionError):
         check_room(name, used_by(name, line))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("trainers.options.fields", "from trainers.loop import files"),
+        ("trainers.loop.compiled", "from trainers.tasks.classification import ImageClassification"),
+        ("trainers.methods.bits", "import trainers.tasks.configured"),
+        ("trainers.tasks.configured", "def f():\n    from trainers.sweeps.grid import Grid"),
+        ("trainers.sweeps.grid", "from trainers.reports import results"),
+        ("trainers.reports.tables", "from tests.trainers import toy"),
+        ("trainers.loop.task", "from trainers.options.budget import trained_epochs"),
+    ],
+)
+def test_an_arrow_up_is_found_in_the_house_of_the_trainers(name, line):
+    if name == "trainers.loop.task":  # The control of the control: this one runs down.
+        check_room(name, used_by(name, line))
+        return
+    with pytest.raises(AssertionError):
+        check_room(name, used_by(name, line))
+
+
+def test_what_drives_sweeps_and_reports_imports_nothing_heavy():
+    """Nor does what reads configurations: a program answers --help and a grid is read at once."""
+    light = "trainers.sweep, trainers.report, trainers.options.flags, trainers.loop.records"
+    code = f"import sys, {light}; print({{'tensorflow', 'keras'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ often. As a program: ``python -m tests.trainers.toy LOGDIR [--forget-seeds] [--q
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 
@@ -90,6 +91,22 @@ class Toy(Task):
         )[:, 0]
         right = tf.cast((out["sign"] > 0) == (batch["y"] > 0), tf.float32)[:, 0]
         return Forward({"mean": mean, "sign": 0.5 * sign}, {"accuracy": right})
+
+
+class Weighted(Toy):
+    """The toy with examples that weigh unlike, some of them nothing, in either loss."""
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        weights = tf.nn.relu(batch["x"][:, 0])
+        return dataclasses.replace(
+            made,
+            losses={
+                "mean": (made.losses["mean"], weights),
+                "sign": (made.losses["sign"], 1.0 + weights),
+            },
+            means={"accuracy": (made.means["accuracy"], weights)},
+        )
 
 
 def quantized(epochs):

@@ -1,0 +1,203 @@
+"""What a task may say to the loop, and what the loop makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import pytest
+import tensorflow as tf
+
+import keras_sched as ks
+from tests.trainers import toy
+from trainers.loop import compiled, experiment, records
+from trainers.loop.means import FOLDED_AFTER, Means
+from trainers.loop.task import Evaluation, Metric
+
+
+def run(tmp_path, epochs=2, callbacks=(), plan=None, **task):
+    made = experiment.Experiment(
+        toy.Toy(epochs, **task), toy.plan(tmp_path, epochs, **(plan or {})), callbacks
+    )
+    return made, made.run()
+
+
+class Odd(toy.Toy):
+    """The toy with something else in the place of what `forward` returns."""
+
+    def __init__(self, changes, **attributes):
+        super().__init__(1)
+        self.changes = changes
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        return dataclasses.replace(made, **self.changes(made))
+
+
+def scalar(made):
+    return {"losses": {"mean": tf.reduce_mean(made.losses["mean"])}}
+
+
+def misshapen(made):
+    return {"losses": {"mean": (made.losses["mean"], tf.ones([3]))}}
+
+
+def undeclared(made):
+    return {"means": {"precision": made.losses["mean"]}}
+
+
+def clashing(made):
+    return {"losses": {"accuracy": made.losses["mean"]}, "means": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (scalar, "at least one dimension"),
+        (misshapen, "must have the shape of its values"),
+        (undeclared, "among the task's `metrics`"),
+        (clashing, "must not have one name"),
+        (lambda made: {"losses": {}}, "must return a loss"),
+        (lambda made: {"losses": {"val_mean": made.losses["mean"]}}, "identifier"),
+    ],
+)
+def test_what_a_task_returns_is_checked_before_it_is_trained(changes, message, tmp_path):
+    made = experiment.Experiment(Odd(changes), toy.plan(tmp_path, 1))
+    with pytest.raises(ValueError, match=message):
+        made.run()
+    assert made.step == 0
+    assert not list(tmp_path.rglob("record.json"))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"goal": "val_precision"}, "`goal` must be a metric of an evaluation"),
+        ({"goal": "accuracy"}, "`goal` must be a metric of an evaluation"),
+        ({"goal": "test_loss"}, "`goal` must be a metric of an evaluation"),
+        ({"metrics": {"loss": Metric()}}, "'loss' is the sum"),
+        ({"metrics": {"val_loss": Metric()}}, "must not have the name"),
+        ({"steps_per_epoch": 0}, "`steps_per_epoch`"),
+    ],
+    ids=str,
+)
+def test_what_a_task_says_is_checked_before_any_directory(attributes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        experiment.Experiment(Odd(lambda made: {}, **attributes), toy.plan(tmp_path, 1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_metric_is_higher_or_lower_and_an_evaluation_has_whole_epochs():
+    with pytest.raises(ValueError, match="`better` must be"):
+        Metric("maximum")
+    for every in (0, 1.5, True):
+        with pytest.raises(ValueError, match="`every` must be"):
+            Evaluation(lambda: None, every=every)
+
+
+def test_a_loss_of_the_model_itself_is_refused(tmp_path):
+    def regularized():
+        inputs = keras.layers.Input((4,))
+        outputs = [keras.layers.Dense(1, kernel_regularizer="l2")(inputs) for _ in range(2)]
+        return keras.Model(inputs, dict(zip(("mean", "sign"), outputs, strict=True)))
+
+    with pytest.raises(ValueError, match="Every loss must be returned by `forward`"):
+        run(tmp_path, epochs=1, model=regularized)
+
+
+class Undefined(toy.Toy):
+    """Has a metric that is undefined in the first epoch."""
+
+    def __init__(self, epochs):
+        super().__init__(epochs)
+        self.metrics = {**self.metrics, "ratio": Metric("higher")}
+        self.goal, self.calls = "val_ratio", 0
+
+    def judge(self, evaluation, means, outputs):
+        self.calls += 1
+        return {"ratio": float("nan") if self.calls == 1 else 2.0}
+
+
+def test_a_metric_that_is_undefined_is_no_divergence(tmp_path):
+    record = experiment.Experiment(Undefined(2), toy.plan(tmp_path, 2)).run()
+    assert record.status == "finished"
+    assert [row["val_ratio"] for row in record.epochs] == [None, 2.0]
+    assert record.best["epoch"] == 1
+    (path,) = tmp_path.rglob("record.json")
+    assert records.read(path) == record
+
+
+def test_the_trace_is_shared_only_by_what_computes_the_same(tmp_path):
+    shared = compiled.Compiled(reusable=True)
+    experiment.Experiment(toy.Toy(1), toy.plan(tmp_path / "a", 1), compiled=shared).run()
+    other = toy.Toy(1)
+    other.traced = "another toy"
+    for task in (other, toy.Weighted(1)):
+        with pytest.raises(ValueError, match="must compute the same"):
+            experiment.Experiment(task, toy.plan(tmp_path / "b", 1), compiled=shared).run()
+
+
+def test_an_epoch_begins_once_whoever_goes_on_in_it(tmp_path):
+    seen = []
+
+    class Note(keras.callbacks.Callback):
+        def __init__(self, ends):
+            super().__init__()
+            self.ends = ends
+
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(("begin", epoch))
+
+        def on_epoch_resume(self, epoch):
+            seen.append(("resume", epoch))
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self.ends and len(seen) == 2 and batch >= 20:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, callbacks=[Note(True)])
+    run(tmp_path, callbacks=[Note(False)])
+    assert seen == [("begin", 0), ("begin", 1), ("resume", 1)]
+
+
+@pytest.mark.parametrize("kept", ["final", "best", "none"])
+def test_weights_are_kept_that_the_metrics_are_of(kept, tmp_path):
+    """The goal gets worse at the end, so that the best epoch is not the last one."""
+
+    def optimizer():
+        return ks.optimizers.SGD(
+            ks.PiecewiseConstant([0.05, 0.2], boundaries=[100]), momentum=ks.Constant(0.0)
+        )
+
+    made, record = run(
+        tmp_path, epochs=3, optimizer=optimizer, plan={"keep_weights": kept}, model=toy.model
+    )
+    assert record.status == "finished"
+    names = [path.name for path in made.plan.directory.glob("*.weights.h5")]
+    assert names == ([] if kept == "none" else [f"{kept}.weights.h5"])
+    assert record.best["epoch"] == 1
+    if kept != "none":
+        made.model.load_weights(made.plan.directory / names[0])
+        expected = record.final if kept == "final" else record.best
+        assert made._evaluate("val")["val_loss"] == pytest.approx(expected["val_loss"], rel=1e-6)
+
+
+def test_sums_stay_right_past_what_float32_counts():
+    """A float32 sum of 2^25 does not change by adding 1; the control never asks the host."""
+    right, wrong = (Means({None: ["a"]}) for _ in range(2))
+    for means in (right, wrong):
+        means.update(None, "a", tf.ones([1]), tf.constant([2.0**25]))
+        add = tf.function(lambda means=means: means.update(None, "a", tf.zeros([1]), None))
+        for number in range(4 * FOLDED_AFTER):
+            if means is right and number % FOLDED_AFTER == 0:
+                means.fold(None)
+            add()
+    assert right.of(None)["a"] == pytest.approx(2**25 / (2**25 + 4 * FOLDED_AFTER), rel=1e-7)
+    assert wrong.of(None)["a"] == 1.0
+    right.fold(None)  # The rest is in variables, which checkpoints hold.
+    again = Means({None: ["a"]})
+    again.set_state(right.get_state())
+    assert again.of(None) == right.of(None)
