@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import sys
 from collections.abc import Callable, Mapping
@@ -14,10 +13,19 @@ from typing import Any
 import numpy as np
 
 from configs.sweeps import base
+from trainers.loop.records import Record
 from trainers.sweeps.grid import Grid, Trial
+from trainers.sweeps.results import Result
 
 SCHEDULES = ("None", "Exp", "Step", "Plateau", "OneCycle", "Linear", "Cosine", "REX")
 PAPER = ("RN20-CIFAR10-SGDM", "RN20-CIFAR10-Adam")
+
+# How the metrics of the tests are shown.
+METRICS = {
+    "accuracy": {"better": "higher", "is_share": True, "printed": "error"},
+    "elbo": {"better": "lower", "is_share": False, "printed": "generalization loss"},
+    "map": {"better": "higher", "is_share": True, "printed": "mAP"},
+}
 
 # Value, or status, of a trial; None leaves it without a result.
 Outcome = Callable[[Trial], float | str | None]
@@ -49,28 +57,33 @@ def write(
     (directory / "grid.jsonl").write_text(grid.to_lines())
     for trial in grid.trials:
         found = outcome(trial)
-        if found is None:
-            continue
-        costs = (
-            {}
-            if cost is None
-            else {"cost": {"quantized_layers": {"relative_to_fp32": cost(trial)}}}
-        )
-        result = {
-            "trial": {
-                "id": trial.id,
-                "cell": trial.cell,
-                "phase": trial.phase,
-                **trial.coordinates,
-            },
-            "learning_rate": 0.1,
-            "status": found if isinstance(found, str) else "finished",
-            "value": None if isinstance(found, str) else found,
-            "record": costs,
-            "timing": {"seconds": 1.0},
-        }
-        (directory / "results" / f"{trial.id}.json").write_text(json.dumps(result))
+        if found is not None:
+            record = _record(grid, trial, found, None if cost is None else cost(trial))
+            result = Result.made(grid, trial, 0.1, record, {"attempts": 1})
+            (directory / "results" / f"{trial.id}.json").write_text(result.to_json())
     return directory
+
+
+def _record(grid: Grid, trial: Trial, found: float | str, cost: float | None) -> Record:
+    """Return the record of a trial that had a value at its end, or a status."""
+    metric = grid.metric(trial.phase)
+    epochs = [] if isinstance(found, str) else [{metric: found}]
+    return Record(
+        name=grid.name,
+        config=trial.config,
+        seed=trial.coordinates["seed"],
+        status=found if isinstance(found, str) else "finished",
+        steps=1,
+        updates=1,
+        skipped_updates=0,
+        epochs=epochs,
+        final=epochs[-1] if epochs else None,
+        best=epochs[-1] if epochs else None,
+        goal=metric,
+        metrics=METRICS,
+        parameters=1,
+        cost=None if cost is None else {"quantized_layers": {"relative_to_fp32": cost}},
+    )
 
 
 def accuracy(trial: Trial) -> float:
@@ -108,7 +121,7 @@ def main(directory: str, kind: str = "full") -> None:
     elif kind == "loss":
         grid = sweep(
             {"VAE-MNIST-Adam": 200},
-            goal="val_loss",
+            goal="loss",
             goal_mode="min",
             source="REX table 7",
             momenta={"constant": {}, "Demon": {"momentum_schedule": "demon"}},

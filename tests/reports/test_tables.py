@@ -11,7 +11,8 @@ import pytest
 
 from configs.sweeps import base
 from tests.reports import synthetic
-from trainers.reports import formats, results, tables
+from trainers.loop.files import digest
+from trainers.reports import formats, published, results, tables
 from trainers.sweeps.grid import Grid
 
 
@@ -35,6 +36,14 @@ def field(report, section, title, row, head):
     table = next(t for t in found.tables if t.title.startswith(title))
     line = next(r for r in table.rows if r[0].text == row)
     return line[list(table.head).index(head)]
+
+
+def signed(text, **changed):
+    """Return a result with something changed, and the checksum of what it has then."""
+    found = {**json.loads(text), **changed}
+    timing = found.pop("timing")
+    found.pop("checksum")
+    return json.dumps({**found, "checksum": digest(found), "timing": timing})
 
 
 def said(report):
@@ -70,7 +79,7 @@ def test_a_cell_is_the_mean_and_deviation_over_n_minus_1_and_the_best_is_marked(
 
 def test_a_low_loss_is_the_best_one_and_is_no_share(tmp_path):
     values = {key: [100 * value for value in values] for key, values in HAND.items()}
-    grid = small(goal="val_loss", goal_mode="min")
+    grid = small(goal="loss", goal_mode="min")
     found = read(tmp_path, grid, by_hand(values))
     report = tables.build(found)
     assert field(report, "Schedules", "A", "Linear", "5 %").is_best
@@ -221,14 +230,14 @@ def test_a_shorter_training_or_another_setting_has_no_paper_beside_it(tmp_path):
     section = next(s for s in report.sections if s.title.startswith("Beside"))
     assert section.tables == []
     text = "\n".join(section.notes)
-    assert "was trained for 1 epochs where the paper trained for 3" in text
+    assert "was trained for 1 epoch where the paper trained for 3" in text
     assert "digits is no setting of REX table 4" in text
     rows = csv.DictReader(io.StringIO(formats.to_csv(results.read(tmp_path / "sweep"))))
     assert {row["paper_mean"] for row in rows} == {""}
 
 
 def test_another_measure_than_the_papers_has_no_paper_beside_it(tmp_path):
-    grid = synthetic.sweep(goal="val_loss", goal_mode="min")
+    grid = synthetic.sweep(goal="loss", goal_mode="min")
     report = tables.build(read(tmp_path, grid, lambda trial: 1.5 - synthetic.accuracy(trial)))
     section = next(s for s in report.sections if s.title.startswith("Beside"))
     assert section.tables == []
@@ -241,7 +250,7 @@ def test_demon_is_found_by_its_momentum_and_losses_as_they_are(tmp_path):
         ("None", "Linear"),
         momenta={"constant": {}, "Demon": {"m": 1}},
         budgets=(0.25, 0.5),
-        goal="val_loss",
+        goal="loss",
         goal_mode="min",
         source="Demon table 4",
     )
@@ -267,26 +276,27 @@ def test_files_that_are_no_results_are_named_and_not_used(tmp_path):
     (place / f"{ids[0]}.json").write_text(texts[ids[0]][:50])  # Torn.
     (place / f"{ids[1]}.json").write_text("")
     (place / f"{ids[2]}.json").write_text(texts[ids[3]])  # Another's.
-    finished = json.loads(texts[ids[4]])
-    (place / f"{ids[4]}.json").write_text(json.dumps({**finished, "value": None}))
-    (place / f"{ids[5]}.json").write_text(
-        json.dumps({**finished, "trial": {"id": ids[5]}, "status": "?"})
-    )
+    (place / f"{ids[4]}.json").write_text(signed(texts[ids[4]], value=None))
+    (place / f"{ids[5]}.json").write_text(signed(texts[ids[5]], status="?"))
+    (place / f"{ids[6]}.json").unlink()
+    (place / f"{ids[6]}.json").mkdir()
     (place / "0123456789.json").write_text(texts[ids[0]])  # Of no trial.
     (place / "notes.txt").write_text("mine")
     (place / ".hidden").write_text("")
     (place / "list.json").write_text("[]")
-    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
     again = results.read(tmp_path / "sweep")
-    assert again.recorded == {"measurement": 7}
+    assert again.recorded == {"measurement": 6}
     assert {said.split()[0] for said in again.strange} == {
-        *(f"{each}.json" for each in [*ids[:3], ids[4], ids[5]]),
+        *(f"{each}.json" for each in [*ids[:3], *ids[4:7]]),
         *("0123456789.json", "notes.txt", "list.json"),
     }
     report = said(tables.build(again))
-    assert "8 files among the results were not used" in report
-    assert f"{ids[4]}.json finished without val_accuracy" in report
-    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert "9 files among the results not used" in report
+    assert f"{ids[4]}.json cannot be read: `value` must be a number" in report
+    assert f"{ids[6]}.json cannot be read: it is no file" in report
+    after = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    assert after == before
 
 
 def test_trials_that_only_tune_are_counted_and_not_shown(tmp_path):
@@ -335,3 +345,81 @@ def test_a_synthetic_sweep_separates_what_was_made_different(tmp_path):
 
     same = read(tmp_path / "noise", synthetic.sweep(source=""), noise)
     assert "pairs are not compared" in said(tables.build(same))
+
+
+# --- what a metric says of itself -----------------------------------------------------------------
+
+
+def test_a_metric_is_shown_as_its_task_says_whatever_it_is_called(tmp_path):
+    """An accuracy is a share in per cent because it is declared as one, not by its name."""
+    shown = {
+        "accuracy": ("test accuracy (%)", "50.00"),
+        "map": ("test map (%)", "50.00"),
+        "elbo": ("test elbo", "0.5000"),
+        "loss": ("test loss", "0.5000"),
+    }
+    for goal, (label, text) in shown.items():
+        mode = "min" if goal in ("elbo", "loss") else "max"
+        grid = small(goal=goal, goal_mode=mode, seeds=(0,))
+        found = read(tmp_path / goal, grid, lambda trial: 0.5)
+        assert found.measure.label == label
+        report = tables.build(found)
+        assert field(report, "Schedules", "A", "REX", "5 %").text == text
+        assert f"Judged by {label}, at the end of training" in said(report)
+
+
+def test_what_is_judged_at_its_best_epoch_says_so(tmp_path):
+    report = tables.build(read(tmp_path, small(judged="best"), by_hand(HAND)))
+    assert "Judged by test accuracy (%), at its best epoch" in said(report)
+
+
+def value(metric, direction, mean, std=None):
+    """Return a printed number of which only what was measured matters."""
+    (first, *_) = published.load()
+    return dataclasses.replace(first, metric=metric, direction=direction, mean=mean, std=std)
+
+
+ACCURACY = results.Measure("accuracy", "max", True, "error")
+MAP = results.Measure("map", "max", True, "mAP")
+LOSS = results.Measure("loss", "min", False)
+
+
+@pytest.mark.parametrize(
+    ("measure", "printed", "expected"),
+    [
+        (ACCURACY, value("test error %", "min", 7.5, 0.25), (92.5, 0.25)),
+        (ACCURACY, value("top-1 accuracy %", "max", 69.3), (69.3, None)),
+        (ACCURACY, value("top-1 accuracy", "max", 0.7, 0.01), (70.0, 1.0)),
+        (ACCURACY, value("accuracy % above static", "max", 0.5), None),
+        (ACCURACY, value("perplexity", "min", 30.0), None),
+        (results.Measure("accuracy", "max", True), value("test error %", "min", 7.5), None),
+        (results.Measure("error", "min", True), value("test error %", "min", 7.5), (7.5, None)),
+        (MAP, value("mAP", "max", 84.0), (84.0, None)),
+        (MAP, value("AP", "max", 0.38), None),
+        (results.Measure("ap", "max", True, "AP"), value("AP", "max", 0.38), (38.0, None)),
+        (results.Measure("ap", "max", True, "AP"), value("mAP", "max", 84.0), None),
+        (LOSS, value("generalization loss", "min", 134.0, 0.25), (134.0, 0.25)),
+        (LOSS, value("test error %", "min", 7.5), None),
+        (LOSS, value("loss", "max", 7.5), None),
+    ],
+)
+def test_a_printed_number_is_beside_ours_if_it_is_the_same_thing(measure, printed, expected):
+    found = tables.comparable(printed, measure)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_errors_are_told_to_be_turned_only_where_they_are(tmp_path):
+    turned = "What the paper printed as error is shown as accuracy: 100 - error."
+    report = tables.build(read(tmp_path, synthetic.sweep(), synthetic.accuracy))
+    assert turned in said(report)
+    grid = synthetic.sweep(
+        {"VAE-MNIST-Adam": 200},
+        ("Linear", "REX"),
+        budgets=(1.0,),
+        goal="elbo",
+        goal_mode="min",
+        source="REX table 7",
+    )
+    other = tables.build(read(tmp_path / "loss", grid, lambda trial: 134.0))
+    section = next(s for s in other.sections if s.title.startswith("Beside"))
+    assert section.tables and "100 -" not in said(other)

@@ -77,7 +77,7 @@ class Report:
 
 def digits_of(values: Sequence[float], measure: Measure) -> int:
     """Return how many decimals numbers need: two for per cent, else about four digits."""
-    if measure.scale == 100.0:
+    if measure.is_share:
         return 2
     highest = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
     return 2 if highest >= 10.0 else 3 if highest >= 1.0 else 4

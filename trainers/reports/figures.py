@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from trainers.loop.progress import counted
 from trainers.reports.comparisons import ALPHA
 from trainers.reports.document import percent
 from trainers.reports.looks import GREY, INK, PALE, STYLE, Look, looks, spread
@@ -27,7 +28,7 @@ __all__ = ["Picture", "draw", "pictures", "save"]
 _COLUMNS = 3
 _PANEL = (3.9, 3.1)
 _RESOLUTION = 160
-_ACCURACIES = (0, 20, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99, 99.5, 99.8)
+_SHARES = (0, 20, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99, 99.5, 99.8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +92,8 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             )
             yield (
                 "ranks",
-                f"Average rank against budget, 1 is best, over the {len(results.columns)} complete "
-                f"columns.",
+                f"Average rank against budget, 1 is best, over the "
+                f"{counted(len(results.columns), 'complete column')}.",
                 _ranks(results, look),
             )
     else:
@@ -195,15 +196,14 @@ def _at_the_bottom(ax: Axes, x: float, look: Look) -> None:
 
 
 def _wide_range(ax: Axes, measure: Measure, means: Sequence[float]) -> None:
-    """Show errors on a logarithmic scale where they differ by factors, and accuracies likewise."""
-    is_accuracy = measure.is_accuracy and measure.scale == 100.0
-    errors = [100.0 - mean if is_accuracy else mean for mean in means]
+    """Show what differs by factors on a logarithmic scale: a loss, or what a share lacks of 100."""
+    errors = [100.0 - mean if measure.has_rest else mean for mean in means]
     if not errors or min(errors) <= 0 or max(errors) < 3 * min(errors):
         return
-    if is_accuracy:
+    if measure.has_rest:
         ends = 100.0 - 1.12 * max(errors), 100.0 - 0.9 * min(errors)
-        ax.set_yscale("function", functions=(_from_error, _to_accuracy))
-        ax.set_yticks([tick for tick in _ACCURACIES if ends[0] <= tick <= ends[1]])
+        ax.set_yscale("function", functions=(_from_share, _to_share))
+        ax.set_yticks([tick for tick in _SHARES if ends[0] <= tick <= ends[1]])
         ax.set_ylim(ends)
     elif measure.mode == "min":
         ax.set_yscale("log")
@@ -212,11 +212,11 @@ def _wide_range(ax: Axes, measure: Measure, means: Sequence[float]) -> None:
         ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _from_error(accuracy: Any) -> Any:
-    return -np.log(np.maximum(100.0 - np.asarray(accuracy, float), 1e-3))
+def _from_share(share: Any) -> Any:
+    return -np.log(np.maximum(100.0 - np.asarray(share, float), 1e-3))
 
 
-def _to_accuracy(place: Any) -> Any:
+def _to_share(place: Any) -> Any:
     return 100.0 - np.exp(-np.asarray(place, float))
 
 
@@ -380,7 +380,7 @@ def _ranks(results: Results, look: dict[str, Look]) -> Figure:
                 fontsize=9,
             )
         ax.set_xlabel("share of the epochs")
-        names = f"{len(settings)} setting" + ("s" if len(settings) > 1 else "")
+        names = counted(len(settings), "setting")
         ax.set_title(f"{optimizer}, {names}" if optimizer else _capital(names), loc="left")
     axes[0].set_ylabel("average rank")
     return figure

@@ -7,12 +7,12 @@ import functools
 import math
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainers.reports.statistics import Column
-from trainers.sweeps.grid import Grid, Trial
-from trainers.sweeps.results import STATUSES, foreign, sound
+from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, Grid, Trial
+from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 
 __all__ = [
@@ -49,28 +49,35 @@ def in_order(names: Sequence[str]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """What is judged.
+    """What is judged, and how it is shown: as the records say, whatever it is called.
 
     Attributes:
-        goal: Its name in a record, as "val_accuracy".
+        goal: The metric, as "accuracy".
         mode: "max" or "min".
-        scale: 100 for a share that is shown in per cent, else 1.
+        is_share: Whether it is a share, which is shown in per cent.
+        printed: The name under which papers print it, as "error"; empty for its own.
     """
 
     goal: str
     mode: str
-    scale: float
+    is_share: bool
+    printed: str = ""
 
     @property
     def label(self) -> str:
         """What people call it: the trials that are measured are judged on test data."""
-        words = self.goal.removeprefix("val_").replace("_", " ")
-        return f"test {words}" + (" (%)" if self.scale == 100.0 else "")
+        words = f"{EVALUATIONS[MEASUREMENT]} {self.goal.replace('_', ' ')}"
+        return f"{words} (%)" if self.is_share else words
 
     @property
-    def is_accuracy(self) -> bool:
-        """Whether it is a share of what is right."""
-        return "accuracy" in self.goal and self.mode == "max"
+    def scale(self) -> float:
+        """What a value is multiplied by."""
+        return 100.0 if self.is_share else 1.0
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether what it lacks of 100 % is what people look at, as the error of an accuracy."""
+        return self.is_share and self.mode == "max"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,46 +242,36 @@ def read(directory: pathlib.Path) -> Results:
         )
     store = Store.open(directory)
     grid = store.grid
-    found, torn = sound(store, grid.trials)
-    strange = [*torn, *foreign(store)]
-    known: dict[str, Mapping[str, Any]] = {}
-    finished: dict[str, float] = {}
-    for trial, result in found.items():
-        value = result["value"]
-        if result["status"] not in STATUSES:
-            strange.append(f"{trial}.json has the unknown status {result['status']!r}")
-        elif result["status"] != "finished":
-            known[trial] = result
-        elif isinstance(value, int | float) and math.isfinite(value):
-            known[trial] = result
-            finished[trial] = float(value)
-        else:
-            strange.append(f"{trial}.json finished without {grid.goal}")
-    measured = [trial for trial in grid.trials if trial.phase == "measurement"]
+    known, torn, unreadable = store.sound(grid.trials)
+    strange = [*torn, *unreadable.values(), *store.foreign()]
+    measured = [trial for trial in grid.trials if trial.phase == MEASUREMENT]
     if not any(trial.id in known for trial in measured):
         raise ValueError(
             f"{directory} has no results to report yet: 0 of {len(measured)} measurements"
             + (f"; not used: {'; '.join(sorted(strange))}" if strange else "")
         )
-    values = [abs(finished[trial.id]) for trial in measured if trial.id in finished]
-    is_share = "accuracy" in grid.goal and max(values, default=0) <= 1
-    measure = Measure(grid.goal, grid.goal_mode, 100.0 if is_share else 1.0)
+    measure = _measure(grid, (known[trial.id] for trial in measured if trial.id in known))
     phases = sorted({trial.phase for trial in grid.trials})
     return Results(
         grid=grid,
         measure=measure,
-        cells=_cells(measured, known, finished, measure),
+        cells=_cells(measured, known, measure),
         recorded={p: sum(t.phase == p and t.id in known for t in grid.trials) for p in phases},
         planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
         strange=tuple(sorted(strange)),
     )
 
 
+def _measure(grid: Grid, results: Iterable[Result]) -> Measure:
+    """Return how the goal is shown, as the first result says; a loss is shown as it is."""
+    shown = next(iter(results)).record.metrics.get(grid.goal, {})
+    return Measure(
+        grid.goal, grid.goal_mode, shown.get("is_share", False), shown.get("printed", "")
+    )
+
+
 def _cells(
-    trials: Sequence[Trial],
-    known: Mapping[str, Mapping[str, Any]],
-    finished: Mapping[str, float],
-    measure: Measure,
+    trials: Sequence[Trial], known: Mapping[str, Result], measure: Measure
 ) -> tuple[Cell, ...]:
     shown = _shown(trials)
     groups: dict[str, list[Trial]] = {}
@@ -294,13 +291,13 @@ def _cells(
                 full_epochs=float(members[0].config["epochs"]),
                 seeds=tuple(trial.coordinates["seed"] for trial in members),
                 values={
-                    t.coordinates["seed"]: measure.scale * finished[t.id]
-                    for t in members
-                    if t.id in finished
+                    s: measure.scale * r.value for s, r in results.items() if r.value is not None
                 },
-                failed={s: r["status"] for s, r in results.items() if r["status"] != "finished"},
-                costs={s: cost for s, r in results.items() if (cost := _cost(r)) is not None},
-                rate=next((float(r["learning_rate"]) for r in results.values()), math.nan),
+                failed={s: r.status for s, r in results.items() if r.status != "finished"},
+                costs={
+                    s: cost for s, r in results.items() if (cost := r.relative_cost) is not None
+                },
+                rate=next((r.learning_rate for r in results.values()), math.nan),
                 candidates=tuple(sorted(map(float, members[0].candidates))),
             )
         )
@@ -324,11 +321,3 @@ def _shown(trials: Sequence[Trial]) -> dict[str, frozenset[str]]:
         silent = {name for name in values[axis] if name.casefold() in DEFAULTS.get(axis, ())}
         shown[axis] = frozenset(silent) if len(silent) == 1 and len(varied) > 1 else frozenset()
     return shown
-
-
-def _cost(result: Mapping[str, Any]) -> float | None:
-    """Return what `keras_sched.precision.Cost.summary` says, if the program recorded it."""
-    found: Any = result["record"]
-    for key in ("cost", "quantized_layers", "relative_to_fp32"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None

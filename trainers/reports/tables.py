@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from trainers.loop.progress import counted
 from trainers.reports import published
 from trainers.reports.comparisons import differences, rates, tests
 from trainers.reports.document import (
@@ -75,7 +76,8 @@ def _facts(results: Results) -> list[str]:
         "tuned": "The learning rate of each cell was chosen on validation data, with other seeds.",
         "shared": "All cells of a setting were trained with the same learning rate.",
     }[grid.protocol]
-    said = [f"Judged by {measure.label}, at the end of training; {good} is better. {how}"]
+    when = {"final": "at the end of training", "best": "at its best epoch"}[grid.judged]
+    said = [f"Judged by {measure.label}, {when}; {good} is better. {how}"]
     if grid.source:
         said.append(f"Settings: {grid.source}.")
     if len(results.columns) < results.planned_columns:
@@ -90,12 +92,12 @@ def _facts(results: Results) -> list[str]:
     if failed:
         count = " and ".join(f"{number} {status}" for status, number in sorted(failed.items()))
         said.append(
-            f"{count} of {results.recorded['measurement']} measured trainings. A mean is over the "
-            f"others; a cell with one of them is ranked behind all cells without."
+            f"{count} of {counted(results.recorded['measurement'], 'measured training')}. A mean "
+            f"is over the others; a cell with one of them is ranked behind all cells without."
         )
     if results.strange:
         said.append(
-            f"{len(results.strange)} files among the results were not used: "
+            f"{counted(len(results.strange), 'file')} among the results not used: "
             f"{'; '.join(results.strange)}."
         )
     return said
@@ -206,26 +208,24 @@ def _best(results: Results, setting: str) -> set[tuple[str, float]]:
 def comparable(value: published.Value, measure: Measure) -> tuple[float, float | None] | None:
     """Return a printed mean and deviation in the units of a measure; None if it is another thing.
 
-    An error in per cent is an accuracy subtracted from 100.
+    It is the same thing if the paper has the measure's own name, or the one under which papers
+    print it. A share that is printed the other way round, as an error, is subtracted from 100.
     """
-    if "above" in value.metric:  # A difference to another method.
+    words = set(value.metric.casefold().split())
+    names = [measure.goal.replace("_", " "), *filter(None, [measure.printed])]
+    is_same = any(set(name.casefold().split()) <= words for name in names)
+    if not is_same or "above" in words:  # A difference to another method.
         return None
-    is_error, is_share = "error %" in value.metric, measure.scale == 100.0
-    if is_error and measure.is_accuracy and is_share:
-        return 100.0 - value.mean, value.std
-    if is_error and "error" in measure.goal and measure.mode == "min" and is_share:
-        return value.mean, value.std
-    if "accuracy" in value.metric and measure.is_accuracy and is_share:
-        scale = 1.0 if "%" in value.metric else 100.0
-        return scale * value.mean, None if value.std is None else scale * value.std
-    words = set(measure.goal.removeprefix("val_").split("_"))
-    if value.direction == measure.mode and words & set(value.metric.split()):
-        return value.mean, value.std
-    return None
+    if not measure.is_share:
+        return (value.mean, value.std) if value.direction == measure.mode else None
+    # Some print shares of 1.
+    scale = 1.0 if "%" in words or value.mean > 1.0 else 100.0
+    mean, std = scale * value.mean, None if value.std is None else scale * value.std
+    return (mean if value.direction == measure.mode else 100.0 - mean), std
 
 
 def _beside(results: Results, source: published.Source) -> Section:
-    tables, notes = [], []
+    tables, notes, is_turned = [], [], False
     for setting in results.settings:
         if not source.knows(setting):
             notes.append(f"{setting} is no setting of {results.grid.source}: no numbers beside it.")
@@ -244,11 +244,11 @@ def _beside(results: Results, source: published.Source) -> Section:
         ]
         if shorter:
             cell = shorter[0]
-            printed = found[cell.method, cell.budget].epochs
-            theirs = "does not say for how many" if printed is None else f"trained for {printed:g}"
+            epochs = found[cell.method, cell.budget].epochs
+            theirs = "does not say for how many" if epochs is None else f"trained for {epochs:g}"
             notes.append(
-                f"{setting} was trained for {cell.epochs:g} epochs where the paper {theirs}: it is "
-                f"not known to be the paper's, and no numbers are beside it."
+                f"{setting} was trained for {counted(round(cell.epochs), 'epoch')} where the paper "
+                f"{theirs}: it is not known to be the paper's, and no numbers are beside it."
             )
             continue
         values = {place: comparable(value, results.measure) for place, value in found.items()}
@@ -259,12 +259,18 @@ def _beside(results: Results, source: published.Source) -> Section:
                 f"{results.measure.label}."
             )
             continue
+        is_turned |= any(
+            value.direction != results.measure.mode
+            for place, value in found.items()
+            if values[place]
+        )
         tables.append(_beside_table(results, setting, cells, values))
         notes += sorted(
             {f"{value.source}. {value.note}." for value in found.values() if value.note}
         )
-    if tables and results.measure.is_accuracy:
-        notes.append("Errors that the paper printed are shown as accuracies: 100 - error.")
+    if is_turned and tables:
+        goal, printed = results.measure.goal.replace("_", " "), results.measure.printed
+        notes.append(f"What the paper printed as {printed} is shown as {goal}: 100 - {printed}.")
     return Section(f"Beside {results.grid.source}", notes, tables)
 
 
