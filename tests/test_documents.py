@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import pathlib
 import re
 import shutil
@@ -124,3 +125,11 @@ def test_a_word_that_is_not_used_is_seen():
     (name, argument) = public_names("def verify_all(anneal): ...")
     assert parts(name) & words_not_used() and parts(argument) & words_not_used()
     assert not parts("_Verified") and not parts("check_all") & words_not_used()
+
+
+def test_the_table_of_options_is_that_of_the_options():
+    """As `python docs/options.py` writes it."""
+    spec = importlib.util.spec_from_file_location("docs_options", ROOT / "docs" / "options.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "options.md").read_text() == module.text()

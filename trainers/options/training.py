@@ -88,7 +88,7 @@ class Training(Options):
         traced=False,
     )
     seconds_per_checkpoint: float = option(
-        0.0,
+        10.0,
         "Least seconds between checkpoints at the ends of epochs: where epochs are shorter than "
         "a checkpoint is worth.",
         low=0.0,

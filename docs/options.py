@@ -1,0 +1,60 @@
+"""Writes docs/options.md, the table of what a configuration may say: `python docs/options.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+# The tree is found only now.
+from trainers.options.classification import Classification  # noqa: E402
+from trainers.options.fields import Leaf, Options  # noqa: E402
+
+FAMILIES: dict[str, type[Options]] = {"trainers.cifar": Classification}
+HEAD = """# Options of the trainers
+
+What a file in `configs/` may say, and `--config.NAME=VALUE` change. Those with a flag can be given
+as `--NAME=VALUE` too, which goes before the file. Names are the same in files, flags, records and
+sweeps.
+*Shared* says whether trials of a sweep that differ in it can share a compiled step. Made by
+`python docs/options.py`.
+"""
+
+
+def table(leaves: list[Leaf]) -> str:
+    """Return options as a table of Markdown."""
+    rows = ["| option | default | flag | shared | what |", "|---|---|---|---|---|"]
+    for leaf in leaves:
+        required = leaf.default is dataclasses.MISSING
+        default = "must be given" if required else f"`{leaf.default!r}`"
+        flag = "yes" if leaf.is_flag else ""
+        shared = "" if leaf.is_traced else "yes"
+        rows.append(f"| `{leaf.name}` | {default} | {flag} | {shared} | {leaf.help} |")
+    return "\n".join(rows)
+
+
+def text() -> str:
+    """Return the document: the options of each family, and those that all have, once."""
+    common: dict[str, list[Leaf]] = {}
+    own: dict[str, list[Leaf]] = {}
+    for program, options in FAMILIES.items():
+        for leaf in options.leaves().values():
+            if leaf.path:
+                group = common.setdefault(leaf.path[0], [])
+                if leaf.name not in {each.name for each in group}:
+                    group.append(leaf)
+            else:
+                own.setdefault(program, []).append(leaf)
+    parts = [HEAD]
+    for group, leaves in common.items():
+        parts.append(f"## {group.capitalize()}\n\n{table(leaves)}\n")
+    for program, leaves in own.items():
+        parts.append(f"## Of `{program}` alone\n\n{table(leaves)}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "options.md").write_text(text())
