@@ -20,7 +20,7 @@ from trainers.loop.experiment import BusyError
 from trainers.loop.progress import Progress
 from trainers.loop.records import Record, RecordError
 from trainers.methods import bits
-from trainers.options.flags import BAD_USAGE, Flags, parse
+from trainers.options.flags import BAD_USAGE, Flags
 from trainers.tasks.configured import ConfiguredTask, experiment
 
 __all__ = ["TRY_AGAIN", "Program"]
@@ -38,13 +38,16 @@ class Program:
         task: The family.
         config: The file in `configs/` that is taken where no other is given.
         note: What is said about that default, as where the paper's setting is.
+
+    Attributes:
+        flags: Its flags.
     """
 
     def __init__(self, task: type[ConfiguredTask], config: str, note: str = "") -> None:
         self._task = task
         self._note = note
         self._default = config
-        self._flags = Flags(task.options, config)
+        self.flags = Flags(task.options, config)
         self._logdir = flags.DEFINE_string("logdir", "runs", "Where run directories are made.")
         self._data_dir = flags.DEFINE_string(
             "data_dir", None, "Where TensorFlow Datasets finds its data."
@@ -52,14 +55,14 @@ class Program:
 
     def main(self) -> None:
         """Parse the flags, run, and end the process with the exit code."""
-        app.run(self, flags_parser=parse)
+        app.run(self, flags_parser=self.flags.parse)
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """Run the experiment that the flags describe, and return the exit code."""
         if len(arguments) > 1:
             return _said(f"Unknown arguments: {' '.join(arguments[1:])}")
         try:
-            config = self._flags.configuration()
+            config = self.flags.configuration()
             self._check_read(config)
             task = self._task(config)
             task.check_network()
@@ -85,7 +88,7 @@ class Program:
 
     def _check_read(self, config: Any) -> None:
         """Refuse flags about bits that say nothing to the schedule that is asked for."""
-        if unread := bits.unread(config.precision, self._flags.given):
+        if unread := bits.unread(config.precision, self.flags.given):
             name = config.precision.precision_schedule
             raise ValueError(
                 f"--{unread[0]} says nothing to precision_schedule={name!r}. "

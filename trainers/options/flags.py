@@ -63,11 +63,16 @@ class Flags:
 
     def __init__(self, options: type[Options], config: str) -> None:
         self._options = options
+        self._default = str(CONFIGS / config)
+        self._arguments: list[str] = []
+        # Without a default, which would be read when the flag is defined, and fail there.
         self._file = config_flags.DEFINE_config_file(
             "config",
-            str(CONFIGS / config),
-            "The setting; its values can be changed, as --config.batch_size=64.",
+            None,
+            f"The setting; configs/{config} without one. Its values can be changed, as "
+            f"--config.batch_size=64.",
             lock_config=True,
+            sys_argv=self._arguments,
         )
         self._flags = {
             name: _define(leaf) for name, leaf in options.leaves().items() if leaf.is_flag
@@ -78,6 +83,13 @@ class Flags:
         """The options that have been given as flags of their own."""
         return {name: flag.value for name, flag in self._flags.items() if flag.value is not None}
 
+    def parse(self, arguments: Sequence[str]) -> list[str]:
+        """Read the flags, as `parse` does, with the default of the configuration file."""
+        given = any(each.partition("=")[0] in ("--config", "-config") for each in arguments)
+        added = [] if given else [f"--config={self._default}"]
+        self._arguments[:] = [arguments[0], *added, *arguments[1:]]
+        return parse(self._arguments)
+
     def configuration(self) -> Any:
         """Return the configuration that the flags say.
 
@@ -86,11 +98,11 @@ class Flags:
         """
         try:
             values = self._file.value.to_dict()
-        except (AttributeError, OSError) as error:
-            cause = error.__cause__ or error
+        except (AttributeError, OSError, flags.Error) as error:
+            cause = " ".join(str(error.__cause__ or error).split())
             raise ValueError(
                 f"`--config` must be a file with a function `get_config` that returns a "
-                f"`ConfigDict`, as those in configs/. Received: {_line(cause)}"
+                f"`ConfigDict`, as those in configs/. Received: {cause}"
             ) from error
         return self._options.of({**values, **self.given})
 
