@@ -1,4 +1,4 @@
-"""The mutants of the library: which there are, a sample of them, and what each makes of a source.
+"""The mutants of a package: which there are, a sample of them, and what each makes of a source.
 
 What is not mutated, and which operators are left out, stands in `benchmarks.mutation`.
 """
@@ -19,7 +19,6 @@ import cosmic_ray.mutating
 import cosmic_ray.plugins
 import rich.progress
 
-LIBRARY = "keras_sched"
 LEFT_OUT = ("VariableReplacer", "VariableInserter")
 SEVERAL = {  # operators that may change one kind into another of the same kind only
     "ReplaceBinaryOperator": (
@@ -142,11 +141,11 @@ def difference(before: str, after: str) -> list[str]:
 
 
 def sample(
-    tree: Path, modules: Sequence[str], size: int, seed: int, table: dict[str, Any]
+    tree: Path, package: str, modules: Sequence[str], size: int, seed: int, table: dict[str, Any]
 ) -> tuple[list[Mutant], int]:
     """Return mutants drawn without a place twice, and the number of places."""
-    names = [str(path.relative_to(tree)) for path in sorted((tree / LIBRARY).rglob("*.py"))]
-    names = [n for n in names if n.startswith(tuple(f"{LIBRARY}/{module}" for module in modules))]
+    names = [str(path.relative_to(tree)) for path in sorted((tree / package).rglob("*.py"))]
+    names = [n for n in names if n.startswith(tuple(f"{package}/{module}" for module in modules))]
     places = []
     for name in rich.progress.track(names, "mutants"):
         for _, choices in sorted(mutants(tree, name, table).items()):

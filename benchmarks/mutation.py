@@ -1,10 +1,10 @@
-"""How many small faults the tests find: a seeded sample of mutants of the library, each tested.
+"""How many small faults the tests find: a seeded sample of mutants of a package, each tested.
 
-    python -m benchmarks.mutation [--sample=100] [--seed=0] [--modules=schedules,duration]
-        [--workers=2] [--json=results.json] [--again=results.json]
+    python -m benchmarks.mutation [--package=keras_sched] [--sample=100] [--seed=0]
+        [--modules=schedules,duration] [--workers=2] [--json=results.json] [--again=results.json]
         [--tests=tests/test_duration.py,tests/laws]
 
-A mutant is the library with one token changed, by an operator of cosmic-ray. It is killed if a
+A mutant is the package with one token changed, by an operator of cosmic-ray. It is killed if a
 test that belongs to its module (`TESTS`) fails or runs out of time, and survives otherwise. The
 sample is drawn by place: each place of the source at which something can be changed counts once,
 whatever the number of changes that are possible there, and one of them is drawn.
@@ -54,7 +54,6 @@ import rich.progress
 import rich.table
 
 from benchmarks.mutants import (
-    LIBRARY,
     Mutant,
     again,
     change,
@@ -66,31 +65,64 @@ from benchmarks.mutants import (
 
 ROOT = Path(__file__).resolve().parents[1]
 _DEFAULTS = "tests/test_defaults.py"
-# The tests that belong to a module: those of the first prefix of its path.
-TESTS = {
-    "precision/": ["tests/precision", "tests/callbacks/test_precision_policy.py", _DEFAULTS],
-    "range_tests/": ["tests/range_tests", _DEFAULTS],
-    "callbacks/precision_policy": ["tests/callbacks/test_precision_policy.py"],
-    "callbacks/": ["tests/callbacks", "tests/programs", _DEFAULTS],
-    "_training": ["tests/callbacks", "tests/programs"],
-    "_patch": ["tests/callbacks", "tests/programs"],
-    "schedules/": ["tests/laws", "tests/peers", "tests/test_*.py"],
-    "duration": ["tests/laws", "tests/peers", "tests/test_*.py"],
-    "profiles": ["tests/laws", "tests/peers", "tests/test_*.py"],
-    "_arrays": ["tests/laws", "tests/peers", "tests/test_*.py"],
-    "_validate": ["tests/laws", "tests/peers", "tests/test_*.py"],
-    "plotting": ["tests/test_*.py"],
-    "_backend": ["tests/backends"],
-    "_extras": ["tests/test_*.py"],
-    "_files": ["tests/callbacks", "tests/range_tests"],
-    "__init__": ["tests/test_*.py"],
-    "": [  # what drives an optimizer
-        "tests/optimizers",
-        "tests/callbacks/test_scheduler.py",
-        "tests/callbacks/test_begin.py",
-    ],
+_TRAINERS = [f"tests/trainers/test_{name}.py" for name in ("task", "experiment", "compiled")]
+# The tests that belong to a module of a package: those of the first prefix of its path.
+TESTS: dict[str, dict[str, list[str]]] = {
+    "keras_sched": {
+        "precision/": ["tests/precision", "tests/callbacks/test_precision_policy.py", _DEFAULTS],
+        "range_tests/": ["tests/range_tests", _DEFAULTS],
+        "callbacks/precision_policy": ["tests/callbacks/test_precision_policy.py"],
+        "callbacks/": ["tests/callbacks", "tests/programs", _DEFAULTS],
+        "_training": ["tests/callbacks", "tests/programs"],
+        "_patch": ["tests/callbacks", "tests/programs"],
+        "schedules/": ["tests/laws", "tests/peers", "tests/test_*.py"],
+        "duration": ["tests/laws", "tests/peers", "tests/test_*.py"],
+        "profiles": ["tests/laws", "tests/peers", "tests/test_*.py"],
+        "_arrays": ["tests/laws", "tests/peers", "tests/test_*.py"],
+        "_validate": ["tests/laws", "tests/peers", "tests/test_*.py"],
+        "plotting": ["tests/test_*.py"],
+        "_backend": ["tests/backends"],
+        "_extras": ["tests/test_*.py"],
+        "_files": ["tests/callbacks", "tests/range_tests"],
+        "__init__": ["tests/test_*.py"],
+        "": [  # what drives an optimizer
+            "tests/optimizers",
+            "tests/callbacks/test_scheduler.py",
+            "tests/callbacks/test_begin.py",
+        ],
+    },
+    "trainers": {
+        "options/budget": ["tests/sweeps/test_grid.py", "tests/trainers/test_options.py"],
+        "options/": ["tests/trainers/test_options.py", "tests/trainers/test_cifar.py"],
+        "methods/bits": ["tests/trainers/test_precision.py", "tests/trainers/test_options.py"],
+        "methods/": ["tests/trainers/test_methods.py", "tests/trainers/test_options.py"],
+        "models/": ["tests/trainers/test_images.py"],
+        "datasets/": ["tests/trainers/test_images.py"],
+        "loop/means": _TRAINERS,
+        "loop/compiled": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
+        "loop/experiment": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
+        "loop/task": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
+        "loop/artefacts": ["tests/trainers/test_unlike_tasks.py"],
+        "loop/progress": ["tests/trainers/test_experiment.py", "tests/trainers/test_cifar.py"],
+        "loop/": ["tests/trainers/test_[cdr]*.py", "tests/sweeps/test_store.py"],
+        "tasks/": ["tests/trainers/test_[ctu]*.py"],
+        "sweeps/trials": ["tests/trainers/test_trials.py"],
+        "sweeps/": ["tests/sweeps"],
+        "reports/": ["tests/reports"],
+        "sweep": ["tests/sweeps/test_command.py"],
+        "report": ["tests/reports"],
+        "": ["tests/trainers/test_cifar.py"],
+    },
 }
-BY_HAND = ("keras_sched/profiles.py", "return 1.0 - s\n", "return 1.0 - s * s\n")
+# A fault that must be found, or the figures mean nothing.
+BY_HAND = {
+    "keras_sched": ("keras_sched/profiles.py", "return 1.0 - s\n", "return 1.0 - s * s\n"),
+    "trainers": (
+        "trainers/options/budget.py",
+        "round(epochs * budget)",
+        "int(epochs * budget)",
+    ),
+}
 # What is copied is what tests read.
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "runs")
 LONGEST = 600.0  # seconds that a control may take
@@ -101,8 +133,9 @@ LONGEST = 600.0  # seconds that a control may take
 
 def tests_of(tree: Path, path: str) -> list[str]:
     """Return the test files that belong to a module."""
-    module = path.removeprefix(f"{LIBRARY}/")
-    return files_of(tree, next(t for prefix, t in TESTS.items() if module.startswith(prefix)))
+    name, _, module = path.partition("/")
+    found = next(t for prefix, t in TESTS[name].items() if module.startswith(prefix))
+    return files_of(tree, found)
 
 
 def files_of(tree: Path, patterns: Sequence[str]) -> list[str]:
@@ -195,7 +228,7 @@ def _forked(copy: Path, tests: list[str], is_control: bool, talk: Any) -> None:
     tracer = None
     if is_control:
         tracer = coverage.Coverage(
-            data_file=None, config_file=False, include=[f"{copy}/{LIBRARY}/*"]
+            data_file=None, config_file=False, include=[f"{copy}/{name}/*" for name in TESTS]
         )
         tracer.start()
     recorder = _Recorder(set(tests), tracer)
@@ -335,7 +368,10 @@ class Tests:
 
     def _whole(self, file: str) -> bool:
         source = (self._tree / file).read_text()
-        return any(word in source for word in ("subprocess", "functools", "multiprocessing"))
+        return any(
+            word in source
+            for word in ("subprocess", "functools", "multiprocessing", "Fork", "Started")
+        )
 
     def of(self, path: str, line: int) -> tuple[list[str], float]:
         """Return the tests that reach a line, or all that belong to it, and their seconds."""
@@ -360,7 +396,8 @@ class Tests:
 
 def package(path: str) -> str:
     """Return the package of a module, or its own name where it has none."""
-    return str(Path(path).relative_to(LIBRARY).parent).replace(".", "(modules at the top)")
+    parent = Path(*Path(path).parts[1:]).parent
+    return str(parent).replace(".", "(modules at the top)")
 
 
 def report(results: list[dict[str, Any]], console: Any) -> None:
@@ -382,9 +419,10 @@ def report(results: list[dict[str, Any]], console: Any) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--package", choices=TESTS, default="keras_sched")
     parser.add_argument("--sample", type=int, default=100, help="how many mutants")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--modules", default="", help="prefixes of paths within keras_sched")
+    parser.add_argument("--modules", default="", help="prefixes of paths within the package")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", type=Path, help="where to write the results")
     parser.add_argument("--again", type=Path, help="results whose survivors are run once more")
@@ -414,7 +452,7 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
         print(f"{len(drawn)} survivors of {options.again} are still in the source")
     else:
         drawn, places = sample(
-            tree, options.modules.split(","), options.sample, options.seed, table
+            tree, options.package, options.modules.split(","), options.sample, options.seed, table
         )
         print(
             f"{len(drawn)} mutants of {places} places, {len(table)} operators, seed {options.seed}"
@@ -422,7 +460,8 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
     if not drawn:
         raise SystemExit("There is no mutant to test.")
     given = files_of(tree, options.tests.split(",")) if options.tests else []
-    paths = {m.path for m in drawn} | ({BY_HAND[0]} if not given else set())
+    by_hand = BY_HAND[options.package]
+    paths = {m.path for m in drawn} | ({by_hand[0]} if not given else set())
     tests = Tests(tree, {path: given or tests_of(tree, path) for path in paths})
     tests.control(workers, console)
     print(f"control: {len(tests.files)} test files pass")
@@ -432,11 +471,11 @@ def run(options: argparse.Namespace, tree: Path, workers: Workers, console: Any)
         return mutant, chosen, 40 + 3 * seconds
 
     if not given:
-        source = (tree / BY_HAND[0]).read_text()
-        line = 1 + source[: source.index(BY_HAND[1])].count("\n")
-        ((_, by_hand),) = workers.map([job(BY_HAND, BY_HAND[0], line)])
-        if by_hand["outcome"] != "killed" or not by_hand["difference"]:
-            raise SystemExit(f"The fault made by hand was not found: {by_hand}")
+        source = (tree / by_hand[0]).read_text()
+        line = 1 + source[: source.index(by_hand[1])].count("\n")
+        ((_, found),) = workers.map([job(by_hand, by_hand[0], line)])
+        if found["outcome"] != "killed" or not found["difference"]:
+            raise SystemExit(f"The fault made by hand was not found: {found}")
     for number, result in rich.progress.track(
         workers.map([job(m, m.path, m.line) for m in drawn]), "mutants", len(drawn), console=console
     ):
