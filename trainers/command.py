@@ -55,6 +55,9 @@ class Program:
 
     def main(self) -> None:
         """Parse the flags, run, and end the process with the exit code."""
+        for name in (*self.flags.names, "logdir", "data_dir"):
+            # absl's --help shows the flags that the main module defines, and these are its own.
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
         app.run(self, flags_parser=self.flags.parse)
 
     def __call__(self, arguments: Sequence[str]) -> int:
@@ -107,10 +110,10 @@ def _show(record: Record, task: ConfiguredTask, path: str, progress: Progress) -
         rows
         | {
             f"best {record.goal}": best,
-            "seconds of training": round(record.seconds["train"], 1),
-            "record": path,
+            "training": f"{record.seconds['train']:.1f} s",
         },
     )
+    progress.say(f"The record: {path}")
     quantized = (record.cost or {}).get("quantized_layers") or {}
     if record.cost and quantized.get("relative_to_fp32") is not None:
         progress.say(

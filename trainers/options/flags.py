@@ -79,6 +79,11 @@ class Flags:
         }
 
     @property
+    def names(self) -> list[str]:
+        """The names of the flags."""
+        return ["config", *self._flags]
+
+    @property
     def given(self) -> dict[str, Any]:
         """The options that have been given as flags of their own."""
         return {name: flag.value for name, flag in self._flags.items() if flag.value is not None}
