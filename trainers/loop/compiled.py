@@ -175,7 +175,8 @@ class Compiled:
         pairs = [
             pair
             for part in hyperparameters.groups(self.optimizer).values()
-            if getattr(part, "use_ema", False)
+            # Before the first update there is no average.
+            if getattr(part, "use_ema", False) and int(self.updates()) > 0
             for pair in zip(
                 part._trainable_variables, part._model_variables_moving_average, strict=True
             )

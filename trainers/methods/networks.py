@@ -5,11 +5,14 @@ from __future__ import annotations
 import collections
 import contextlib
 import fnmatch
+import io
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import h5py
 import keras
 
 # What Keras has counted of each kind of layer has no public name.
@@ -67,11 +70,43 @@ def load(model: keras.Model, options: Training) -> None:
     if not path:
         return
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            # That it leaves layers as they are, Keras says with a warning before it fails.
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
+        stored = _stored(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"`initial_weights` must be of this model. Received: initial_weights={path!r} ({error})"
         ) from error
+    if stored > len(model.weights):
+        raise ValueError(
+            f"`initial_weights` must be of this model, which has {len(model.weights)} variables. "
+            f"Received: initial_weights={path!r} with {stored}"
+        )
+
+
+def _stored(path: str) -> int:
+    """Return how many variables of layers are in a file: Keras passes over what a model has not."""
+    file: Any = path
+    if path.endswith(".keras"):
+        with zipfile.ZipFile(path) as archive:
+            file = io.BytesIO(archive.read("model.weights.h5"))
+    found = []
+    with h5py.File(file) as store:
+        store.visititems(lambda name, each: found.append(name) if _is_weight(name, each) else None)
+    return len(found)
+
+
+def _is_weight(name: str, stored: Any) -> bool:
+    """Return whether what is stored is a variable of a layer, and no state of what goes with it."""
+    parts = name.split("/")
+    return (
+        isinstance(stored, h5py.Dataset)
+        and parts[-1].isdigit()
+        and parts[0] not in ("optimizer", "compile_metrics", "_metrics")
+        and not any(part.startswith("seed_generator") for part in parts)
+    )
 
 
 def freeze(model: keras.Model, options: Optimization) -> None:
