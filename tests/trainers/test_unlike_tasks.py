@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 import pathlib
 import signal
@@ -14,12 +15,19 @@ import scipy.stats
 import sklearn.metrics
 import tensorflow as tf
 
+from configs.sweeps.base import setting, sweep
 from tests.trainers.forks import Fork
 from tests.trainers.unlike import masked, program, sequence
 from tests.trainers.unlike.program import TASKS, values
+from trainers import report
 from trainers.loop.checkpoints import Checkpoints
 from trainers.loop.records import read
 from trainers.loop.state import snapshot
+from trainers.options.flags import config_dict_of
+from trainers.sweeps import programs
+from trainers.sweeps.grid import Grid
+from trainers.sweeps.store import Store
+from trainers.sweeps.worker import Worker
 from trainers.tasks.configured import experiment
 
 FOLDER = pathlib.Path(program.__file__).parent
@@ -82,6 +90,53 @@ def test_killed_and_continued_they_end_with_the_same_bits(name, tmp_path):
     assert {"learning_rate", "momentum", "weight_bits"} <= record.final.keys()
     assert record.steps == 6 * 12  # half of the twelve epochs
     assert 0.0 < record.cost["quantized_layers"]["relative_to_fp32"] < 1.0
+
+
+GOALS = {
+    "masked": ("kind_accuracy", "max"),
+    "sequence": ("perplexity", "min"),
+    "ranked": ("matthews", "max"),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_they_are_swept_and_reported(name, tmp_path, capsys):
+    """Schedules, momentum and precision are axes; the learning rate is tuned on validation data."""
+    goal, mode = GOALS[name]
+    base = config_dict_of(TASKS[name].options, values(name, **PLAIN))
+    changes = {"REX": {"schedule": "rex"}, "Linear": {"schedule": "linear"}}
+    bits = {"precision_schedule": "cr", "bits_min": 4, "cycles": 2}
+    grid = Grid.of(
+        sweep(
+            name,
+            settings={name: setting(base, [0.03, 0.1])},
+            schedules=changes,
+            precisions={"float32": {}, "CR": bits} if name == "masked" else None,
+            budgets=[0.25],
+            seeds=[0, 1],
+            tuning_seeds=[100],
+            goal=goal,
+            goal_mode=mode,
+            program=f"{TASKS[name].__module__}:{TASKS[name].__name__}",
+        )
+    )
+    with pytest.raises(ValueError, match="--import_program"):
+        programs.load(grid.program, None, 0)
+    grid = dataclasses.replace(grid, threads=0)  # This process computes already.
+    store = Store.create(tmp_path / "sweep", grid)
+    worker = Worker(store, import_program=True)
+    worker.work()
+    assert worker.erred == 0
+    results = [store.result(trial.id) for trial in grid.trials]
+    assert all(result.status == "finished" for result in results)
+    for trial, result in zip(grid.trials, results, strict=True):
+        evaluation = {"tuning": "val", "measurement": "test"}[trial.phase]
+        assert result.value == result.record.final[f"{evaluation}_{goal}"]
+    assert report.main([str(tmp_path / "sweep"), "--format=md"]) == 0
+    said = capsys.readouterr().out
+    assert "REX" in said and "Linear" in said
+    shown = {"masked": "kind accuracy (%)", "sequence": "perplexity", "ranked": "MCC"}[name]
+    assert shown in said
 
 
 def test_the_state_of_a_sequence_is_its_own(tmp_path):

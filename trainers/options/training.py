@@ -110,6 +110,11 @@ class Training(Options):
     )
 
     @property
+    def evaluation(self) -> str:
+        """The name of what it is evaluated on: "test", or "val" where no test data are used."""
+        return "val" if self.split == "validation" else "test"
+
+    @property
     def trained_epochs(self) -> int:
         """Epochs that are trained: at least one."""
         return trained_epochs(self.epochs, self.budget)

@@ -30,7 +30,7 @@ class ImageClassification(ConfiguredTask):
                 f"`model` must be one of {', '.join(models.names())}. "
                 f"Received: model={config.model!r}"
             )
-        name = "val" if config.training.split == "validation" else "test"
+        name = config.training.evaluation
         self.goal = f"{name}_accuracy"
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
         self.evaluations = {

@@ -26,11 +26,12 @@ def series(count, key):
 
 class Masked(ConfiguredTask):
     options = Small
-    goal = "val_kind_accuracy"
 
     def __init__(self, config, data=None):
+        name = config.training.evaluation
+        self.goal = f"{name}_kind_accuracy"
         self.metrics = {"kind_accuracy": Metric("higher", is_share=True)}
-        self.evaluations = {"val": Evaluation(self._evaluation, batches=2)}
+        self.evaluations = {name: Evaluation(self._evaluation, batches=2)}
         super().__init__(config, data)
 
     @classmethod

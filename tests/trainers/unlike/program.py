@@ -36,6 +36,7 @@ def values(name, **changes):
         "name": name,
         "epochs": 12,
         "budget": 0.5,
+        "split": "validation",
         "batch_size": STREAMS,
         "learning_rate": 0.05,
         "warmup": "0.1dur",

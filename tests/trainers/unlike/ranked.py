@@ -20,15 +20,16 @@ def pairs(seed, count=40):
 
 class Ranked(ConfiguredTask):
     options = Small
-    goal = "val_matthews"
 
     def __init__(self, config, data=None):
+        name = config.training.evaluation
+        self.goal = f"{name}_matthews"
         self.metrics = {
             "matthews": Metric("higher", printed="MCC"),
             "spearman": Metric("higher"),
         }
         held = tf.data.Dataset.from_tensor_slices(pairs(10**6, 100)).batch(32)
-        self.evaluations = {"val": Evaluation(lambda: held)}
+        self.evaluations = {name: Evaluation(lambda: held)}
         super().__init__(config, data)
 
     @classmethod
