@@ -28,7 +28,10 @@ __all__ = ["TRY_AGAIN", "Program"]
 TRY_AGAIN = 4
 _EXIT = {"finished": 0, "diverged": 3, "stalled": 3}
 # What the next start of the same command may not meet.
-_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO}
+_PASSING = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # The last is what a limit of size says.
+    *(errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO),
+}
 
 
 class Program:
