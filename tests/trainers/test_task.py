@@ -201,3 +201,36 @@ def test_sums_stay_right_past_what_float32_counts():
     again = Means({None: ["a"]})
     again.set_state(right.get_state())
     assert again.of(None) == right.of(None)
+
+
+class Stops(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.stop_training = True
+
+
+def test_a_training_that_a_callback_ends_has_every_evaluation(tmp_path):
+    task = toy.Toy(5)
+    task.evaluations["test"] = Evaluation(lambda: toy.batches(20_000).take(2), every=10)
+    record = experiment.Experiment(task, toy.plan(tmp_path, 5), [Stops()]).run()
+    assert [row["epoch"] for row in record.epochs] == [0, 1]
+    assert "test_loss" not in record.epochs[0]
+    assert record.final["test_loss"] > 0.0
+    assert record.status == "finished"
+
+
+class Short(toy.Toy):
+    steps_per_epoch = 1
+
+
+def test_epochs_of_one_step_have_no_checkpoint_each(tmp_path):
+    """What takes longer than the epochs is done by time; the control saves at each end."""
+    saved = {}
+    for seconds in (1000.0, 0.0):
+        plan = toy.plan(
+            tmp_path / f"{seconds}", 8, steps_per_checkpoint=None, seconds_per_checkpoint=seconds
+        )
+        run = experiment.Experiment(Short(8), plan)
+        assert run.run().steps == 8
+        saved[seconds] = len(list(plan.directory.glob("checkpoints/step_*")))
+    assert saved == {1000.0: 0, 0.0: plan.keep}

@@ -222,8 +222,7 @@ class Experiment:
         self._list.on_train_begin()
         batches = iter(self.compiled.distributed(self.task.train(self.step)))
         with board(self.plan.directory):
-            if not self.restarts:
-                describe(self.plan)
+            describe(self.plan)
             while self.step < self.total_steps and not self.model.stop_training:
                 self._epoch(batches, progress)
         self._list.on_train_end()
@@ -277,11 +276,11 @@ class Experiment:
 
     def _end_epoch(self, epoch: int, progress: Progress) -> None:
         logs = self.compiled.means_of(None)
-        due = {
+        due = [
             name
             for name, each in self.task.evaluations.items()
             if (epoch + 1) % each.every == 0 or epoch + 1 == self.plan.epochs
-        }
+        ]
         for name in due:
             logs.update(self._evaluate(name))
         values = self.compiled.live_values()
@@ -289,8 +288,9 @@ class Experiment:
         for callback in self._list.callbacks:  # Keras' list would hand them a copy of the logs.
             callback.on_epoch_end(epoch, logs)
         if self.model.stop_training:  # This is the last one: it has every evaluation.
-            for name in self.task.evaluations.keys() - due:
-                logs.update(self._evaluate(name))
+            for name in self.task.evaluations:
+                if name not in due:
+                    logs.update(self._evaluate(name))
             self._stop_if_lost(logs, values)
         step = self.step
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
