@@ -9,20 +9,22 @@ import importlib.util
 import io
 import json
 import pathlib
+import re
 import warnings
 
 import keras
 import numpy as np
 import pytest
-from absl import app, flags
 from absl.testing import flagsaver
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
 import keras_sched as ks
-from trainers import models
-from trainers.options import optimization, precision
-from trainers.tasks.classification import Config, experiment
+from trainers import command, models
+from trainers.methods import bits, optimizers
+from trainers.options.classification import Classification
+from trainers.tasks.classification import ImageClassification
+from trainers.tasks.configured import experiment
 
 ROOT = pathlib.Path(__file__).parents[2]
 CPT = (
@@ -34,36 +36,27 @@ CPT = (
 )
 
 
-@contextlib.contextmanager
-def parsed(*given):
-    """Give the program with its flags set, within this process."""
-    with warnings.catch_warnings():
-        # ml_collections loads configurations in a way that Python 3.12 drops.
-        warnings.filterwarnings("ignore", ".*load_module", DeprecationWarning)
-        cifar = importlib.import_module("trainers.cifar")
-        with flagsaver.flagsaver():
-            flags.FLAGS(["cifar", *given])
-            yield cifar
-
-
 def program(*given, callbacks=()):
-    """Run `trainers.cifar` with flags; return its exit code and what it writes.
+    """Run `trainers.cifar` with flags in this process; return its exit code and what it writes.
 
     The callbacks look on.
     """
-    shown = io.StringIO()
-    with parsed(*given) as cifar, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cifar, "experiment", functools.partial(experiment, callbacks=callbacks))
-        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit) as ended:
-            cifar.main(["cifar"])
-    return ended.value.code, shown.getvalue()
+    cifar = importlib.import_module("trainers.cifar")
+    shown, complained = io.StringIO(), io.StringIO()
+    with warnings.catch_warnings(), flagsaver.flagsaver(), pytest.MonkeyPatch.context() as patch:
+        # ml_collections loads configurations in a way that Python 3.12 drops.
+        warnings.filterwarnings("ignore", ".*load_module", DeprecationWarning)
+        patch.setattr(command, "experiment", functools.partial(experiment, callbacks=callbacks))
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(complained):
+            code = cifar.program(cifar.program.flags.parse(["cifar", *given]))
+    return code, shown.getvalue() + complained.getvalue()
 
 
 def configuration(name, **changes):
     spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return Config(**(module.get_config().to_dict() | {"seed": 0} | changes))
+    return Classification.of(module.get_config().to_dict() | changes)
 
 
 # --- a run by flags -------------------------------------------------------------------------------
@@ -101,13 +94,14 @@ def trained(tmp_path_factory):
     code, shown = program(
         *CPT,
         f"--config={small}",
-        "--policy=mixed_bfloat16:0.5,float32:0.5",
+        "--policies=mixed_bfloat16,float32",
+        "--policy_lengths=0.5dur",
         "--budget=0.17",
         f"--logdir={logdir}",
         callbacks=(logger, look),
     )
     assert code == 0
-    (path,) = logdir.glob("digits-*/record.json")
+    (path,) = logdir.glob("digits/*/record.json")
     return json.loads(path.read_text()), logger.history, look.dtypes, shown, path.parent
 
 
@@ -148,7 +142,8 @@ def test_the_record_has_what_it_cost_and_says_that_it_is_emulated(trained):
     for name, value in zip(("schedule", "min", "max"), ("cr", 3, 8), strict=True):
         key = f"precision_{name}" if name == "schedule" else f"bits_{name}"
         assert record["config"][key] == value
-    assert record["config"]["policy"] == "mixed_bfloat16:0.5,float32:0.5"
+    assert record["config"]["policies"] == ["mixed_bfloat16", "float32"]
+    assert record["config"]["policy_lengths"] == ["0.5dur"]
     assert (record["config"]["gradient_bits"], record["config"]["cycles"]) == (8, 8)
 
 
@@ -157,11 +152,11 @@ def test_epochs_and_tensorboard_have_bits_and_cost(trained):
     first, last = record["epochs"]
     assert 0 < first["bitops"] < last["bitops"] == record["cost"]["all_layers"]["bitops_train"]
     assert last["relative_to_fp32"] == record["cost"]["all_layers"]["relative_to_fp32"]
-    bits = ks.precision.cr(3, bits_max=8, steps=44)
+    wave = ks.precision.cr(3, bits_max=8, steps=44)
     for row in (first, last):  # at the step that comes next
-        assert row["weight_bits"] == row["activation_bits"] == bits(row["step"])
+        assert row["weight_bits"] == row["activation_bits"] == wave(row["step"])
         assert row["gradient_bits"] == 8
-    events = EventAccumulator(str(directory / "tensorboard"))
+    events = EventAccumulator(str(directory))
     events.Reload()
     for name in ("bitops", "relative_to_fp32", "effective_bits", "weight_bits"):
         found = [
@@ -178,33 +173,38 @@ def test_epochs_and_tensorboard_have_bits_and_cost(trained):
     ("given", "message"),
     [
         (["--precision_schedule=crr"], "`precision_schedule` must be one of none, cpt, cr"),
-        (["--bits_min=1"], r"`bits_min` must be a whole number of bits in \[2, 16\]"),
-        (["--bits_max=17"], r"`bits_max` must be a whole number of bits in \[2, 16\]"),
+        (["--bits_min=1"], "`bits_min` must be a whole number, at least 2, at most 16"),
+        (["--bits_max=17"], "`bits_max` must be a whole number, at least 2, at most 16"),
         ([*CPT, "--bits_min=9"], "must not be above"),
-        (["--gradient_bits=1"], "`gradient_bits` must be a whole number"),
+        (["--gradient_bits=1"], "`gradient_bits` must be 0"),
         (["--gradient_bits=-1"], "`gradient_bits` must be a whole number"),
-        (["--cycles=0"], "`cycles` must be at least 1"),
+        (["--cycles=0"], "`cycles` must be a whole number, at least 1"),
         ([*CPT, "--cycles=5000"], "Cycles must have at least a step each"),
         (["--bits_max=6"], "--bits_max says nothing to precision_schedule='none'"),
         (["--gradient_bits=8"], "--gradient_bits says nothing to precision_schedule='none'"),
         (["--precision_schedule=static", "--cycles=4"], "--cycles says nothing to"),
         (["--precision_schedule=rungs", "--bits_max=6"], "--bits_max says nothing to"),
         (["--precision_schedule=deficit"], "A deficit must have a length"),
-        (["--policy=float8"], "`policy` must be one of"),
-        (["--policy=mixed_bfloat16:0.5,float32:0.4"], "must sum to 1"),
-        (["--policy=mixed_bfloat16:3weeks,float32"], "3weeks"),
-        (["--policy=mixed_bfloat16:40ep,float32:1ep"], "must sum to the run's"),
-        ([*CPT, "--policy=mixed_bfloat16", "--bits_max=9"], "levels of at most 8 bits"),
-        ([*CPT, "--policy=mixed_float16", "--gradient_bits=11"], "levels of at most 10 bits"),
+        (["--policies=float8"], "`policies`.*`policy` must be one of"),
+        (
+            ["--policies=mixed_bfloat16,float32", "--policy_lengths=0.5dur,0.4dur"],
+            "`policies`.*must sum to 1",
+        ),
+        (["--policies=mixed_bfloat16,float32", "--policy_lengths=3weeks"], "3weeks"),
+        (
+            ["--policies=mixed_bfloat16,float32", "--policy_lengths=40ep,1ep"],
+            "must sum to the run's",
+        ),
+        (["--policies=mixed_bfloat16,float32"], "`policy_lengths` must have a length for each"),
+        ([*CPT, "--policies=mixed_bfloat16", "--bits_max=9"], "levels of at most 8 bits"),
+        ([*CPT, "--policies=mixed_float16", "--gradient_bits=11"], "levels of at most 10 bits"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_flag_is_refused_before_there_is_a_directory(given, message, tmp_path):
-    with (
-        parsed(*given, f"--logdir={tmp_path / 'runs'}") as cifar,
-        pytest.raises(app.UsageError, match=f"(?s){message}"),
-    ):
-        cifar.main(["cifar"])
+    code, said = program(*given, f"--logdir={tmp_path / 'runs'}")
+    assert code == 2
+    assert re.search(message, said), said
     assert not (tmp_path / "runs").exists()
 
 
@@ -212,33 +212,31 @@ def test_a_wrong_flag_is_refused_before_there_is_a_directory(given, message, tmp
     ("changes", "message"),
     [
         ({"quantized_layers": "most"}, "`quantized_layers` must be one of all, all_but_last"),
-        ({"evaluation_bits": "least"}, "`evaluation_bits` must be 'max', 'current' or a number"),
-        ({"evaluation_bits": "17"}, "`evaluation_bits` must be a whole number"),
+        ({"evaluation_bits": "least"}, "`evaluation_bits` must be one of 'max', 'current' or a"),
+        ({"evaluation_bits": 17}, "`evaluation_bits` must be"),
         ({"precision_options": {"cycle": 2}}, "Did you mean 'cycles'"),
         ({"precision_options": {"cycles": 0}}, "`cycles`"),
+        ({"precision_options": {"bits_min": 2}}, "`precision_schedule` is wrong.*bits_min"),
         ({"precision_options": {"rounding": "down"}}, "`rounding`"),
+        ({"precision_schedule": "none", "precision_options": {"cycles": 2}}, "must be empty"),
         ({"precision_schedule": "rungs", "precision_options": {"bits": (3, 20)}}, "bits"),
-        ({"evaluation_bits": "9", "policy": "mixed_bfloat16"}, "levels of at most 8 bits"),
+        ({"evaluation_bits": 9, "policies": ["mixed_bfloat16"]}, "levels of at most 8 bits"),
     ],
 )
-def test_a_wrong_configuration_is_refused_before_there_is_a_directory(changes, message, tmp_path):
-    with pytest.raises((TypeError, ValueError), match=message):
-        experiment(
-            configuration("digits", **({"precision_schedule": "cr"} | changes)), tmp_path / "runs"
-        )
-    assert not (tmp_path / "runs").exists()
+def test_a_wrong_configuration_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ImageClassification(configuration("digits", **({"precision_schedule": "cr"} | changes)))
 
 
-def test_the_same_without_the_mistake_is_accepted(tmp_path):
+def test_the_same_without_the_mistake_is_accepted():
     """The negative control of what is refused; it is made and not run."""
     right = {
         "precision_schedule": "cr",
-        "evaluation_bits": "8",
-        "policy": "mixed_bfloat16",
+        "evaluation_bits": 8,
+        "policies": ["mixed_bfloat16"],
         "precision_options": {"cycles": 2, "rounding": "floor"},
     }
-    experiment(configuration("digits", **right), tmp_path / "runs")
-    assert not (tmp_path / "runs").exists()
+    ImageClassification(configuration("digits", **right))
 
 
 # --- configurations of the papers -----------------------------------------------------------------
@@ -253,7 +251,7 @@ CYCLIC = {
 
 
 def run_of(config):
-    steps = config.trained_epochs * PER_EPOCH
+    steps = config.training.trained_epochs * PER_EPOCH
     return ks.Run(steps=steps, steps_per_epoch=PER_EPOCH, batch_size=128)
 
 
@@ -262,7 +260,8 @@ def test_the_rounding_noise_has_the_seed_of_the_training():
     for seed in (0, 0, 1):
         network = models.get("cnn2", (8, 8, 1), 10)
         made = configuration("digits", precision_schedule="cr", seed=seed)
-        handle = ks.precision.find(precision.quantized(network, made, run_of(made)))
+        quantized = bits.quantized(network, made.precision, run_of(made), made.training.seed)
+        handle = ks.precision.find(quantized)
         (variable,) = (v for v in handle.variables if v.name == "seed")
         found.append(int(variable.numpy()))
     assert found[0] == found[1] != found[2]
@@ -272,9 +271,9 @@ def everything(config):
     """Return rates, momenta and bits of every step."""
     run = run_of(config)
     t = np.arange(run.steps)
-    precision.verify_run(config, run)
-    rate, momentum = optimization.schedules(config, run)
-    return t, rate(t), momentum(t), precision.bits(config).resolve(run)(t)
+    bits.check(config.precision, run)
+    rate, momentum = optimizers.schedules(config.optimization, run)
+    return t, rate(t), momentum(t), bits.bits(config.precision).resolve(run)(t)
 
 
 def assert_tenths(rates, start, end, peak):
@@ -292,16 +291,18 @@ def assert_tenths(rates, start, end, peak):
 def test_cyclic_configurations_are_those_of_the_papers(name):
     peak, low, high, gradients, network = CYCLIC[name]
     config = configuration(name)
-    assert (config.model, config.batch_size, config.l2) == (network, 128, 1e-4)
-    assert (config.gradient_bits, config.quantized_layers) == (gradients, "cpt_cifar")
-    assert config.evaluation_bits == "current"
-    t, rates, momenta, bits = everything(config)
+    assert (config.model, config.training.batch_size) == (network, 128)
+    assert config.optimization.l2 == 1e-4
+    precision = config.precision
+    assert (precision.gradient_bits, precision.quantized_layers) == (gradients, "cpt_cifar")
+    assert precision.evaluation_bits == "current"
+    t, rates, momenta, found = everything(config)
     assert abs(len(t) - 64_000) < PER_EPOCH
     period = len(t) // 8 + 1
     wave = low + (high - low) / 2 * (1 - np.cos(np.pi * (t % period) / period))
     whole = np.abs(wave % 1 - 0.5) > 1e-9  # halves go to the even number, up to the last digit
     assert whole.mean() > 0.999
-    np.testing.assert_array_equal(bits[whole], np.rint(wave)[whole])
+    np.testing.assert_array_equal(found[whole], np.rint(wave)[whole])
     assert_tenths(rates, 0, len(t), peak)
     np.testing.assert_allclose(momenta, 0.9, rtol=1e-6)
 
@@ -325,9 +326,16 @@ def test_what_they_save_is_what_is_published(name, changes, saving):
     """In the quantized layers, over static bits: figures of CPT, and the later cost script."""
     config = configuration(name, **changes)
     cost = ks.precision.predicted_cost(
-        precision.bits(config), gradients=config.gradient_bits, steps=run_of(config).steps
+        bits.bits(config.precision),
+        gradients=config.precision.gradient_bits,
+        steps=run_of(config).steps,
     )
     assert 100 * (1 - cost["relative_to_static"]) == pytest.approx(saving, abs=0.11)
+
+
+def check_rest(config, l2):
+    options = config.optimization
+    assert (options.l2, config.precision.gradient_bits, options.learning_rate) == (l2, 8, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -351,12 +359,12 @@ def test_what_they_save_is_what_is_published(name, changes, saving):
 def test_the_critical_period_is_that_of_the_paper(changes, deficit, total, l2):
     """3 bits for the first R steps, then a whole training at 8 whose rate counts from there."""
     config = configuration("rn74_cifar10_critical", **changes)
-    assert (config.l2, config.gradient_bits, config.learning_rate) == (l2, 8, 0.1)
-    t, rates, _, bits = everything(config)
+    check_rest(config, l2)
+    t, rates, _, found = everything(config)
     assert abs(len(t) - total) < PER_EPOCH
-    length = int(np.argmax(bits == 8))
+    length = int(np.argmax(found == 8))
     assert abs(length - deficit) < PER_EPOCH
-    assert (bits[:length] == 3).all() and (bits[length:] == 8).all()
+    assert (found[:length] == 3).all() and (found[length:] == 8).all()
     assert_tenths(rates, length, len(t), 0.1)
 
 
@@ -366,12 +374,12 @@ def test_the_probe_is_that_of_the_paper(start):
     options = {"length": "0.5dur", "start": f"{start}dur"}
     changes = {} if start == 0.0625 else {"precision_options": options}
     config = configuration("rn74_cifar10_probe", **changes)
-    assert (config.l2, config.gradient_bits, config.learning_rate) == (0.0, 8, 0.1)
-    t, rates, _, bits = everything(config)
+    check_rest(config, 0.0)
+    t, rates, _, found = everything(config)
     assert abs(len(t) - 256_000) < PER_EPOCH
-    low = np.flatnonzero(bits == 3)
+    low = np.flatnonzero(found == 3)
     assert abs(low[0] - 256_000 * start) < PER_EPOCH
     assert abs(len(low) - 128_000) < PER_EPOCH
     assert low[-1] - low[0] + 1 == len(low)
-    assert set(bits) == {3, 8}
+    assert set(found) == {3, 8}
     assert_tenths(rates, 0, len(t), 0.1)
