@@ -11,7 +11,7 @@ small network, few epochs, few seeds (`--seeds=3`). Interrupted, the same comman
 
 from __future__ import annotations
 
-from trainers.tasks.classification import Config, experiment, load  # isort: skip  # before TensorFlow
+from trainers.tasks.classification import ImageClassification  # isort: skip  # before TensorFlow
 
 import argparse
 import dataclasses
@@ -26,6 +26,7 @@ import keras_sched as ks
 from configs.base import setting
 from trainers.datasets import Images
 from trainers.loop.compiled import Compiled
+from trainers.tasks.configured import experiment
 
 STATIC = "static"
 SCHEDULES = (STATIC, "er", "cr", "rr")
@@ -39,31 +40,33 @@ class Outcome:
     costs: np.ndarray
 
 
-def config(options: argparse.Namespace, schedule: str, seed: int) -> Config:
-    """Return the configuration of one training."""
+def task(options: argparse.Namespace, schedule: str, seed: int) -> ImageClassification:
+    """Return what one training trains, without its data."""
     values = setting(
         name=f"precision_{options.dataset}_{schedule}",
         dataset=options.dataset,
         model=options.model,
         epochs=options.epochs,
         precision_schedule=schedule,
-        evaluation_bits="8",
+        evaluation_bits=8,
         steps_per_checkpoint=200,
+        seed=seed,
     ).to_dict()
-    return Config(**values, seed=seed)
+    return ImageClassification.of(values)
 
 
 def trained(options: argparse.Namespace, schedule: str, data: Images) -> Outcome:
     """Train all seeds of one schedule, by one trace; trainings that are over are read."""
-    compiled = Compiled(config(options, schedule, 0).l2, reusable=True)
+    compiled = Compiled(reusable=True)
     accuracies, costs = [], []
     for seed in range(options.seeds):
-        made = config(options, schedule, seed)
-        record = experiment(made, options.logdir, data=data, compiled=compiled).run()
-        if record["status"] != "finished":
-            raise RuntimeError(f"{schedule}, seed {seed}: {record['status']}, {record['reason']}")
-        accuracies.append(record["final"]["val_accuracy"])
-        costs.append(record["cost"]["quantized_layers"]["relative_to_fp32"])
+        made = task(options, schedule, seed)
+        made.data = data
+        record = experiment(made, options.logdir, compiled=compiled).run()
+        if record.status != "finished":
+            raise RuntimeError(f"{schedule}, seed {seed}: {record.status}, {record.reason}")
+        accuracies.append(record.value(record.goal))
+        costs.append(record.cost["quantized_layers"]["relative_to_fp32"])
     return Outcome(np.array(accuracies), np.array(costs))
 
 
@@ -100,7 +103,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--logdir", default="runs")
     options = parser.parse_args()
-    data = load(config(options, STATIC, 0), options.data_dir)
+    data = ImageClassification.load(task(options, STATIC, 0).config, options.data_dir)
     outcomes = {name: trained(options, name, data) for name in SCHEDULES}
     rich.console.Console().print(table(outcomes))
     base = outcomes[STATIC]

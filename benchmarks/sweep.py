@@ -40,10 +40,16 @@ Train = Callable[[Mapping[str, Any], pathlib.Path], float]
 
 def sweep() -> Train:
     """Return how a worker of the sweep trains."""
-    from trainers.sweeps.trials import Classification
+    from trainers.sweeps.trials import Trials
+    from trainers.tasks.classification import ImageClassification
 
-    program = Classification(threads=1)
-    return lambda config, logdir: program.run(config, logdir)["final"]["val_accuracy"]
+    program = Trials(ImageClassification, threads=1)
+
+    def train(config: Mapping[str, Any], logdir: pathlib.Path) -> float:
+        record = program.run(config, logdir)
+        return record.value(record.goal)
+
+    return train
 
 
 def rebuild() -> Train:
@@ -51,36 +57,32 @@ def rebuild() -> Train:
     import keras
     import tensorflow as tf
 
-    import keras_sched as ks
-    from trainers import models
-    from trainers.options import optimization
-    from trainers.tasks import classification
+    from trainers.tasks.classification import ImageClassification
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     held: dict[str, Any] = {}
 
     def train(config: Mapping[str, Any], logdir: pathlib.Path) -> float:
-        made = classification.Config(**config)
-        if made.split not in held:
-            held[made.split] = classification.load(made)
-        images = held[made.split]
-        steps = images.steps_per_epoch(made.batch_size)
-        run = ks.Run(made.trained_epochs * steps, steps_per_epoch=steps)
+        task = ImageClassification.of(dict(config))
+        training, steps = task.config.training, task.steps_per_epoch
+        if training.split not in held:
+            held[training.split] = task.load(task.config)
+        images = held[training.split]
         keras.backend.clear_session()
-        keras.utils.set_random_seed(made.seed)
-        model = models.get(made.model, images.input_shape, images.classes)
+        keras.utils.set_random_seed(training.seed)
+        model = task.network()
         model.compile(
-            optimization.optimizer(made, *optimization.schedules(made, run)),
+            task.optimizer(model),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             steps_per_execution=steps,
         )
         history = model.fit(
-            images.train(made.batch_size, made.seed, 0),
-            epochs=made.trained_epochs,
+            images.train(training.batch_size, training.seed, 0),
+            epochs=training.trained_epochs,
             steps_per_epoch=steps,
-            validation_data=images.evaluate(4 * made.batch_size),
+            validation_data=images.evaluate(4 * training.batch_size),
             verbose=0,
         )
         return history.history["val_accuracy"][-1]

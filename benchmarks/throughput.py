@@ -23,7 +23,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -55,19 +54,19 @@ def trainer() -> Callable[[int], None]:
     import tensorflow as tf
 
     from configs.rn20_cifar10 import get_config
-    from trainers.tasks import classification
+    from trainers.loop.compiled import Compiled
+    from trainers.tasks.classification import ImageClassification
 
-    held = data()
-    classification.datasets.get = lambda *unused: held
-    config = classification.Config(**get_config().to_dict(), seed=0)
-    run = classification.experiment(config, tempfile.mkdtemp())
-    run._build()
-    function = run.model.make_train_function()
-    batches = iter(run.setting.train(0))
+    task = ImageClassification.of(get_config().to_dict(), data())
+    compiled = Compiled()
+    compiled.begin(task, 0, task.run.total)
+    function = compiled.model.make_train_function()
+    batches = iter(task.train(0))
+    count = task.config.training.steps_per_call
 
     def train(steps: int) -> None:
-        for _ in range(steps // config.steps_per_call):
-            float(function(batches, tf.constant(config.steps_per_call, tf.int64))["loss"])
+        for _ in range(steps // count):
+            float(function(batches, tf.constant(count, tf.int64))["loss"])
 
     return train
 
