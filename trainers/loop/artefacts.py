@@ -52,10 +52,18 @@ def board(directory: pathlib.Path) -> Iterator[None]:
     """
     with _raising_os_errors():
         writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default():
+    default = writer.as_default()
+    default.__enter__()
+    try:
         yield
-        with _raising_os_errors():
+    finally:
+        try:
+            with _raising_os_errors():
+                writer.flush()
+        finally:
+            # Closed first: one that cannot be written would stay the default.
             writer.close()
+            default.__exit__(None, None, None)
 
 
 @_raising_os_errors()
