@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import keras_sched as ks
 from trainers.loop.compiled import Compiled
+from trainers.loop.names import names_anew
 from trainers.loop.task import Evaluation, Forward
 from trainers.methods import networks, optimizers
 from trainers.models.layers import BatchNorm
@@ -527,7 +528,7 @@ def test_a_frozen_normalisation_learns_no_statistics():
 
 def saved(path, widths, change=0.0):
     """Save a network of dense layers of some widths."""
-    with networks.names_anew():
+    with names_anew():
         x = inputs = keras.layers.Input((3,))
         for width in widths:
             x = keras.layers.Dense(width)(x)

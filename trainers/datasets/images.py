@@ -100,7 +100,8 @@ class Images:
         """
         batch = self._batch_function(batch_size)
         return (
-            tf.data.Dataset.counter(start_step)
+            # No function is traced for it, as for `counter`.
+            tf.data.Dataset.range(start_step, tf.int64.max)
             .map(
                 lambda step: batch(tf.constant(seed, tf.int64), step),
                 num_parallel_calls=tf.data.AUTOTUNE,

@@ -23,6 +23,7 @@ from tensorflow.python.eager import context
 
 from keras_sched import hyperparameters, precision
 from trainers.loop.means import Means, prefixed
+from trainers.loop.names import names_anew
 from trainers.loop.state import inventory, restore, snapshot
 from trainers.loop.task import Forward, Task, Weighted
 
@@ -76,12 +77,14 @@ class Compiled:
         """
         if self.begun and not self._reusable:
             raise RuntimeError("Only `Compiled(reusable=True)` trains a second time.")
-        if self.begun:
+        if not self.begun:
+            keras.utils.set_random_seed(seed)
+        else:
             self._check_trace(task)
             _seed_again(seed)
-        else:
-            keras.utils.set_random_seed(seed)
-        with self.strategy.scope():
+            # The functions of eager data sets, as `Dataset.counter`, would be held there for good.
+            tf.compat.v1.reset_default_graph()
+        with self.strategy.scope(), names_anew():
             model = task.model()
             optimizer = task.optimizer(model)
             optimizer.build(model.trainable_variables)

@@ -1,44 +1,22 @@
-"""What options do to a new network before it is trained: its names, its weights, what is frozen."""
+"""What options do to a new network before it is trained: its weights, and what is frozen."""
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import fnmatch
 import io
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import h5py
 import keras
 
-# What Keras has counted of each kind of layer has no public name.
-from keras.src.backend.common import global_state
-
 from trainers.options.optimization import Optimization
 from trainers.options.training import Training
 
-__all__ = ["check", "freeze", "load", "matching", "names_anew"]
-
-_COUNTED = "object_name_uids"
-
-
-@contextlib.contextmanager
-def names_anew() -> Iterator[None]:
-    """Let layers that are made within have the names that they have in a new process.
-
-    Keras numbers layers over all models of a process: without this a pattern of names would mean
-    other layers in the second training of a process than in the first.
-    """
-    before = global_state.get_global_attribute(_COUNTED)
-    global_state.set_global_attribute(_COUNTED, collections.defaultdict(int))
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute(_COUNTED, before)
+__all__ = ["check", "freeze", "load", "matching"]
 
 
 def check(options: Training) -> None:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from trainers.loop.compiled import LOSS, Compiled
 from trainers.loop.experiment import Experiment
+from trainers.loop.names import names_anew
 from trainers.loop.records import Record, Timing, Workload
 from trainers.tasks.configured import ConfiguredTask, plan
 
@@ -104,4 +105,5 @@ class Trials:
         return Experiment(task, how, task.callbacks(), compiled=self._compiled[1]).run()
 
     def _made(self, config: Mapping[str, Any]) -> ConfiguredTask:
-        return self._task.of(dict(config))
+        with names_anew():  # To check a configuration an optimizer is made.
+            return self._task.of(dict(config))

@@ -19,6 +19,7 @@ import tensorflow as tf
 import keras_sched as ks
 from trainers.loop.compiled import Compiled
 from trainers.loop.experiment import Experiment
+from trainers.loop.names import names_anew
 from trainers.loop.records import Workload
 from trainers.loop.task import Plan, Task
 from trainers.methods import bits, networks, optimizers
@@ -124,7 +125,7 @@ class ConfiguredTask(Task, abc.ABC):
     def model(self) -> keras.Model:
         """Return a new model: with the initial weights, frozen layers and quantizers asked for."""
         config = self.config
-        with networks.names_anew():
+        with names_anew():
             model = self.network()
         networks.load(model, config.training)
         networks.freeze(model, config.optimization)
