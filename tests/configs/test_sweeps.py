@@ -10,11 +10,14 @@ import re
 import pandas
 import pytest
 
+import keras_sched as ks
 from configs.sweeps.base import setting
 from trainers import datasets
-from trainers.options import optimization
-from trainers.sweeps.grid import Grid
-from trainers.tasks.classification import Config
+from trainers.methods import optimizers
+from trainers.options.classification import Classification
+from trainers.sweeps.grid import EVALUATIONS, Grid
+from trainers.sweeps.programs import TASKS, with_rate
+from trainers.tasks.classification import ImageClassification
 
 ROOT = pathlib.Path(__file__).parents[2]
 NO_SWEEP = {"__init__", "base", "rows"}
@@ -41,17 +44,20 @@ def column(found, key):
 @pytest.mark.parametrize(("name", "part"), SWEEPS)
 def test_every_trial_of_a_sweep_can_be_trained(name, part):
     found = grid(name, part)
-    assert found.program == "trainers.sweeps.trials:Classification"
+    assert found.program == "classification" in TASKS
+    assert (found.goal, found.goal_mode, found.judged) == ("accuracy", "max", "final")
     seen = set()
     for trial in found.trials:
-        config = dict(trial.config)
-        assert (config["learning_rate"] is None) == bool(trial.candidates)
-        assert config["split"] == ("validation" if trial.phase == "tuning" else "test")
-        config["learning_rate"] = config["learning_rate"] or 0.1
+        assert (trial.config["learning_rate"] is None) == bool(trial.candidates)
+        assert trial.config["split"] == ("validation" if trial.phase == "tuning" else "test")
         # Rates and seeds are numbers of a kind: one of each cell and phase is checked.
         if (trial.cell, trial.phase) not in seen:
             seen.add((trial.cell, trial.phase))
-            assert Config(**config).trained_epochs == max(1, round(trial.epochs))
+            task = ImageClassification.of(with_rate(trial))
+            task.check()
+            assert task.config.training.trained_epochs == max(1, round(trial.epochs))
+            assert task.goal == found.metric(trial.phase)
+            assert list(task.workload.evaluations) == [EVALUATIONS[trial.phase]]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,6 +91,17 @@ def test_the_sampling_rates_of_rex():
     assert len(column(found, "schedule")) == 21
     assert column(found, "learning_rate") == {0.1}
     assert {round(trial.epochs) for trial in found.trials} == {15, 75, 300}
+    sampled = {
+        trial.coordinates["schedule"]: (
+            trial.config["sampled_every"],
+            trial.config["sampled_at"],
+        )
+        for trial in found.trials
+    }
+    assert sampled["REX every iteration"] == ("", [])
+    assert sampled["REX 1-100"] == ("0.01dur", [])
+    assert sampled["Step 50-75"] == ("", ["0.5dur", "0.75dur"])
+    assert len({str(value) for value in sampled.values()}) == 7
 
 
 @pytest.mark.parametrize("part", ["SGDM", "Adam"])
@@ -120,7 +137,7 @@ def test_the_sweep_on_digits_is_that_of_minutes():
 def test_a_setting_refuses_to_change_what_is_not_there():
     from configs import base
 
-    digits = base.setting(dataset="digits8", model="cnn2")
+    digits = base.setting(name="digits8", dataset="digits8", model="cnn2")
     assert setting(digits, [0.1], epochs=3)["config"]["epochs"] == 3
     with pytest.raises(ValueError, match=r"Received: epoch=3\. Did you mean 'epochs'\?"):
         setting(digits, [0.1], epoch=3)
@@ -151,9 +168,9 @@ def test_rows_have_the_values_of_the_papers(name):
         "Step": [(1.0, 0.9), (0.1, 0.9), (0.01, 0.9)],
         "Exp": [(0.4724, 0.9), (0.2231, 0.9), (0.0672, 0.9)],
     }[name]
-    values = base.setting(dataset="digits8", model="cnn2", learning_rate=1.0).to_dict()
-    config = Config(**{**values, **RATES[name]}, seed=0)
-    rate, momentum = optimization.schedules(config, optimization.ks.Run(steps=100))
+    changes = {"name": "digits8", "dataset": "digits8", "model": "cnn2", "learning_rate": 1.0}
+    config = Classification.of({**base.setting(**changes).to_dict(), **RATES[name]})
+    rate, momentum = optimizers.schedules(config.optimization, ks.Run(steps=100))
     for step, (eta, beta) in zip((25, 50, 90), expected, strict=True):
         assert float(rate(step)) == pytest.approx(eta, abs=1e-4)
         assert float(momentum(step)) == pytest.approx(beta, abs=1e-6)

@@ -355,7 +355,7 @@ def test_a_metric_is_shown_as_its_task_says_whatever_it_is_called(tmp_path):
     shown = {
         "accuracy": ("test accuracy (%)", "50.00"),
         "map": ("test map (%)", "50.00"),
-        "elbo": ("test elbo", "0.5000"),
+        "elbo": ("test generalization loss", "0.5000"),
         "loss": ("test loss", "0.5000"),
     }
     for goal, (label, text) in shown.items():
