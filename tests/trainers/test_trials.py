@@ -14,6 +14,7 @@ from configs.base import setting
 from trainers.loop.records import Workload
 from trainers.sweeps.trials import Trials
 from trainers.tasks.classification import ImageClassification
+from trainers.tasks.configured import experiment
 
 
 def trial(seed=0, **changes):
@@ -97,11 +98,16 @@ def test_a_trial_is_judged_by_what_its_task_declares():
     assert trials().goals(trial()) == {"loss": "min", "accuracy": "max"}
 
 
-def test_a_trial_saves_seldom_whatever_its_setting_says(tmp_path):
-    """And its configuration is that of the grid: the record does not tell how it was saved."""
-    record = trials().run(trial(), tmp_path)
+def test_a_trial_saves_seldom_where_its_setting_would_save_each_epoch(tmp_path):
+    """And its configuration is that of the grid: what the sweep does about it is not in it."""
+    config = trial(seconds_per_checkpoint=0.0)
+    record = trials().run(config, tmp_path / "trial")
     assert record.config["seconds_per_checkpoint"] == 0.0
-    assert not list(tmp_path.rglob("step_*"))
+    assert not list((tmp_path / "trial").rglob("step_*"))
+    task = ImageClassification.of(config)  # The control.
+    task.data = task.load(task.config)
+    experiment(task, tmp_path / "alone").run()
+    assert list((tmp_path / "alone").rglob("step_*"))
 
 
 def test_one_set_of_data_is_held_and_read_once(tmp_path, monkeypatch):
@@ -111,7 +117,7 @@ def test_one_set_of_data_is_held_and_read_once(tmp_path, monkeypatch):
         read.append(config.training.split)
         return load(config, data_dir)
 
-    monkeypatch.setattr(ImageClassification, "load", counted)
+    monkeypatch.setattr(ImageClassification, "load", staticmethod(counted))
     program = trials()
     for index, split in enumerate(("test", "test", "validation", "test")):
         program.run(trial(seed=index, split=split, epochs=1), tmp_path / str(index))
