@@ -18,15 +18,20 @@ from configs.base import setting
 from tests.trainers import configurations
 from tests.trainers.configurations import BASE, LEAVES, refused, seconds
 from tests.trainers.forks import Fork
+from trainers.methods import networks
+from trainers.options import fields, optimization
 from trainers.options.classification import Classification
 from trainers.options.fields import Options, option
 from trainers.options.flags import config_dict_of
+from trainers.options.optimization import Optimization
+from trainers.options.precision import Precision
 from trainers.tasks.classification import ImageClassification
 
 DRAWN = {
     "database": None,
     "deadline": None,
     "derandomize": True,
+    "report_multiple_bugs": False,
     "suppress_health_check": list(HealthCheck),
 }
 QUICK = settings(max_examples=1_000, **DRAWN)
@@ -75,26 +80,6 @@ def test_ten_thousand_wrong_configurations(empty):
     check_refusals(LONG)
 
 
-@dataclasses.dataclass(frozen=True)
-class Unchecked(Classification):
-    """Options whose own checks are left out."""
-
-    def __post_init__(self):
-        pass
-
-
-class Lax(ImageClassification):
-    """A task that takes what it is given."""
-
-    @classmethod
-    def of(cls, values, data=None):
-        made = Classification.of(BASE)
-        for name, value in values.items():
-            part = getattr(made, LEAVES[name].path[0]) if LEAVES[name].path else made
-            object.__setattr__(part, name, value)
-        return cls(made)
-
-
 class Mute(ImageClassification):
     """A task whose errors do not say what is wrong."""
 
@@ -106,11 +91,22 @@ class Mute(ImageClassification):
             raise ValueError("The configuration is wrong. Received: another") from error
 
 
-@pytest.mark.parametrize("task", [Lax, Mute])
-def test_a_task_that_checks_less_is_found_out(task):
-    """The negative control of the law."""
-    with pytest.raises(Exception):  # noqa: B017  # Whatever it fails with first, or the law's own.
-        refusals(task, settings(max_examples=100, **DRAWN))
+class Raw(ImageClassification):
+    """A task that lets errors of another kind through."""
+
+    @classmethod
+    def of(cls, values, data=None):
+        try:
+            return super().of(values, data)
+        except ValueError as error:
+            raise KeyError("epochs") from error
+
+
+@pytest.mark.parametrize(("task", "found"), [(Mute, AssertionError), (Raw, KeyError)])
+def test_a_task_whose_errors_are_no_help_is_found_out(task, found):
+    """A negative control of the law."""
+    with pytest.raises(found):
+        refusals(task, settings(max_examples=20, **DRAWN))
 
 
 def test_what_is_right_is_made_and_comes_back_from_json(empty):
@@ -139,6 +135,7 @@ WRONG = {
     "schedule": (1, None, "\0", "\ud800", "a" * 1001, b"rex"),
     "sampled_at": ("0.5dur", [1], [None], {"a": 1}, ["a"] * 1001),
     "schedule_options": ([], "a", {1: 2}, {"a": float("nan")}, {"a": {1}}, {"a": 2**60}),
+    "frozen": ("abc", [1], ["\0"], ["\ud800"], ["a" * 1001]),
     "rate_factors": ({"a": 0}, {"a": True}, {"a": "1"}, {"a": 1e7}, {"a": None}),
     "gradient_bits": (1, -1, 17),
     "initial_weights": ("weights", "x.h5", "nothing.weights.h5", "a" * 900 + ".keras"),
@@ -153,6 +150,35 @@ def test_each_check_refuses(name, value):
     error = refused(ImageClassification, {name: value})
     assert error is not None
     assert f"`{name}`" in str(error)
+
+
+SKIPPED = {
+    "range": (fields.Leaf, "_is_within", lambda self, value: True, "budget"),
+    "text": (fields, "_text", str, "frozen"),
+    "items": (fields, "_plain", lambda value, *rest: value, "schedule_options"),
+    "several": (Optimization, "check", lambda self: None, "optimizer"),
+    "factors": (optimization, "_LEAST", -1.0, "rate_factors"),
+    "file": (networks, "check", lambda options: None, "initial_weights"),
+    "bits": (Precision, "check", lambda self: None, "gradient_bits"),
+}
+
+
+@pytest.mark.parametrize("check", SKIPPED)
+def test_a_check_that_is_skipped_is_missed(check, monkeypatch):
+    """The negative control of what each check refuses: without it some of that is accepted."""
+    where, attribute, instead, name = SKIPPED[check]
+    wrong = [{name: value} for value in WRONG.get(name, ("adamw",))]
+    assert all(refused(ImageClassification, changes) for changes in wrong)
+    monkeypatch.setattr(where, attribute, instead)
+
+    def is_missed(changes):
+        try:
+            error = refused(ImageClassification, changes)
+        except Exception:  # noqa: BLE001  # Accepted, and then no use; or the law's own.
+            return True
+        return error is None or f"`{name}`" not in str(error)
+
+    assert any(is_missed(changes) for changes in wrong)
 
 
 def test_numbers_of_numpy_are_numbers():
