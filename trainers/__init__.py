@@ -9,7 +9,10 @@ import importlib.util
 import os
 import pathlib
 
-_NEEDED = ("matplotlib", "ml_collections", "pandas", "rich", "scipy", "sklearn", "tensorboard")
+_NEEDED = (
+    *("jinja2", "matplotlib", "ml_collections", "pandas", "rich", "scikit_posthocs", "scipy"),
+    *("sklearn", "tabulate", "tensorboard"),
+)
 _ABSENT = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 if _ABSENT:
     raise ImportError(

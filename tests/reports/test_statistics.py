@@ -1,7 +1,7 @@
 """Places, rates, tests and intervals: worked by hand, beside SciPy, and as published."""
 
+import itertools
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -113,30 +113,84 @@ def test_ranks_of_a_column_add_up_and_turn_round_with_the_direction(values):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(3, 7), st.integers(2, 12), st.integers(0, 2**32 - 1), st.booleans())
-def test_friedman_equals_scipy_with_ties_and_without(k, n, seed, has_ties):
+def test_friedman_and_nemenyi_equal_their_formulas_with_ties_and_without(k, n, seed, has_ties):
+    """Conover's ratio of the variance of average ranks to that of ranks, and Demsar's error."""
     generator = np.random.default_rng(seed)
     table = generator.integers(0, 4, (n, k)) if has_ties else generator.normal(size=(n, k))
-    found = friedman(columns_of(table))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # SciPy divides by zero if all scores are equal.
-        expected = scipy.stats.friedmanchisquare(*table.T)
-    if math.isnan(expected.statistic):
-        assert (found.statistic, found.p_value) == (0.0, 1.0)
-    else:
-        assert math.isclose(found.statistic, expected.statistic, rel_tol=1e-9, abs_tol=1e-9)
-        assert math.isclose(found.p_value, expected.pvalue, rel_tol=1e-7)
+    columns = columns_of(table, "min")
+    found = friedman(columns)
+    ranks = scipy.stats.rankdata(table, axis=1)
+    means = ranks.mean(axis=0)
+    within = np.sum((ranks - (k + 1) / 2) ** 2) / (n * (k - 1))
+    expected = n * np.sum((means - (k + 1) / 2) ** 2) / within if within else 0.0
+    assert math.isclose(found.statistic, expected, rel_tol=1e-9, abs_tol=1e-9)
+    assert found.statistic >= 0.0
+    assert math.isclose(found.p_value, scipy.stats.chi2.sf(expected, k - 1), rel_tol=1e-7)
+    assert list(found.ranks.values()) == pytest.approx(means)
+    p = nemenyi(columns)
+    error = math.sqrt(k * (k + 1) / (12 * n))
+    assert list(p) == list(itertools.combinations("abcdefgh"[:k], 2))
+    for (a, b), value in p.items():
+        apart = abs(found.ranks[a] - found.ranks[b]) / error
+        assert value == pytest.approx(scipy.stats.studentized_range.sf(apart, k, np.inf))
 
 
 def test_friedman_and_nemenyi_give_demsars_example():
     """Average ranks 3.143, 2.000, 2.893, 1.964; chi-squared 9.28 uncorrected for ties."""
-    found = friedman(columns_of(DEMSAR, "min"))
+    columns = columns_of(DEMSAR, "min")
+    found = friedman(columns)
     assert [round(found.ranks[m], 3) for m in "abcd"] == [3.143, 2.0, 2.893, 1.964]
     # Four equal ones, and three pairs: 60 + 3 x 6 of n k (k^2 - 1) = 840.
     assert round(found.statistic * (1 - 78 / 840), 2) == 9.28
-    p = nemenyi(found)
+    p = nemenyi(columns)
     # At 0.10 C4.5+m differs from C4.5, and so does C4.5+m+cf; at 0.05 nothing does.
     assert {pair for pair, value in p.items() if value < 0.10} == {("a", "b"), ("a", "d")}
     assert min(p.values()) > 0.05
+
+
+# Hollander and Wolfe (1973), p. 140: seconds round first base, round out, at a narrow and at a wide
+# angle. R's `friedman.test` has them as its example.
+BASEBALL = [
+    *((5.40, 5.50, 5.55), (5.85, 5.70, 5.75), (5.20, 5.60, 5.50), (5.55, 5.50, 5.40)),
+    *((5.90, 5.85, 5.70), (5.45, 5.55, 5.60), (5.40, 5.40, 5.35), (5.45, 5.50, 5.35)),
+    *((5.25, 5.15, 5.00), (5.85, 5.80, 5.70), (5.25, 5.20, 5.10), (5.65, 5.55, 5.45)),
+    *((5.60, 5.35, 5.45), (5.05, 5.00, 4.95), (5.50, 5.50, 5.40), (5.45, 5.55, 5.50)),
+    *((5.55, 5.55, 5.35), (5.45, 5.50, 5.55), (5.50, 5.45, 5.25), (5.65, 5.60, 5.40)),
+    *((5.70, 5.65, 5.55), (6.30, 6.30, 6.25)),
+]
+
+
+def test_friedman_gives_what_r_prints_with_ties():
+    """Friedman chi-squared = 11.143, df = 2, p-value = 0.003805."""
+    found = friedman(columns_of(BASEBALL, "min"))
+    assert (f"{found.statistic:.3f}", f"{found.p_value:.4g}") == ("11.143", "0.003805")
+    # Iman and Davenport's F by hand, from R's number: 21 x 11.143 / (22 x 2 - 11.143).
+    assert found.f_statistic == pytest.approx(7.1218, abs=1e-3)
+    assert friedman(columns_of(BASEBALL[:-1], "min")).p_value > 0.0039  # Others give another.
+
+
+def test_nemenyi_gives_what_r_prints_with_ties():
+    """The example of rstatix' `friedman_nemenyi_test`: 0.0545, 0.0109 and 0.832."""
+    scores = zip((4, 6, 3, 5, 4, 5), (7, 8, 6, 7, 9, 6), (6, 9, 7, 8, 8, 9), strict=True)
+    found = nemenyi(columns_of(list(scores)))
+    shown = {pair: f"{value:.3g}" for pair, value in found.items()}
+    assert shown == {("a", "b"): "0.0545", ("a", "c"): "0.0109", ("b", "c"): "0.832"}
+
+
+def test_failed_methods_are_tested_as_the_last_ones():
+    table = [(1.0, 2.0, 3.0), (2.0, 3.0, 9.0), (3.0, 2.0, 9.0), (1.0, 9.0, 9.0)]
+    failed = [[math.nan if value == 9.0 else value for value in row] for row in table]
+    assert friedman(columns_of(failed, "min")) == friedman(columns_of(table, "min"))
+    assert nemenyi(columns_of(failed, "min")) == nemenyi(columns_of(table, "min"))
+    assert friedman(columns_of(failed, "min")) != friedman(columns_of(table, "max"))
+
+
+def test_methods_that_are_equal_everywhere_do_not_differ():
+    columns = columns_of([(1.0, 1.0, 1.0), (2.0, 2.0, 2.0)])
+    found = friedman(columns)
+    assert (found.statistic, found.p_value) == (0.0, 1.0)
+    assert (found.f_statistic, found.f_p_value) == (0.0, 1.0)
+    assert set(nemenyi(columns).values()) == {1.0}
 
 
 # Demsar, table 5(a): q divided by the root of 2.
@@ -153,13 +207,14 @@ def test_critical_differences_have_the_published_quantiles(alpha, quantiles):
         assert math.isclose(critical_difference(k, 14, alpha) / unit, quantile, abs_tol=1.1e-3)
 
 
-def test_friedman_refuses_what_it_cannot_test():
+@pytest.mark.parametrize("test", [friedman, nemenyi])
+def test_what_cannot_be_tested_is_refused(test):
     two = columns_of([(1, 2), (2, 1)])
     for columns in ([], two, columns_of([(1, 2, 3)])):
         with pytest.raises(ValueError, match="at least 2 columns and 3 methods"):
-            friedman(columns)
+            test(columns)
     with pytest.raises(ValueError, match="same methods"):
-        friedman([*columns_of([(1, 2, 3)]), column({"a": 1, "b": 2, "x": 3})])
+        test([*columns_of([(1, 2, 3)]), column({"a": 1, "b": 2, "x": 3})])
 
 
 def test_columns_that_agree_on_all_ranks_have_an_infinite_f_and_the_least_p():
@@ -176,6 +231,30 @@ def test_an_interval_is_worked_by_hand_for_two_pairs():
     assert (found.mean, found.pairs, found.columns) == (1.0, 2, 1)
     assert math.isclose(found.low, 1 - half)
     assert math.isclose(found.high, 1 + half)
+
+
+@pytest.mark.parametrize("sizes", [(3,), (3, 3), (2, 5, 8)])
+def test_an_interval_is_that_of_scipys_samples_widened(sizes):
+    """SciPy draws them; its own interval, beside them, is narrower."""
+    generator = np.random.default_rng(3)
+    blocks = [generator.normal(0.3, 1.0, size) for size in sizes]
+
+    def widened(*drawn, axis):
+        return sum(
+            math.sqrt(len(block) / (len(block) - 1)) * (sample.mean(axis=axis) - block.mean())
+            for sample, block in zip(drawn, blocks, strict=True)
+        ) / len(blocks)
+
+    drawn = scipy.stats.bootstrap(
+        blocks, widened, n_resamples=10_000, random_state=np.random.default_rng(0), method="basic"
+    )
+    freedom = sum(sizes) - len(sizes)
+    factor = scipy.stats.t.ppf(0.975, freedom) / scipy.stats.norm.ppf(0.975)
+    quantiles = np.quantile(drawn.bootstrap_distribution, [1 - 0.975, 0.975], method="inverted_cdf")
+    found = paired_interval(blocks)
+    assert [found.low, found.high] == pytest.approx(list(found.mean + factor * quantiles))
+    theirs = np.ptp(drawn.confidence_interval)
+    assert found.high - found.low > 1.05 * theirs
 
 
 def test_one_pair_has_a_mean_and_no_interval():

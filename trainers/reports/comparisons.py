@@ -138,7 +138,7 @@ def tests(results: Results) -> Section:
         f"By Nemenyi's test two methods differ at level {ALPHA:g} if their average ranks are "
         f"{apart:.2f} apart; such pairs are marked."
     )
-    pairs = nemenyi(test)
+    pairs = nemenyi(columns)
     names = sorted(test.ranks, key=lambda each: test.ranks[each])
     rows = []
     for method in names[1:]:

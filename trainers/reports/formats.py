@@ -1,15 +1,20 @@
-"""Reports written down: for GitHub, LaTeX, spreadsheets, browsers and terminals."""
+"""Reports written down: for GitHub, LaTeX, spreadsheets, browsers and terminals.
+
+Tables are written by pandas, those of terminals by rich. What they do not know is here: what text
+means something to a format, which pandas escapes in fields but in no title, and the best in
+Markdown. pandas is loaded where it writes: a report on a terminal starts faster without it.
+"""
 
 from __future__ import annotations
 
-import csv
 import html
-import io
-import math
+import itertools
 import pathlib
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import typing
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import rich.console
 import rich.markup
@@ -20,6 +25,10 @@ from trainers.reports.document import Entry, Report, Table
 from trainers.reports.figures import Picture
 from trainers.reports.results import Cell, Results, paper_name
 from trainers.reports.tables import comparable
+
+if typing.TYPE_CHECKING:
+    import pandas
+    from pandas.io.formats.style import Styler
 
 __all__ = ["FORMATS", "to_csv", "to_html", "to_markdown", "to_screen", "to_tex", "written"]
 
@@ -56,30 +65,54 @@ def written(
     return {"md": to_markdown, "tex": to_tex}[form](report, saved)
 
 
+# --- tables --------------------------------------------------------------------------------------
+
+
+def _frame(table: Table, said: Callable[[Entry], str]) -> pandas.DataFrame:
+    """Return what is said of each entry; columns have numbers, as their names may repeat."""
+    import pandas
+
+    rows = [[said(entry) for entry in row] for row in table.rows]
+    return pandas.DataFrame(rows, columns=range(len(table.head)), dtype=object)
+
+
+def _styler(table: Table, escape: Callable[[str], str]) -> Styler:
+    """Return a table of texts that is to be styled."""
+    from pandas.io.formats.style import Styler
+
+    # Names by number, as braces in those that `relabel_index` takes are fields to be filled in.
+    head = [escape(name) for name in table.head]
+    texts = _frame(table, lambda entry: escape(entry.text))
+    styler = Styler(texts, caption=escape(table.title), cell_ids=False).hide(axis="index")
+    return styler.format_index(head.__getitem__, axis="columns")
+
+
 # --- csv -----------------------------------------------------------------------------------------
 
 
 def to_csv(results: Results) -> str:
     """Return a line for each cell, complete or not."""
+    import pandas
+
     source = published.parse_source(results.grid.source)
     places = {(c.setting, c.budget): (c.places(), c.ranks()) for c in results.columns}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEAD)
+    rows = []
     for cell in results.cells:
         place, rank = places.get((cell.setting, cell.budget), ({}, {}))
         paper = _paper(results, source, cell)
         failed = list(cell.failed.values())
-        writer.writerow(
+        rows.append(
             [
                 *(cell.setting, cell.method, *cell.place.values(), cell.budget, cell.epochs),
-                *(results.measure.label, results.measure.mode, _plain(cell.mean), _plain(cell.std)),
+                *(results.measure.label, results.measure.mode, _short(cell.mean), _short(cell.std)),
                 *(cell.n, len(cell.seeds), failed.count("diverged"), failed.count("stalled")),
-                *(cell.missing, place.get(cell.method, ""), rank.get(cell.method, "")),
-                *(_plain(cell.cost), *map(_plain, paper)),
+                *(cell.missing, place.get(cell.method), rank.get(cell.method)),
+                *(_short(cell.cost), *map(_short, paper)),
             ]
         )
-    return text.getvalue()
+    # As objects whole numbers stay whole, also in a column where one is missing.
+    frame = pandas.DataFrame(rows, columns=list(_HEAD), dtype=object)
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def _paper(
@@ -91,11 +124,15 @@ def _paper(
     return comparable(found, results.measure) or (None, None)
 
 
-def _plain(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(round(value, 10))
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 10)
 
 
 # --- Markdown ------------------------------------------------------------------------------------
+
+# What has a meaning within a line; a sign that makes its first word a heading or a list; and "&"
+# where it begins the name of a character.
+_MD_PATTERN = re.compile(r"[\\|*_<>\[\]`~$]|^(?:#+|[+-])(?=\s)|&(?=[#\w])")
 
 
 def to_markdown(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
@@ -104,14 +141,12 @@ def to_markdown(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
     for section in report.sections:
         lines += [f"## {_md(section.title)}", "", *_paragraphs(map(_md, section.notes))]
         for table in section.tables:
-            lines += [f"**{_md(table.title)}**", "", _md_row(map(_md, table.head))]
-            labels = table.labels
-            lines.append(_md_row([*["---"] * labels, *["---:"] * (len(table.head) - labels)]))
-            lines += [_md_row(map(_md_entry, row)) for row in table.rows]
-            lines.append("")
+            lines += [f"**{_md(table.title)}**", "", _md_table(table), ""]
     if saved:
         lines += ["## Figures", ""]
-        lines += _paragraphs(f"![{_md(text)}]({path.as_posix()})" for text, path in saved.items())
+        lines += _paragraphs(
+            f"![{_md(text)}]({urllib.parse.quote(path.as_posix())})" for text, path in saved.items()
+        )
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -120,11 +155,18 @@ def _paragraphs(texts: Iterable[str]) -> list[str]:
 
 
 def _md(text: str) -> str:
-    return re.sub(r"([\\|*_<>\[\]`])", r"\\\1", text)
+    return _MD_PATTERN.sub(r"\\\g<0>", text)
 
 
-def _md_row(fields: Iterable[str]) -> str:
-    return f"| {' | '.join(fields)} |"
+def _md_table(table: Table) -> str:
+    labels = table.labels
+    return _frame(table, _md_entry).to_markdown(
+        index=False,
+        headers=[_md(name) for name in table.head],
+        tablefmt="pipe",
+        colalign=["left"] * labels + ["right"] * (len(table.head) - labels),
+        disable_numparse=True,  # Numbers are written already: 0.50 stays so.
+    )
 
 
 def _md_entry(entry: Entry) -> str:
@@ -140,12 +182,16 @@ _TEX = {
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "χ²": r"$\chi^2$",
     "\N{MINUS SIGN}": "$-$",
     "\N{EN DASH}": "--",
 }
-_TEX_PATTERN = re.compile("|".join(map(re.escape, sorted(_TEX, key=len, reverse=True))))
+# A row that begins with "[" or "*" would be an argument of the line break before it.
+_TEX_PATTERN = re.compile(
+    r"^[\[*]|" + "|".join(map(re.escape, sorted(_TEX, key=len, reverse=True)))
+)
 
 
 def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
@@ -160,7 +206,7 @@ def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
         lines += [rf"\subsection*{{{_tex(section.title)}}}", ""]
         lines += _paragraphs(map(_tex, section.notes))
         for table in section.tables:
-            lines += _tex_table(table)
+            lines += [_tex_table(table), ""]
     for caption, path in saved.items():
         lines += [
             r"\begin{figure}[htbp]",
@@ -173,30 +219,17 @@ def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _tex_table(table: Table) -> list[str]:
+def _tex_table(table: Table) -> str:
+    marks = _frame(table, lambda entry: "textbf: --rwrap;" if entry.is_best else "")
+    text = _styler(table, _tex).apply(lambda texts: marks, axis=None)
     alignment = "l" * table.labels + "r" * (len(table.head) - table.labels)
-    return [
-        r"\begin{table}[htbp]",
-        r"  \centering",
-        rf"  \caption{{{_tex(table.title)}}}",
-        rf"  \begin{{tabular}}{{{alignment}}}",
-        r"    \toprule",
-        f"    {' & '.join(map(_tex, table.head))} \\\\",
-        r"    \midrule",
-        *(f"    {' & '.join(map(_tex_entry, row))} \\\\" for row in table.rows),
-        r"    \bottomrule",
-        r"  \end{tabular}",
-        r"\end{table}",
-        "",
-    ]
+    return text.to_latex(
+        column_format=alignment, position="htbp", position_float="centering", hrules=True
+    ).rstrip()
 
 
 def _tex(text: str) -> str:
-    return _TEX_PATTERN.sub(lambda found: _TEX[found[0]], text)
-
-
-def _tex_entry(entry: Entry) -> str:
-    return rf"\textbf{{{_tex(entry.text)}}}" if entry.is_best else _tex(entry.text)
+    return _TEX_PATTERN.sub(lambda found: _TEX.get(found[0], f"{{{found[0]}}}"), text)
 
 
 # --- HTML ----------------------------------------------------------------------------------------
@@ -214,7 +247,6 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 caption { text-align: left; font-weight: 600; padding: 0 0 .5rem; white-space: nowrap; }
 th, td { padding: .32rem .8rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; border-top: 2px solid #1f2430; border-bottom: 1px solid #1f2430; }
-th.label, td.label { text-align: left; }
 td { border-bottom: 1px solid #eef0f4; }
 tr:last-child td { border-bottom: 2px solid #1f2430; }
 tbody tr:hover td { background: #f5f8fc; }
@@ -236,10 +268,11 @@ def to_html(report: Report, pictures: Sequence[Picture]) -> str:
         f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>",
         *(f"<p>{html.escape(note)}</p>" for note in report.notes),
     ]
+    number = itertools.count()
     for section in report.sections:
         parts.append(f"<h2>{html.escape(section.title)}</h2>")
         parts += [f"<p>{html.escape(note)}</p>" for note in section.notes]
-        parts += map(_html_table, section.tables)
+        parts += [_html_table(table, next(number)) for table in section.tables]
     if pictures:
         parts.append("<h2>Figures</h2>")
     for picture in pictures:
@@ -251,25 +284,17 @@ def to_html(report: Report, pictures: Sequence[Picture]) -> str:
     return "\n".join([*parts, "</body>\n</html>"]) + "\n"
 
 
-def _html_table(table: Table) -> str:
-    def kind(index: int) -> str:
-        return ' class="label"' if index < table.labels else ""
+def _html_table(table: Table, number: int) -> str:
+    labels = [
+        {"selector": f".col{index}", "props": "text-align: left;"} for index in range(table.labels)
+    ]
+    styler = _styler(table, html.escape).set_table_styles(labels, overwrite=False)
+    styler = styler.set_td_classes(_frame(table, _html_class))
+    return f'<div class="scroll">\n{styler.to_html(table_uuid=str(number)).rstrip()}\n</div>'
 
-    head = "".join(f"<th{kind(i)}>{html.escape(name)}</th>" for i, name in enumerate(table.head))
-    rows = []
-    for row in table.rows:
-        fields = []
-        for index, entry in enumerate(row):
-            names = ["label"] * (index < table.labels)
-            names += ["best"] * entry.is_best + ["quiet"] * (entry.is_quiet and not entry.is_best)
-            classes = f' class="{" ".join(names)}"' if names else ""
-            fields.append(f"<td{classes}>{html.escape(entry.text)}</td>")
-        rows.append(f"<tr>{''.join(fields)}</tr>")
-    body = "\n".join(rows)
-    return (
-        f'<div class="scroll"><table>\n<caption>{html.escape(table.title)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
-    )
+
+def _html_class(entry: Entry) -> str:
+    return "best" if entry.is_best else "quiet" if entry.is_quiet else ""
 
 
 # --- terminals -----------------------------------------------------------------------------------

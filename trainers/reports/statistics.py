@@ -186,6 +186,8 @@ class Friedman:
 def friedman(columns: Sequence[Column]) -> Friedman:
     """Test whether methods differ over columns.
 
+    The statistic and its p-value are SciPy's; Iman and Davenport's F it does not have.
+
     Args:
         columns: At least two columns, with the same methods in each: three or more.
 
@@ -196,6 +198,47 @@ def friedman(columns: Sequence[Column]) -> Friedman:
         Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006),
         section 3.2.2.
     """
+    methods, table = _ranks(columns)
+    n, k = table.shape
+    statistic, p_value = 0.0, 1.0
+    if np.ptp(table) > 0.0:  # If all are equal everywhere, SciPy divides by zero.
+        found = scipy.stats.friedmanchisquare(*table.T)
+        # It subtracts large numbers: equal average ranks may come to a little less than none.
+        statistic, p_value = max(0.0, float(found.statistic)), float(found.pvalue)
+    left = n * (k - 1) - statistic
+    f_statistic = (n - 1) * statistic / left if left > 1e-9 else math.inf
+    return Friedman(
+        statistic=statistic,
+        p_value=p_value,
+        f_statistic=f_statistic,
+        f_p_value=float(scipy.stats.f.sf(f_statistic, k - 1, (k - 1) * (n - 1))),
+        ranks=dict(zip(methods, map(float, table.mean(axis=0)), strict=True)),
+        columns=n,
+    )
+
+
+def nemenyi(columns: Sequence[Column]) -> dict[tuple[str, str], float]:
+    """Return the p-value of each pair of methods, corrected for all pairs, by Nemenyi's test.
+
+    Args:
+        columns: As for `friedman`, whose test comes before this one.
+
+    Raises:
+        ValueError: As `friedman` does.
+    """
+    # It loads statsmodels and seaborn, which most reports have no need of.
+    import scikit_posthocs
+
+    methods, table = _ranks(columns)
+    found = scikit_posthocs.posthoc_nemenyi_friedman(table).to_numpy()
+    return {
+        (methods[a], methods[b]): float(found[a, b])
+        for a, b in itertools.combinations(range(len(methods)), 2)
+    }
+
+
+def _ranks(columns: Sequence[Column]) -> tuple[list[str], np.ndarray]:
+    """Return methods, and their ranks: a row for each column."""
     methods = list(columns[0].scores) if columns else []
     if len(columns) < 2 or len(methods) < 3:
         raise ValueError(
@@ -208,35 +251,8 @@ def friedman(columns: Sequence[Column]) -> Friedman:
                 f"All columns must have the same methods. Received: {sorted(methods)} and, in "
                 f"{column.setting} at {column.budget:g}, {sorted(column.scores)}"
             )
-    table = np.array([[column.ranks()[method] for method in methods] for column in columns])
-    n, k = table.shape
-    means = table.mean(axis=0)
-    spread = float(np.sum((means - (k + 1) / 2) ** 2))
-    # The variance of the ranks within columns; ties make it smaller than k (k + 1) / 12.
-    within = float(np.sum((table - (k + 1) / 2) ** 2)) / (n * (k - 1))
-    statistic = n * spread / within if within else 0.0
-    left = n * (k - 1) - statistic
-    f_statistic = (n - 1) * statistic / left if left > 1e-9 else math.inf
-    return Friedman(
-        statistic=statistic,
-        p_value=float(scipy.stats.chi2.sf(statistic, k - 1)),
-        f_statistic=f_statistic,
-        f_p_value=float(scipy.stats.f.sf(f_statistic, k - 1, (k - 1) * (n - 1))),
-        ranks=dict(zip(methods, map(float, means), strict=True)),
-        columns=n,
-    )
-
-
-def nemenyi(test: Friedman) -> dict[tuple[str, str], float]:
-    """Return the p-value of each pair of methods, corrected for all pairs, by Nemenyi's test."""
-    k = len(test.ranks)
-    error = math.sqrt(k * (k + 1) / (12 * test.columns))
-    return {
-        (a, b): float(
-            scipy.stats.studentized_range.sf(abs(test.ranks[a] - test.ranks[b]) / error, k, np.inf)
-        )
-        for a, b in itertools.combinations(test.ranks, 2)
-    }
+    ranks = [column.ranks() for column in columns]
+    return methods, np.array([[rank[method] for method in methods] for rank in ranks])
 
 
 def critical_difference(methods: int, columns: int, alpha: float = 0.05) -> float:
@@ -289,6 +305,9 @@ def paired_interval(
     pairs and in 94 to 96 % at 3 to 20; skewed ones are held less often. An interval speaks of
     other seeds in these columns, not of other settings, and is not corrected for how many are
     looked at.
+
+    `scipy.stats.bootstrap` draws the same samples, but has no such interval: none of its three
+    (percentile, basic and BCa) is widened for how few pairs there are.
 
     Args:
         differences: For each column the differences by seed, at least one.

@@ -1,0 +1,196 @@
+"""What a report says is what its readers read, in each format, whatever signs are in it."""
+
+import collections
+import csv
+import html.parser
+import io
+import re
+
+import markdown_it
+import pandas
+import pytest
+import rich.console
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.reports import synthetic
+from trainers.reports import formats, results
+from trainers.reports.document import Entry, Report, Section, Table
+
+# Each has a meaning in one of the formats, or looks like a number or like nothing.
+SIGNS = (
+    *("A_1 & 50% <b>x</b> |y|", "*a* **b** `c` [d](e)", "~~f~~ $g$ ![h](i)", "# j", "- k", "+ l"),
+    *("&amp; &#42;", r"{m} \n \\ ^o", "'p' \"q\", r", "{0} {}", "[bold]s[/]", "[t] *u", "* v"),
+    *("None", "nan", "1.50", "007", "1e5", "± \N{MINUS SIGN}1 \N{EN DASH} χ²"),
+)
+
+
+def report(signs=SIGNS, labels=1):
+    """Return a report with signs in each place of it, once as the best and once as quiet."""
+    rows = [[Entry(sign), Entry(sign, is_best=True), Entry(sign, is_quiet=True)] for sign in signs]
+    tables = [Table(sign, ["", sign, sign], rows, labels) for sign in signs]
+    return Report(signs[0], signs, [Section(signs[1], signs, tables)])
+
+
+class Reader(html.parser.HTMLParser):
+    """Reads a page: texts by element, classes of fields, ids, and what is bold in a field."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.texts, self.classes = collections.defaultdict(list), []
+        self.ids, self.bold, self._open = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.ids += [found["id"]] if "id" in found else []
+        if tag in ("td", "th", "caption", "h1", "h2", "p", "strong", "style"):
+            self._open.append(tag)
+            self.texts[tag].append("")
+        if tag == "td":
+            self.classes.append(set((found.get("class") or "").split()))
+            self.bold.append(False)
+        if tag == "strong" and "td" in self._open:
+            self.bold[-1] = True
+
+    def handle_endtag(self, tag):
+        if self._open and self._open[-1] == tag:
+            self._open.pop()
+
+    def handle_data(self, data):
+        for tag in self._open:
+            self.texts[tag][-1] += data
+
+
+def rendered(text):
+    """Return the page of Markdown as GitHub has it, but for mathematics."""
+    return Reader(markdown_it.MarkdownIt().enable(["table", "strikethrough"]).render(text))
+
+
+FIELDS = [sign for sign in SIGNS for _ in range(3)] * len(SIGNS)
+HEADS = [name for sign in SIGNS for name in ("", sign, sign)]
+
+
+def test_a_page_says_what_the_report_says():
+    page = Reader(formats.to_html(report(), []))
+    assert page.texts["td"] == FIELDS
+    assert page.texts["th"] == HEADS
+    assert page.texts["caption"] == list(SIGNS)
+    assert page.texts["p"] == [*SIGNS, *SIGNS]
+    assert (page.texts["h1"], page.texts["h2"]) == ([SIGNS[0]], [SIGNS[1]])
+    marks = [found - {"data"} for found in page.classes[:3]]
+    assert marks == [{"row0", "col0"}, {"row0", "col1", "best"}, {"row0", "col2", "quiet"}]
+
+
+def test_markdown_says_what_the_report_says():
+    page = rendered(formats.to_markdown(report(), {}))
+    assert page.texts["td"] == FIELDS
+    assert page.texts["th"] == HEADS
+    titles = [text for text in page.texts["strong"] if text in SIGNS]
+    assert titles[:: 1 + len(SIGNS)] == list(SIGNS)
+    assert page.texts["p"] == [*SIGNS, *SIGNS, *SIGNS]
+    assert (page.texts["h1"], page.texts["h2"]) == ([SIGNS[0]], [SIGNS[1]])
+    assert page.bold == [False, True, False] * len(SIGNS) ** 2
+    assert "$" not in re.sub(r"\\\$", "", formats.to_markdown(report(), {}))
+
+
+@pytest.mark.parametrize("sign", [s for s in SIGNS if re.search(r"\*\w\*|~~|[`#<&]|^[-+*] ", s)])
+def test_markdown_that_is_not_escaped_says_something_else(sign):
+    assert rendered(formats._md(sign)).texts["p"] == [sign]
+    assert rendered(sign).texts["p"] != [sign]
+
+
+def test_a_terminal_says_what_the_report_says():
+    text = io.StringIO()
+    console = rich.console.Console(file=text, width=300)
+    formats.to_screen(report(), {}, console)
+    lines = [re.sub(r" {2,}", "  ", line.strip()) for line in text.getvalue().splitlines()]
+    for sign in SIGNS:
+        assert lines.count(f"{sign}  {sign} •  {sign}") == len(SIGNS)
+
+
+def test_latex_says_what_the_report_says():
+    text = formats.to_tex(report(), {})
+    expected = {
+        "A_1 & 50% <b>x</b> |y|": r"A\_1 \& 50\% $<$b$>$x$<$/b$>$ \textbar{}y\textbar{}",
+        r"{m} \n \\ ^o": r"\{m\} \textbackslash{}n \textbackslash{}\textbackslash{} "
+        r"\textasciicircum{}o",
+        "~~f~~ $g$ ![h](i)": r"\textasciitilde{}\textasciitilde{}f\textasciitilde{}"
+        r"\textasciitilde{} \$g\$ ![h](i)",
+        "[t] *u": "{[}t] *u",  # Else the height of the row before it.
+        "* v": "{*} v",
+        "# j": r"\# j",
+        "{0} {}": r"\{0\} \{\}",
+        "1.50": "1.50",
+        "± \N{MINUS SIGN}1 \N{EN DASH} χ²": r"$\pm$ $-$1 -- $\chi^2$",
+    }
+    for sign, said in expected.items():
+        assert sign in SIGNS
+        assert text.count(f"{said} & \\textbf{{{said}}} & {said} \\\\\n") == len(SIGNS)
+        assert text.count(f" & {said} & {said} \\\\\n\\midrule\n") == 1
+        assert text.count(f"\\caption{{{said}}}\n") == 1
+        assert text.count(f"\n\n{said}\n\n") == 2
+
+
+@given(st.text(st.sampled_from("ab1 .-&%$#_{}~^\\"), max_size=12).filter(str.strip))
+def test_latex_is_escaped_as_pandas_escapes_it(text):
+    """They differ in what ends a command: a space, or nothing in braces."""
+    frame = pandas.DataFrame([[f"x{text}x"]])
+    style = frame.style.hide(axis="index").hide(axis="columns").format(escape="latex")
+    (theirs,) = re.findall(r"x.*x(?= \\\\\n)", style.to_latex())
+    commands = [
+        re.sub(r"(\\text(?:backslash|asciitilde|asciicircum))(?:\{\}| )|(?:\\space )", r"\1", each)
+        for each in (theirs, formats._tex(f"x{text}x"))
+    ]
+    assert commands[0].replace(" ", "") == commands[1].replace(" ", "")
+
+
+def test_columns_of_names_are_left_and_others_right():
+    for labels in (1, 2):
+        text = formats.to_markdown(report(labels=labels), {})
+        kinds = re.findall(r"^\|[:|-]+\|$", text, re.MULTILINE)
+        assert {re.sub("-+", "-", kind) for kind in kinds} == {
+            "|" + ":-|" * labels + "-:|" * (3 - labels)
+        }
+        text = formats.to_tex(report(labels=labels), {})
+        assert text.count(rf"\begin{{tabular}}{{{'l' * labels}{'r' * (3 - labels)}}}") == len(SIGNS)
+        page = Reader(formats.to_html(report(labels=labels), []))
+        assert len(page.ids) == len(set(page.ids))  # A table's style is of its id.
+        for style in page.texts["style"][1:]:
+            left = re.findall(r"\.col(\d) \{\s+text-align: left;", style)
+            assert left == [str(index) for index in range(labels)]
+
+
+def test_a_table_without_rows_has_its_title_and_head():
+    empty = Report("a", [], [Section("b", [], [Table("c", ["", "d"], [])])])
+    page = Reader(formats.to_html(empty, []))
+    assert (page.texts["caption"], page.texts["th"], page.texts["td"]) == (["c"], ["", "d"], [])
+    assert rendered(formats.to_markdown(empty, {})).texts["th"] == ["", "d"]
+    assert "\\toprule\n & d \\\\\n\\midrule\n\\bottomrule" in formats.to_tex(empty, {})
+
+
+def test_spreadsheets_have_names_numbers_and_nothing_as_they_are(tmp_path):
+    names = ['A, "b"; c', "d_1 & 50% <e>|f|", "None", "007"]
+    grid = synthetic.sweep(
+        dict.fromkeys(names, 10), ("Linear", "REX"), budgets=(0.1, 1.0), source="", seeds=(0, 1)
+    )
+
+    def outcome(trial):
+        place = trial.coordinates
+        if (place["setting"], place["budget"]) == (names[0], 1.0):
+            return None
+        return {"Linear": 1 / 3, "REX": 0.5}[place["schedule"]] + 0.1 * place["seed"]
+
+    found = results.read(synthetic.write(tmp_path / "sweep", grid, outcome))
+    text = formats.to_csv(found)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["setting"] for row in rows} == set(names)
+    for row in rows:
+        is_missing = (row["setting"], row["budget"]) == (names[0], "1.0")
+        place = {"Linear": "2", "REX": "1"}[row["method"]]
+        mean = {"Linear": "38.3333333333", "REX": "55.0"}[row["method"]]
+        expected = ("", "", "", "0", "2") if is_missing else (mean, place, f"{place}.0", "2", "0")
+        assert tuple(row[n] for n in ("mean", "place", "rank", "n", "missing")) == expected
+        assert (row["seeds"], row["paper_mean"], row["paper_std"]) == ("2", "", "")
+    assert not re.search("nan|None,None|inf", text)
