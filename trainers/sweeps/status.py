@@ -147,7 +147,7 @@ def _counts(status: Status, store: Store) -> rich.table.Table:
         title=f"{grid.name} ({grid.protocol}{shard}) in {store.directory}", title_justify="left"
     )
     table.add_column("phase")
-    for name in (*_COUNTS, "trials"):
+    for name in (*_shown(status), "trials"):
         table.add_column(name, justify="right")
     of = {
         phase: {trial.id for trial in status.trials if trial.phase == phase}
@@ -163,7 +163,12 @@ def _counts(status: Status, store: Store) -> rich.table.Table:
 
 
 def _numbers(status: Status, ids: set[str]) -> list[str]:
-    return [str(len(ids & set(getattr(status, name)))) for name in _COUNTS] + [str(len(ids))]
+    return [str(len(ids & set(getattr(status, name)))) for name in _shown(status)] + [str(len(ids))]
+
+
+def _shown(status: Status) -> tuple[str, ...]:
+    """Return the counts that have a column: what is rare, and a sign of damage, only if it is."""
+    return _COUNTS if status.unreadable else _COUNTS[:-1]
 
 
 def _list(console: rich.console.Console, title: str, lines: Sequence[str]) -> None:
