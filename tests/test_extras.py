@@ -62,3 +62,22 @@ def test_only_the_library_is_installed():
     assert setup["options.packages.find"]["include"].split() == ["keras_sched*"]
     needed = {line.split(">")[0] for line in setup["options"]["install_requires"].split()}
     assert needed == {"absl-py", "keras", "numpy", "tensorflow"}
+
+
+def test_the_lowest_versions_are_those_that_are_tested():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    options = setup["options"]["install_requires"], setup["options.extras_require"]["trainers"]
+    needed = [line for text in options for line in text.splitlines() if line and line[0] != "#"]
+    lines = (ROOT / "tests" / "lowest.txt").read_text().splitlines()
+    lowest = dict(line.split("==") for line in lines if not line.startswith("#"))
+    for each in needed:
+        name, _, least = each.partition(">=")
+        assert least, f"{name} has no lowest version"
+        assert [int(n) for n in least.split(".")] == _without_zeros(lowest[name], least), name
+
+
+def _without_zeros(version, like):
+    """Return the numbers of a version, as many as another has if what is left out are zeros."""
+    numbers, count = [int(n) for n in version.split(".")], len(like.split("."))
+    return numbers[:count] if not any(numbers[count:]) else numbers
