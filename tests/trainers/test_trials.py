@@ -14,7 +14,7 @@ from configs.base import setting
 from trainers.loop.records import Workload
 from trainers.sweeps.trials import Trials
 from trainers.tasks.classification import ImageClassification
-from trainers.tasks.configured import experiment
+from trainers.tasks.configured import ConfiguredTask, experiment
 
 
 def trial(seed=0, **changes):
@@ -123,6 +123,14 @@ def test_one_set_of_data_is_held_and_read_once(tmp_path, monkeypatch):
         program.run(trial(seed=index, split=split, epochs=1), tmp_path / str(index))
         assert len(program._data) == 1
     assert read == ["test", "validation", "test"]
+
+
+def test_data_depend_on_all_of_a_configuration_where_a_task_does_not_say_less():
+    def key(**changes):
+        config = ImageClassification.options.of(trial(**changes))
+        return ConfiguredTask.data_key.__func__(ImageClassification, config)
+
+    assert len({key(), key(), key(seed=1), key(sampled_at=["0.5dur"])}) == 3
 
 
 def test_a_trial_is_measured_without_its_data(monkeypatch):

@@ -100,7 +100,7 @@ class ConfiguredTask(Task, abc.ABC):
     @classmethod
     def data_key(cls, config: Any) -> tuple[Any, ...]:
         """Return what the data depend on: trainings that are equal in it can share them."""
-        return tuple(sorted(config.flat().items(), key=str))
+        return (json.dumps(config.flat(), sort_keys=True),)
 
     @abc.abstractmethod
     def count_steps(self) -> int:
