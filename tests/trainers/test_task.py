@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 
 import keras
 import pytest
@@ -52,6 +54,10 @@ def clashing(made):
     return {"losses": {"accuracy": made.losses["mean"]}, "means": {}}
 
 
+def renamed(made, name):
+    return {"losses": {name: made.losses["mean"], "sign": made.losses["sign"]}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -61,6 +67,8 @@ def clashing(made):
         (clashing, "must not have one name"),
         (lambda made: {"losses": {}}, "must return a loss"),
         (lambda made: {"losses": {"val_mean": made.losses["mean"]}}, "identifier"),
+        (lambda made: renamed(made, "step"), "what is logged beside it"),
+        (lambda made: renamed(made, "momentum"), "what is logged beside it"),
     ],
 )
 def test_what_a_task_returns_is_checked_before_it_is_trained(changes, message, tmp_path):
@@ -127,6 +135,87 @@ def test_a_metric_that_is_undefined_is_no_divergence(tmp_path):
     assert record.best["epoch"] == 1
     (path,) = tmp_path.rglob("record.json")
     assert records.read(path) == record
+
+
+class Ratio(Undefined):
+    """Has it as a mean."""
+
+    def forward(self, model, batch, evaluation):
+        made = toy.Toy.forward(self, model, batch, evaluation)
+        ratio = made.means["accuracy"] * float("nan")
+        return dataclasses.replace(made, means={**made.means, "ratio": ratio})
+
+    def judge(self, evaluation, means, outputs):
+        return {}
+
+
+def test_a_mean_that_is_undefined_is_saved_and_gone_on_from(tmp_path):
+    def trained(place, ends):
+        task = Ratio(2)
+        record = experiment.Experiment(task, toy.plan(tmp_path / place, 2), [Asks(ends)]).run()
+        return [dict(row) for row in record.epochs]
+
+    whole = trained("whole", ends=0)
+    assert [row["ratio"] for row in whole] == [None, None]
+    with pytest.raises(SystemExit):
+        trained("killed", ends=13)
+    assert trained("killed", ends=0) == whole
+
+
+class Lossy(toy.Toy):
+    """Has no metrics, so that which goals there are is known only from its losses."""
+
+    def __init__(self, goal):
+        super().__init__(1)
+        self.metrics, self.goal = {}, goal
+
+    def forward(self, model, batch, evaluation):
+        return dataclasses.replace(super().forward(model, batch, evaluation), means={})
+
+
+def test_a_goal_that_no_loss_has_is_refused_before_training(tmp_path):
+    made = experiment.Experiment(Lossy("val_typo"), toy.plan(tmp_path, 1))
+    with pytest.raises(ValueError, match=r"goal='val_typo'\. Expected one of val_loss"):
+        made.run()
+    assert made.step == 0
+    record = experiment.Experiment(Lossy("val_mean"), toy.plan(tmp_path, 1)).run()
+    assert record.best == record.final
+
+
+def test_a_goal_that_nothing_returns_is_an_error(tmp_path):
+    task = Odd(lambda made: {}, metrics={"accuracy": Metric("higher"), "f1": Metric("higher")})
+    task.goal = "val_f1"
+    with pytest.raises(ValueError, match="must return the task's `goal`"):
+        experiment.Experiment(task, toy.plan(tmp_path, 1)).run()
+
+
+def test_an_evaluation_without_batches_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="An evaluation must have batches"):
+        run(tmp_path, epochs=1, evaluation=lambda: toy.batches(0).take(0))
+
+
+def test_what_callbacks_log_is_no_loss(tmp_path):
+    class Logs(Stops):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["gap"] = float("nan")
+            super().on_epoch_end(epoch, logs)
+
+    _, record = run(tmp_path, epochs=4, callbacks=[Logs()])
+    assert (record.status, len(record.epochs)) == ("finished", 2)
+
+
+@pytest.mark.parametrize("clip", [{"clipvalue": 0.05}, {"global_clipnorm": 0.1}], ids=str)
+def test_gradients_of_several_replicas_are_not_clipped_apart(clip, tmp_path):
+    def trained(strategy):
+        task = toy.Toy(1, optimizer=lambda: ks.optimizers.SGD(ks.Constant(0.05), **clip))
+        return experiment.Experiment(task, toy.plan(tmp_path, 1), strategy=strategy).run()
+
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    with pytest.raises(ValueError, match="must not be clipped with more than one replica"):
+        trained(strategy)
+    assert trained(None).status == "finished"
 
 
 def test_the_trace_is_shared_only_by_what_computes_the_same(tmp_path):
@@ -207,6 +296,47 @@ class Stops(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:
             self.model.stop_training = True
+
+
+class Asks(keras.callbacks.Callback):
+    """Asks the process to end after so many calls; after none for 0."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls -= 1
+        if self.calls == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class StopsAt(keras.callbacks.Callback):
+    """Ends the training at a call within the second epoch, or at its end."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == 50 + self.at:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize(("at", "calls"), [(21, 21), (50, 30)])
+def test_a_training_that_was_ended_stays_so_when_it_goes_on(at, calls, tmp_path):
+    """It is asked to end in the same call; the control is never asked."""
+
+    def trained(place, asked):
+        callbacks = [StopsAt(at), Asks(asked)]
+        return experiment.Experiment(toy.Toy(4), toy.plan(tmp_path / place, 4), callbacks).run()
+
+    whole = trained("whole", 0)
+    assert whole.steps == 100
+    with pytest.raises(SystemExit):
+        trained("killed", calls)
+    gone_on = trained("killed", 0)
+    assert (gone_on.steps, gone_on.epochs) == (100, whole.epochs)
 
 
 def test_a_training_that_a_callback_ends_has_every_evaluation(tmp_path):

@@ -39,6 +39,7 @@ SCHEMA = 2
 _NAME = re.compile(r"step_([0-9]{8,})\Z")
 _FILES = ("arrays.npz", "state.json")
 _MANIFEST = "MANIFEST.json"
+_MEANS = "means/"
 _CLOCKS = {"train", "evaluation", "checkpoint"}
 # There is something else than a file in its place, or nothing.
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
@@ -58,6 +59,7 @@ class LoopState:
         means: What the host holds of the running means: sums of values, and of weights.
         seconds: "train", "evaluation" and "checkpoint".
         callbacks: The state of each callback; None for one that has none.
+        stopped: Whether a callback has ended the training, with the epoch.
         versions: Of Python and the packages.
         hardware: What it ran on.
 
@@ -70,6 +72,7 @@ class LoopState:
     means: Sequence[Sequence[float]]
     seconds: Mapping[str, float]
     callbacks: Sequence[Any]
+    stopped: bool = False
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -116,8 +119,8 @@ class Checkpoints:
         """Write a checkpoint and return its directory; one of the same step is left as it is.
 
         Raises:
-            CheckpointError: If an array is not finite, or is of objects: a checkpoint must be worth
-                going on from, and safe to read.
+            CheckpointError: If an array other than a running mean is not finite, or one is of
+                objects: a checkpoint must be worth going on from, and safe to read.
             OSError: If the disk does not take it; those before it are as they were.
         """
         for name, array in checkpoint.arrays.items():
@@ -203,7 +206,8 @@ def _check_array(name: str, array: np.ndarray, step: int) -> None:
         raise CheckpointError(f"A checkpoint must be of numbers. Received: `{name}` of objects")
     # The floating types that NumPy does not have itself, as bfloat16, are of the kind "V".
     with contextlib.suppress(TypeError):
-        if not np.isfinite(array).all():
+        # A metric may be undefined, and so its mean: nothing is computed from it.
+        if not name.startswith(_MEANS) and not np.isfinite(array).all():
             raise CheckpointError(f"A checkpoint must be finite. Received: `{name}` at step {step}")
 
 

@@ -31,6 +31,8 @@ __all__ = ["Compiled"]
 
 _COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}
 LOSS = "loss"
+# What the log of each epoch has besides.
+LOGGED = ("epoch", "step")
 
 
 class Compiled:
@@ -87,6 +89,7 @@ class Compiled:
         with self.strategy.scope(), names_anew():
             model = task.model()
             optimizer = task.optimizer(model)
+            self._check_clipping(optimizer)
             optimizer.build(model.trainable_variables)
         if not self.begun:
             self._build(task, model, optimizer)
@@ -97,6 +100,7 @@ class Compiled:
             for name, start in _COUNTERS.items():
                 self._counters[name].assign(start)
             self.model.stop_training = False
+        self._check_names(task)
         if self._reusable:
             self._follow(model, optimizer, steps)
 
@@ -112,6 +116,38 @@ class Compiled:
             raise ValueError(
                 f"A training in the trace of another must have its evaluations. Received: "
                 f"{', '.join(task.evaluations)} after {', '.join(first.evaluations)}"
+            )
+
+    def _check_clipping(self, optimizer: keras.optimizers.Optimizer) -> None:
+        if self.strategy.num_replicas_in_sync == 1:
+            return
+        for part in hyperparameters.groups(optimizer).values():
+            for name in ("clipnorm", "global_clipnorm", "clipvalue"):
+                if getattr(part, name, None):
+                    raise ValueError(
+                        f"Gradients must not be clipped with more than one replica: Keras clips "
+                        f"those of each by itself, before it adds them. Received: "
+                        f"{name}={getattr(part, name)}, {self.strategy.num_replicas_in_sync} "
+                        f"replicas"
+                    )
+
+    def _check_names(self, task: Task) -> None:
+        """Check what is known of names only now: the parts of losses, and what schedules drive."""
+        found = {
+            prefixed(evaluation, name)
+            for evaluation in task.evaluations
+            for name in (*self.means_of(evaluation), *task.metrics)
+        }
+        if task.goal not in found:
+            raise ValueError(
+                f"`goal` must be a metric or a loss of an evaluation. Received: "
+                f"goal={task.goal!r}. Expected one of {', '.join(sorted(found))}"
+            )
+        names = found | {*self.means_of(None), *task.metrics}
+        if clash := sorted(names & {*LOGGED, *self.live_values()}):
+            raise ValueError(
+                f"A loss or metric must not have the name of what is logged beside it. "
+                f"Received: {clash[0]!r}"
             )
 
     def _build(self, task: Task, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> None:

@@ -223,9 +223,14 @@ class Experiment:
         batches = iter(self.compiled.distributed(self.task.train(self.step)))
         with board(self.plan.directory):
             describe(self.plan)
-            while self.step < self.total_steps and not self.model.stop_training:
+            while self.step < self.total_steps and not self._is_stopped:
                 self._epoch(batches, progress)
         self._list.on_train_end()
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether a callback has ended the training, and the epoch is over in which it did."""
+        return self.model.stop_training and self.step % self.task.steps_per_epoch == 0
 
     def _epoch(self, batches: Iterator[Any], progress: Progress) -> None:
         """Train to the end of the present epoch, evaluate, log and save."""
@@ -290,8 +295,9 @@ class Experiment:
         if self.model.stop_training:  # This is the last one: it has every evaluation.
             for name in self.task.evaluations:
                 if name not in due:
-                    logs.update(self._evaluate(name))
-            self._stop_if_lost(logs, values)
+                    late = self._evaluate(name)
+                    self._stop_if_lost(late, values)
+                    logs.update(late)
         step = self.step
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
         if self.plan.keep_weights == "best" and self._best() is self.history[-1]:
@@ -341,6 +347,7 @@ class Experiment:
         means = self.compiled.means
         means.reset(evaluation)
         outputs: dict[str, list[np.ndarray]] = {}
+        number = 0
         self._list.on_test_begin()
         with self.compiled.averaged():
             data = self.compiled.distributed(self.task.evaluations[evaluation].data())
@@ -350,6 +357,8 @@ class Experiment:
                         outputs.setdefault(name, []).append(value.numpy())
                 if number % FOLDED_AFTER == 0:
                     means.fold(evaluation)
+        if number == 0:
+            raise ValueError(f"An evaluation must have batches. Received: {evaluation!r} of none")
         found = self.compiled.means_of(evaluation)
         judged = {
             name: float(value)
@@ -357,6 +366,12 @@ class Experiment:
         }
         self._check_judged(judged, found)
         logs = {prefixed(evaluation, name): mean for name, mean in {**found, **judged}.items()}
+        goal = self.task.goal
+        if goal not in logs and goal in {prefixed(evaluation, n) for n in self.task.metrics}:
+            raise ValueError(
+                f"`forward` or `judge` must return the task's `goal`. Received: goal={goal!r}, and "
+                f"{', '.join(logs)}"
+            )
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
@@ -395,6 +410,7 @@ class Experiment:
                 callback.get_state() if hasattr(callback, "get_state") else None
                 for callback in self._callbacks
             ],
+            stopped=self.model.stop_training,
             **records.environment(),
         )
         self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
@@ -436,6 +452,7 @@ class Experiment:
                 f"The checkpoint of step {checkpoint.step} in {self.plan.directory} is not of "
                 f"these means and callbacks: {error}"
             ) from error
+        self.model.stop_training = state.stopped
         self._saved_at = checkpoint.step
 
     def _note_start(self) -> None:
