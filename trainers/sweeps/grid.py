@@ -383,15 +383,23 @@ def _check_words(sweep: Mapping[str, Any]) -> None:
 
 
 def _rates(sweep: Mapping[str, Any], setting: str) -> tuple[float, ...]:
-    rates = tuple(float(rate) for rate in sweep["settings"][setting]["learning_rates"])
+    given = tuple(sweep["settings"][setting]["learning_rates"])
+    if not all(isinstance(rate, int | float) and not isinstance(rate, bool) for rate in given):
+        raise ValueError(f"`learning_rates` must be numbers. Received: {given} of {setting!r}")
+    rates = tuple(map(float, given))
     if sweep["protocol"] == "shared" and len(rates) != 1:
         raise ValueError(
             f"Under 'shared' a setting must have one learning rate. Received: "
             f"learning_rates={rates} of {setting!r}"
         )
-    if not rates or len(set(rates)) < len(rates) or not all(rate > 0.0 for rate in rates):
+    if (
+        not rates
+        or len(set(rates)) < len(rates)
+        or not all(0.0 < rate < math.inf for rate in rates)
+    ):
         raise ValueError(
-            f"`learning_rates` must be distinct numbers above 0. Received: {rates} of {setting!r}"
+            f"`learning_rates` must be distinct finite numbers above 0. Received: {rates} of "
+            f"{setting!r}"
         )
     return rates
 
