@@ -7,6 +7,7 @@ import os
 import signal
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -364,3 +365,64 @@ def test_epochs_of_one_step_have_no_checkpoint_each(tmp_path):
         assert run.run().steps == 8
         saved[seconds] = len(list(plan.directory.glob("checkpoints/step_*")))
     assert saved == {1000.0: 0, 0.0: plan.keep}
+
+
+class Noisy(toy.Toy):
+    """The toy with noise in its evaluation too, as a variational autoencoder has."""
+
+    def __init__(self, epochs, every=1):
+        super().__init__(epochs)
+        self.evaluations["val"] = Evaluation(lambda: toy.batches(10_000).take(4), every=every)
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        if evaluation is None:
+            return made
+        again = model(batch["x"], training=True)  # Draws masks of dropout, moves statistics.
+        return dataclasses.replace(
+            made, losses={**made.losses, "mean": tf.square(again["mean"] - batch["y"])[:, 0]}
+        )
+
+
+def test_an_evaluation_leaves_no_trace_in_training(tmp_path):
+    often, rarely = (
+        experiment.Experiment(Noisy(3, every), toy.plan(tmp_path / f"{every}", 3))
+        for every in (1, 3)
+    )
+    assert often.run().final["val_loss"] == rarely.run().final["val_loss"]
+    for one, two in zip(often.model.get_weights(), rarely.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+class Nothing(toy.Weighted):
+    """Examples of the evaluation weigh nothing, all of them."""
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        if evaluation is None:
+            return made
+        none = {name: (values, 0.0 * w) for name, (values, w) in made.losses.items()}
+        return dataclasses.replace(made, losses=none)
+
+
+def test_the_loss_of_nothing_is_not_the_best_there_is(tmp_path):
+    task = Nothing(1, optimizer=lambda: ks.optimizers.SGD(ks.Constant(0.001)))
+    record = experiment.Experiment(task, toy.plan(tmp_path, 1)).run()
+    assert record.status == "diverged"
+    assert "val_loss" in record.reason
+    assert record.best is None
+
+
+def test_a_callback_that_knows_nothing_any_more_is_told_of(tmp_path, caplog):
+    class Ends(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch >= 20:
+                raise KeyboardInterrupt
+
+    stops = [keras.callbacks.EarlyStopping("val_loss"), ks.Plateau("loss")]
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, callbacks=[*stops, Ends()])
+    assert "begin anew" not in caplog.text
+    run(tmp_path, callbacks=[*stops, keras.callbacks.Callback()])
+    assert "EarlyStopping, Callback begin anew" in caplog.text
+    assert "Plateau" not in caplog.text

@@ -206,10 +206,11 @@ class Compiled:
         return self.strategy.experimental_distribute_dataset(dataset)
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Let the model have the averages of its weights, where the optimizer keeps them.
+    def evaluated(self) -> Iterator[None]:
+        """Let the model be looked at: what is done with it within leaves no trace in training.
 
-        Weights and averages are exchanged to the bit, and back.
+        It has the averages of its weights where the optimizer keeps them: they are exchanged to the
+        bit, and back. The states of its random numbers, and what else is no weight, are put back.
         """
         pairs = [
             pair
@@ -227,11 +228,15 @@ class Compiled:
                 weight.assign(keras.ops.convert_to_numpy(average))
                 average.assign(own)
 
+        others = dict(enumerate(self.model.non_trainable_variables))
+        before = snapshot(others)
         exchange()
         try:
             yield
         finally:
             exchange()
+            for number, variable in others.items():
+                variable.assign(before[number])
 
     # --- losses and means ------------------------------------------------------------------------
 

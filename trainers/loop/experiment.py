@@ -302,9 +302,10 @@ class Experiment:
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
         if self.plan.keep_weights == "best" and self._best() is self.history[-1]:
             self._keep_weights()
-        with self.compiled.averaged():
-            found = self.task.artefacts(self.model, epoch)
-        show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
+        if type(self.task).artefacts is not Task.artefacts:
+            with self.compiled.evaluated():
+                found = self.task.artefacts(self.model, epoch)
+            show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
         log({**logs, **values}, step)
         progress.epoch(epoch + 1, self.plan.epochs, step, {**logs, **values})
 
@@ -349,7 +350,7 @@ class Experiment:
         outputs: dict[str, list[np.ndarray]] = {}
         number = 0
         self._list.on_test_begin()
-        with self.compiled.averaged():
+        with self.compiled.evaluated():
             data = self.compiled.distributed(self.task.evaluations[evaluation].data())
             for number, batch in enumerate(data, start=1):
                 for part in evaluate(batch):
@@ -452,6 +453,13 @@ class Experiment:
                 f"The checkpoint of step {checkpoint.step} in {self.plan.directory} is not of "
                 f"these means and callbacks: {error}"
             ) from error
+        forgetful = [type(c).__name__ for c in self._callbacks if not hasattr(c, "get_state")]
+        if forgetful:
+            logging.warning(
+                "%s begin anew: what they know is in no checkpoint, as they have no `get_state` "
+                "and `set_state`.",
+                ", ".join(forgetful),
+            )
         self.model.stop_training = state.stopped
         self._saved_at = checkpoint.step
 
@@ -464,7 +472,7 @@ class Experiment:
     def _keep_weights(self) -> None:
         """Write the weights that are evaluated as a file that `model.load_weights` reads."""
         path = self.plan.directory / f"{self.plan.keep_weights}.weights.h5"
-        with self.compiled.averaged():
+        with self.compiled.evaluated():
             replace(path, lambda written: self.model.save_weights(written))
 
     def _best(self) -> dict[str, float] | None:

@@ -53,7 +53,8 @@ class Means:
     def of(self, phase: str | None) -> dict[str, float]:
         """Return the means of a phase by name."""
         totals, counts = self._folded[phase] + self._sums(phase)
-        means = np.divide(totals, counts, out=np.zeros_like(totals), where=counts != 0.0)
+        # Of nothing there is no mean.
+        means = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts != 0.0)
         # As float32 divides: sums that never left the step give what they always gave.
         return dict(zip(self._means[phase], means.astype(np.float32).tolist(), strict=True))
 

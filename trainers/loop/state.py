@@ -11,7 +11,7 @@ any variable. Schedules have no state. The order of the data is a function of se
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -20,6 +20,8 @@ from keras_sched import precision
 from trainers.loop.checkpoints import CheckpointError
 
 __all__ = ["inventory", "restore", "snapshot"]
+
+_Key = TypeVar("_Key")
 
 
 def inventory(
@@ -53,7 +55,7 @@ def _numbered(group: str, variables: Iterable[Any]) -> dict[str, Any]:
     return {f"{group}/{number:04d}": variable for number, variable in enumerate(variables)}
 
 
-def snapshot(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def snapshot(variables: Mapping[_Key, Any]) -> dict[_Key, np.ndarray]:
     """Return the values of variables."""
     return {name: np.array(_tensor(variable)) for name, variable in variables.items()}
 

@@ -78,7 +78,8 @@ class Forward:
     Args:
         losses: Named losses. What is minimised is the sum over them of ``sum(w v) / sum(w)``, v
             being the values and w their weights, over the batches of all replicas together.
-            Values without weights weigh 1 each. Masks of tokens and boxes are weights of 0 and 1.
+            Values without weights weigh 1 each. Masks of tokens and boxes are weights of 0 and 1; a
+            value that weighs 0 must be finite all the same.
         means: Named metrics that are means of the same kind: those of an epoch are over all of its
             values.
         outputs: What `Task.judge` needs of an evaluation, by name; it is read on the host. In

@@ -63,13 +63,13 @@ _BY_NAME: dict[str, Make] = {
 }
 
 
-def check(options: Optimization, run: ks.Run, followed: Sequence[str]) -> None:
+def check(options: Optimization, run: ks.Run, followed: Mapping[str, str]) -> None:
     """Check that the options make an optimizer and callbacks for a run.
 
     Args:
         options: The options.
         run: How long it is.
-        followed: The metrics that a learning rate may follow.
+        followed: "max" or "min" by the metrics that a learning rate may follow.
 
     Raises:
         ValueError: If a name or an option is unknown, a schedule does not fit into the run or
@@ -240,18 +240,29 @@ def penalty(options: Optimization, model: keras.Model) -> tf.Tensor | None:
 
 
 def callbacks(
-    options: Optimization, followed: Sequence[str]
+    options: Optimization, followed: Mapping[str, str]
 ) -> tuple[keras.callbacks.Callback, ...]:
     """Return the callbacks that the schedule "plateau" needs.
 
+    Args:
+        options: The options.
+        followed: "max" or "min" by the metrics that a learning rate may follow.
+
     Raises:
         ValueError: If an option is wrong or unknown, or the learning rate would follow a metric
-            that it must not follow.
+            that it must not follow, or the wrong way round.
     """
     if options.schedule != PLATEAU:
         return ()
+    given = {"monitor": "loss", **options.schedule_options}
+    known = followed.get(given["monitor"]) if isinstance(given["monitor"], str) else None
     with naming(options, "schedule_options"):
-        plateau = ks.Plateau(**{"monitor": "loss", **options.schedule_options})
+        plateau = ks.Plateau(**{"mode": known or "min", **given})
+    if known is not None and plateau.mode != known:
+        raise ValueError(
+            f"The `mode` of {plateau.monitor!r} must be {known!r}. Received: "
+            f"mode={plateau.mode!r} in `schedule_options`"
+        )
     if plateau.monitor not in followed:
         raise ValueError(
             f"The learning rate must follow a metric of training or of validation, never of test "

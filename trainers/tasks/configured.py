@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import keras
@@ -110,10 +110,16 @@ class ConfiguredTask(Task, abc.ABC):
     def network(self) -> keras.Model:
         """Return a new model, built, in full precision."""
 
-    def followed(self) -> Sequence[str]:
-        """Return the metrics that a learning rate may follow: of training and of validation."""
-        names = ["loss", *self.metrics]
-        return [*names, *(f"val_{name}" for name in names if "val" in self.evaluations)]
+    def followed(self) -> Mapping[str, str]:
+        """Return what a learning rate may follow, metrics of training and of validation.
+
+        Returns:
+            "max" where higher is better, "min" where lower is, by the name.
+        """
+        words = {"higher": "max", "lower": "min"}
+        found = {"loss": "min"} | {n: words[metric.better] for n, metric in self.metrics.items()}
+        held = {f"val_{name}": mode for name, mode in found.items() if "val" in self.evaluations}
+        return found | held
 
     # --- what all have ----------------------------------------------------------------------------
 
