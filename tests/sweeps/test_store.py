@@ -67,9 +67,9 @@ def made(store):
     return Result.made(store.grid, store.grid.trials[0], 0.1, record, {"attempts": 1})
 
 
-def test_a_training_whose_goal_is_not_finite_at_its_end_has_diverged(store):
+def test_a_training_whose_goal_is_not_finite_at_its_end_is_undefined(store):
     trial = store.grid.trials[0]
-    for value, status in ((math.nan, "diverged"), (None, "diverged"), (0.5, "finished")):
+    for value, status in ((math.nan, "undefined"), (None, "undefined"), (0.5, "finished")):
         record = running.made_record(epochs=[{"val_accuracy": value}])
         found = Result.made(store.grid, trial, 0.1, record, {})
         assert (found.status, found.value) == (status, 0.5 if status == "finished" else None)

@@ -25,6 +25,7 @@ from trainers.reports.document import Entry, Report, Table
 from trainers.reports.figures import Picture
 from trainers.reports.results import Cell, Results, paper_name
 from trainers.reports.tables import comparable
+from trainers.sweeps.results import ENDS
 
 if typing.TYPE_CHECKING:
     import pandas
@@ -33,11 +34,12 @@ if typing.TYPE_CHECKING:
 __all__ = ["FORMATS", "to_csv", "to_html", "to_markdown", "to_screen", "to_tex", "written"]
 
 FORMATS = ("screen", "md", "tex", "csv", "html")
+_FAILED = [end for end in ENDS if end != "finished"]
 # A file or a pipe has no width: as wide as tables with six budgets need.
 _WIDTH_OF_FILES = 200
 _HEAD = (
     *("setting", "method", "schedule", "momentum", "precision", "budget", "epochs", "measure"),
-    *("mode", "mean", "std", "n", "seeds", "diverged", "stalled", "missing", "place", "rank"),
+    *("mode", "mean", "std", "n", "seeds", *_FAILED, "missing", "place", "rank"),
     *("relative_to_fp32", "paper_mean", "paper_std"),
 )
 
@@ -105,7 +107,7 @@ def to_csv(results: Results) -> str:
             [
                 *(cell.setting, cell.method, *cell.place.values(), cell.budget, cell.epochs),
                 *(results.measure.label, results.measure.mode, _short(cell.mean), _short(cell.std)),
-                *(cell.n, len(cell.seeds), failed.count("diverged"), failed.count("stalled")),
+                *(cell.n, len(cell.seeds), *map(failed.count, _FAILED)),
                 *(cell.missing, place.get(cell.method), rank.get(cell.method)),
                 *(_short(cell.cost), *map(_short, paper)),
             ]

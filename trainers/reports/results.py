@@ -95,7 +95,7 @@ class Cell:
         full_epochs: Epochs of the full budget.
         seeds: Seeds planned.
         values: The measure, scaled, by the seeds that finished.
-        failed: "diverged" or "stalled" by the seeds that did not.
+        failed: "diverged", "stalled" or "undefined" by the seeds that did not.
         costs: Bit operations over those in float32, where precision is emulated, by seed.
         rate: Learning rate of what was measured; NaN without results.
         candidates: Learning rates that it was chosen from; none if it was not.

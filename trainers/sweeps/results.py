@@ -19,9 +19,12 @@ from trainers.loop.records import STATUSES, Record, finite
 from trainers.loop.typed import typed
 from trainers.sweeps.grid import EVALUATIONS, Grid, Trial, value_of
 
-__all__ = ["SCHEMA", "VOLATILE", "Result"]
+__all__ = ["ENDS", "SCHEMA", "VOLATILE", "Result"]
 
 SCHEMA = 2
+# A metric may be undefined, as a correlation of numbers that are all alike: that is no divergence.
+UNDEFINED = "undefined"
+ENDS = (*STATUSES, UNDEFINED)
 # What a record says of the run rather than of the trial.
 VOLATILE = ("hardware", "restarts", "seconds", "versions")
 
@@ -33,7 +36,7 @@ class Result:
     Attributes:
         trial: Its coordinates in the grid, and "id", "cell" and "phase".
         learning_rate: The learning rate that it had.
-        status: "finished", "diverged" or "stalled".
+        status: One of `ENDS`: that of the record, or "undefined" where what is judged is no number.
         value: What it is judged by; None if it did not finish.
         record: The record of its training.
         timing: What the worker knows of the run: "attempts", "begun", "ended", "host", "pid" and
@@ -53,7 +56,7 @@ class Result:
     def made(
         cls, grid: Grid, trial: Trial, rate: float, record: Record, timing: Mapping[str, Any]
     ) -> Self:
-        """Return the result of a trial; one whose goal is not finite at its end has diverged.
+        """Return the result of a trial; one that finished without a number is "undefined".
 
         Args:
             grid: The grid.
@@ -76,7 +79,7 @@ class Result:
         return cls(
             trial={**trial.coordinates, "id": trial.id, "cell": trial.cell, "phase": trial.phase},
             learning_rate=rate,
-            status="diverged" if is_lost else record.status,
+            status=UNDEFINED if is_lost else record.status,
             value=finite(value),
             record=record,
             timing=timing,
@@ -130,10 +133,10 @@ class Result:
             ValueError: If it is no result.
         """
         typed(_Place, self.trial, "The trial of a result")
-        if self.trial["phase"] not in EVALUATIONS or self.status not in STATUSES:
+        if self.trial["phase"] not in EVALUATIONS or self.status not in ENDS:
             raise ValueError(
                 f"`phase` must be one of {', '.join(EVALUATIONS)}, and `status` one of "
-                f"{', '.join(STATUSES)}. Received: phase={self.trial['phase']!r}, "
+                f"{', '.join(ENDS)}. Received: phase={self.trial['phase']!r}, "
                 f"status={self.status!r}"
             )
         if (self.value is not None) != (self.status == "finished"):

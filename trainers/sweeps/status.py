@@ -11,8 +11,8 @@ import rich.console
 import rich.markup
 import rich.table
 
-from trainers.loop.records import STATUSES
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Trial
+from trainers.sweeps.results import ENDS
 from trainers.sweeps.store import Store, UnreadableError
 
 __all__ = ["Status", "show"]
@@ -109,7 +109,7 @@ def show(status: Status, store: Store, console: rich.console.Console) -> None:
     names = {trial.id: trial.name for trial in status.trials}
     ends = collections.Counter(status.done.values())
     if set(ends) - {"finished"}:
-        said = ", ".join(f"{ends[end]} {end}" for end in STATUSES if ends[end])
+        said = ", ".join(f"{ends[end]} {end}" for end in ENDS if ends[end])
         _say(console, f"Of those done: {said}")
     _list(
         console,
