@@ -80,6 +80,7 @@ class Scheduled:
         self._warn_past_end()
         super().apply(grads, trainable_variables)  # type: ignore[misc]
 
+    @tf.autograph.experimental.do_not_convert  # AutoGraph takes the early return for a branch.
     def _warn_past_end(self) -> None:
         """Warn once of a step that runs, or is traced, after the rate has fallen to 0 for good."""
         source = driver_of(self).source("learning_rate")

@@ -1,9 +1,9 @@
 """What every training program is: its flags, the run, what it says, and its exit code.
 
-A program ends with 0 if the training is finished, 2 if it was called wrongly or the run directory
-is damaged, 3 if training diverged or stalled, 4 if the same command may work later (another process
-is training there, the disk is full), and 130 or 143 if it was asked to end: the same command goes
-on then.
+A program ends with 0 if the training is finished, 1, with a traceback, if the task itself is wrong,
+2 if it was called wrongly or the run directory is damaged, 3 if training diverged or stalled, 4 if
+the same command may work later (another process is training there, the disk is full), and 130 or
+143 if it was asked to end: the same command goes on then.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from trainers.tasks.configured import ConfiguredTask, experiment
 __all__ = ["TRY_AGAIN", "Program"]
 
 TRY_AGAIN = 4
+_INTERRUPTED = 130
 _EXIT = {"finished": 0, "diverged": 3, "stalled": 3}
 # What the next start of the same command may not meet.
 _PASSING = {
@@ -65,6 +66,12 @@ class Program:
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """Run the experiment that the flags describe, and return the exit code."""
+        try:
+            return self._run(arguments)
+        except KeyboardInterrupt:
+            return _said("Interrupted before the training began; nothing is lost.", _INTERRUPTED)
+
+    def _run(self, arguments: Sequence[str]) -> int:
         if len(arguments) > 1:
             return _said(f"Unknown arguments: {' '.join(arguments[1:])}")
         try:
@@ -105,8 +112,10 @@ class Program:
 def _show(record: Record, task: ConfiguredTask, path: str, progress: Progress) -> None:
     """Show the result of a run to people."""
     final = record.final or {}
-    names = [name for name in final if name.endswith("loss") or task.metric(name) is not None]
-    rows = {name: final[name] for name in names}
+    prefixes = tuple(f"{evaluation}_" for evaluation in task.evaluations)
+    evaluated = [name for name in final if name.startswith(prefixes)]
+    trained = [name for name in final if any(prefix + name in final for prefix in prefixes)]
+    rows = {name: final[name] for name in (*trained, *evaluated)}
     best = (record.best or {}).get(record.goal, "none")
     progress.table(
         f"{record.name}: {record.status}",

@@ -405,9 +405,7 @@ def toy_model():
 def run(tmp_path, *callbacks):
     policy = PrecisionPolicy([(SCALED, "20st"), (HALF, "31st"), (FULL, "29st"), (SCALED, None)])
     made = experiment.Experiment(
-        toy.setting(
-            2, lambda: scaled(initial_scale=2.0**8, dynamic_growth_steps=6), model=toy_model
-        ),
+        toy.Toy(2, lambda: scaled(initial_scale=2.0**8, dynamic_growth_steps=6), model=toy_model),
         toy.plan(tmp_path, 2, steps_per_call=10, steps_per_checkpoint=20),
         [policy, *callbacks],
     )
@@ -432,14 +430,14 @@ def test_it_works_in_the_trainers_loop_and_goes_on_in_its_phase(tmp_path):
     # Epochs of 50, calls of 10: each boundary is taken at the next call.
     expected = ["float16"] * 20 + ["bfloat16"] * 40 + ["float32"] * 20 + ["float16"] * 20
     assert steps == expected
-    assert record["status"] == "finished"
+    assert record.status == "finished"
     scale = float(whole.compiled.optimizer.dynamic_scale)
     assert scale == 2.0**11, "it grew three times in 20 steps"
     # Goes on from step 70, while the scale is held, and from step 90, while it grows.
     for step in (70, 90):
         steps.clear()
         again, record = run(as_it_was(tmp_path, step), Note(steps))
-        assert record["restarts"] == 1
+        assert record.restarts == 1
         assert steps == expected[step:]
         whole_end, end = (snapshot(each.compiled.variables) for each in (whole, again))
         assert whole_end.keys() == end.keys()
@@ -449,7 +447,7 @@ def test_it_works_in_the_trainers_loop_and_goes_on_in_its_phase(tmp_path):
 def as_it_was(tmp_path, step):
     """Return a copy of the whole run's directory in which nothing after a step is done yet."""
     copy = shutil.copytree(tmp_path / "whole", tmp_path / f"cut{step}")
-    (directory,) = copy.glob("toy-*")
+    (directory,) = copy.glob("toy/*")
     (directory / "record.json").unlink()
     for checkpoint in directory.glob("checkpoints/step_*"):
         if int(checkpoint.name.removeprefix("step_")) > step:

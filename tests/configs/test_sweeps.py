@@ -152,7 +152,7 @@ def test_the_results_that_are_shown_are_those_of_the_sweep_on_digits():
     mean = 100 * measured[measured["budget"] == 1.0].groupby("schedule")["value"].mean()
     text = (ROOT / "docs" / "digits_rex" / "report.md").read_text()
     for schedule, value in mean.items():
-        last = rf"^\| {schedule} +\|.* \| \**([\d.]+) ± [\d.]+\** \|$"
+        last = rf"^\| {schedule} +\|.*\| +\**([\d.]+) ± [\d.]+\** \|$"
         (shown,) = re.findall(last, text, re.MULTILINE)
         assert float(shown) == pytest.approx(value, abs=0.005)
 

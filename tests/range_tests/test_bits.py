@@ -191,9 +191,9 @@ def test_the_loop_of_the_trainers() -> None:
     seed_all()
 
     def train(callbacks):
-        setting = toy.setting(9, model=lambda: model, optimizer=lambda: model.optimizer)
+        task = toy.Toy(9, model=lambda: model, optimizer=lambda: model.optimizer)
         with tempfile.TemporaryDirectory() as directory:
-            run = Experiment(setting, toy.plan(directory, 9, steps_per_checkpoint=1000), callbacks)
+            run = Experiment(task, toy.plan(directory, 9, steps_per_checkpoint=1000), callbacks)
             runs.append(run)
             run.run()
 

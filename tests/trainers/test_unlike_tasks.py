@@ -64,7 +64,12 @@ def started(name, logdir):
     raise AssertionError("it ended before it trained")
 
 
-@pytest.mark.parametrize("name", TASKS)
+# One of each in the ordinary tests: the others show the same, and take a minute.
+ONE_KILLED = ["sequence", *(pytest.param(n, marks=pytest.mark.slow) for n in ("masked", "ranked"))]
+ONE_SWEPT = ["ranked", *(pytest.param(n, marks=pytest.mark.slow) for n in ("masked", "sequence"))]
+
+
+@pytest.mark.parametrize("name", ONE_KILLED)
 def test_killed_and_continued_they_end_with_the_same_bits(name, tmp_path):
     whole, _ = started(name, tmp_path / "whole")
     began = []
@@ -99,7 +104,7 @@ GOALS = {
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", ONE_SWEPT)
 def test_they_are_swept_and_reported(name, tmp_path, capsys):
     """Schedules, momentum and precision are axes; the learning rate is tuned on validation data."""
     goal, mode = GOALS[name]
@@ -211,3 +216,56 @@ def test_snapshots_hold_the_state_of_the_sequence(tmp_path):
     state = run.model.states[0].numpy()
     assert np.abs(state).max() > 0.0
     assert any(each.shape == state.shape and np.array_equal(each, state) for each in held)
+
+
+class Annealed(masked.Masked):
+    """Reads an option while the step is traced that trials with one trace differ in."""
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        if evaluation is None:
+            level, weights = made.losses["level"]
+            scale = self.config.training.budget
+            made = dataclasses.replace(
+                made, losses={**made.losses, "level": (scale * level, weights)}
+            )
+        return made
+
+
+class Scaled(masked.Masked):
+    """Reads one that is part of the trace."""
+
+    def forward(self, model, batch, evaluation):
+        assert self.config.training.batch_size == batch_size
+        return super().forward(model, batch, evaluation)
+
+
+batch_size = values("scaled")["batch_size"]
+
+
+def test_what_trials_share_does_not_stay_in_the_step(tmp_path):
+    """Else a sweep would train the second trial with the budget of the first."""
+    task = Annealed.of(values("annealed", **PLAIN))
+    with pytest.raises(ValueError, match="`budget` must not be read while a step is traced"):
+        experiment(task, tmp_path).run()
+    assert task.config.training.budget == 0.5  # It can be read before and after.
+    task = Scaled.of(values("scaled", **PLAIN))
+    assert experiment(task, tmp_path).run().status == "finished"
+
+
+def test_data_that_end_are_told_of(tmp_path):
+    class Ends(masked.Masked):
+        def train(self, step):
+            return super().train(step).take(30)
+
+    with pytest.raises(ValueError, match=r"must give endless batches.*near data step 3\d of 72"):
+        experiment(Ends.of(values("ends", **PLAIN)), tmp_path).run()
+
+
+def test_what_is_no_forward_is_told_of(tmp_path):
+    class Tensor(masked.Masked):
+        def forward(self, model, batch, evaluation):
+            return tf.zeros([3])
+
+    with pytest.raises(TypeError, match=r"must return a `Forward`\. Received: a"):
+        experiment(Tensor.of(values("tensor", **PLAIN)), tmp_path).run()

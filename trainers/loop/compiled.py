@@ -26,6 +26,7 @@ from trainers.loop.means import Means, prefixed
 from trainers.loop.names import names_anew
 from trainers.loop.state import inventory, restore, snapshot
 from trainers.loop.task import Forward, Task, Weighted
+from trainers.options.fields import tracing
 
 __all__ = ["Compiled"]
 
@@ -248,8 +249,7 @@ class Compiled:
         names: dict[str | None, list[str]] = {}
 
         def look(batch: Any, phase: str | None) -> tf.Tensor:
-            made = self._task.forward(self.model, batch, phase)
-            _check(self._task, made, phase)
+            made = self._made(batch, phase)
             if self.model.losses:
                 raise ValueError(
                     f"Every loss must be returned by `forward`. Received: a model with "
@@ -277,10 +277,21 @@ class Compiled:
 
     def _forward(self, batch: Any, phase: str | None) -> Forward:
         """Return what the task makes of a batch, and note every mean."""
-        made = self._task.forward(self.model, batch, phase)
-        _check(self._task, made, phase)
+        made = self._made(batch, phase)
         for name, given in {**made.losses, **made.means}.items():
             self.means.update(phase, name, *_values_and_weights(given))
+        return made
+
+    def _made(self, batch: Any, phase: str | None) -> Forward:
+        """Return what the task makes of a batch, checked."""
+        with tracing():
+            made = self._task.forward(self.model, batch, phase)
+        if not isinstance(made, Forward):
+            raise TypeError(
+                f"`forward` must return a `Forward`. Received: a {type(made).__name__}, in "
+                f"{phase or 'training'}"
+            )
+        _check(self._task, made, phase)
         return made
 
     def _mean(self, given: Weighted) -> tf.Tensor:
@@ -305,7 +316,8 @@ class Compiled:
             made = self._forward(batch, None)
             loss = tf.add_n([self._mean(each) for each in made.losses.values()])
             objective = loss
-            penalty = self._task.penalty(model)
+            with tracing():
+                penalty = self._task.penalty(model)
             if penalty is not None:
                 objective += penalty / self.strategy.num_replicas_in_sync
             objective = optimizer.scale_loss(objective)

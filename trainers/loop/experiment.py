@@ -21,7 +21,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
+import shutil
 import signal
 import statistics
 import threading
@@ -51,6 +53,8 @@ __all__ = ["BusyError", "Experiment", "NonFiniteError", "Preempted", "StalledErr
 
 # Loss scaling halves its scale at each skipped update: after this many in a row it is past hope.
 _MOST_SKIPS = 25
+# What a file of weights takes besides them, at most.
+_FILE_BYTES = 2**20
 
 
 class NonFiniteError(ArithmeticError):
@@ -274,7 +278,13 @@ class Experiment:
 
     def _call(self, batches: Iterator[Any], count: int) -> dict[str, float]:
         began = time.monotonic()
-        logs = self.model.train_function(batches, tf.constant(count, tf.int64))
+        try:
+            logs = self.model.train_function(batches, tf.constant(count, tf.int64))
+        except tf.errors.OutOfRangeError as error:
+            raise ValueError(
+                f"`train` must give endless batches, from any step on. Received: data that ended "
+                f"near data step {self.step} of {self.total_steps}"
+            ) from error
         logs = {name: float(value) for name, value in logs.items()}
         self.seconds["train"] += time.monotonic() - began
         return logs
@@ -472,6 +482,10 @@ class Experiment:
     def _keep_weights(self) -> None:
         """Write the weights that are evaluated as a file that `model.load_weights` reads."""
         path = self.plan.directory / f"{self.plan.keep_weights}.weights.h5"
+        needed = sum(int(np.prod(v.shape)) * 4 for v in self.model.variables) + _FILE_BYTES
+        if shutil.disk_usage(path.parent).free < needed:
+            # The writer of these files ends the process where the disk is full.
+            raise OSError(errno.ENOSPC, "No space for the weights", str(path))
         with self.compiled.evaluated():
             replace(path, lambda written: self.model.save_weights(written))
 

@@ -55,7 +55,8 @@ def load(model: keras.Model, options: Training) -> None:
         stored = _stored(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"`initial_weights` must be of this model. Received: initial_weights={path!r} ({error})"
+            f"`initial_weights` must be of this model. Received: initial_weights={path!r} "
+            f"({str(error).partition(chr(10))[0][:300]})"
         ) from error
     if stored > len(model.weights):
         raise ValueError(

@@ -20,6 +20,7 @@ Example:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -27,12 +28,12 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Leaf", "Options", "near", "option", "shown"]
+__all__ = ["Leaf", "Options", "near", "option", "shown", "tracing"]
 
 _META = "option"
 _NOUNS = {
@@ -222,9 +223,39 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+# Whether a step is being traced: a plain global, as replicas are traced in threads of their own.
+_is_tracing = False
+
+
+@contextlib.contextmanager
+def tracing() -> Iterator[None]:
+    """Refuse, within, to read an option that is not part of the compiled step.
+
+    What is read while a step is traced stays in it. Trials that differ in such an option share a
+    step: the second would be trained with the value of the first.
+    """
+    global _is_tracing
+    before, _is_tracing = _is_tracing, True
+    try:
+        yield
+    finally:
+        _is_tracing = before
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """A group of options, or a configuration of several groups."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if _is_tracing and name in (fields := type(self).__dataclass_fields__):
+            declared = fields[name].metadata.get(_META)
+            if declared is not None and not declared.is_traced:
+                raise ValueError(
+                    f"`{name}` must not be read while a step is traced: trials that differ in it "
+                    f"share the step. Received: {name} of {type(self).__name__}. Give what depends "
+                    f"on it as data or as a variable, or declare an option with traced=True"
+                )
+        return object.__getattribute__(self, name)
 
     def __post_init__(self) -> None:
         for name, group in self._groups().items():

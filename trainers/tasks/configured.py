@@ -70,6 +70,11 @@ class ConfiguredTask(Task, abc.ABC):
         self.config = config
         self.data = data
         self.steps_per_epoch = self.count_steps()
+        if self.steps_per_epoch < 1:
+            raise ValueError(
+                f"`batch_size` must be at most the examples of an epoch. "
+                f"Received: batch_size={config.training.batch_size}, which makes no step"
+            )
         self.run = ks.Run(
             steps=config.training.trained_epochs * self.steps_per_epoch,
             steps_per_epoch=self.steps_per_epoch,
