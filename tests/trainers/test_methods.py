@@ -83,7 +83,7 @@ def test_the_number_of_a_configuration_is_the_peak_of_any_schedule(name):
     # Its peaks fall from the first step on; the range of a tangent is not reached at its ends.
     nearly = {"exp_range": 2e-3, "tanh": 1e-5}
     assert highest == pytest.approx(0.25, rel=nearly.get(name, 1e-6))
-    with pytest.raises(ValueError, match="is given by the configuration itself"):
+    with pytest.raises(ValueError, match="must be left to the configuration"):
         given = {"peak", "start", "value"} & set(ks.schedules.arguments(name))
         its = next(each for each in ("peak", "start", "value") if each in given)
         schedules(**changes | {"schedule_options": {**NEEDED.get(name, {}), its: 0.25}})

@@ -455,7 +455,10 @@ def _check(task: Task, made: Forward, phase: str | None) -> None:
             f"Received: {unknown[0]!r}, in {what}. Known: {', '.join(task.metrics) or 'none'}"
         )
     if LOSS in made.losses and len(made.losses) > 1:
-        raise ValueError("'loss' is the sum of the losses: a part must have another name")
+        raise ValueError(
+            f"'loss' is the sum of the losses: a part must have another name. "
+            f"Received: {', '.join(made.losses)}"
+        )
     prefixes = [prefixed(evaluation, "") for evaluation in task.evaluations]
     for name in (*made.losses, *made.means):
         if not name.isidentifier() or any(name.startswith(prefix) for prefix in prefixes):

@@ -177,7 +177,10 @@ class Task(abc.ABC):
                 f"Expected one of {', '.join(sorted(goals))}"
             )
         if "loss" in self.metrics:
-            raise ValueError("'loss' is the sum of the losses. Expected another name of a metric")
+            raise ValueError(
+                f"'loss' is the sum of the losses: a metric must have another name. "
+                f"Received: {', '.join(self.metrics)}"
+            )
         for name in (*self.evaluations, *self.metrics):
             if not name.isidentifier():
                 raise ValueError(f"A name must be an identifier. Received: {name!r}")

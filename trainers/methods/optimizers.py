@@ -140,7 +140,10 @@ def _with_number(
             f"place in it. Expected a schedule that has one, as 'rex'"
         )
     if its in options:
-        raise ValueError(f"{its!r} is given by the configuration itself, as {number}")
+        raise ValueError(
+            f"{its!r} must be left to the configuration, which has {number} for it. "
+            f"Received: {its}={options[its]!r}"
+        )
     return ks.get(name, **{its: number}, **options)
 
 
