@@ -24,6 +24,8 @@ from trainers.loop.state import snapshot
 class Run:
     """A run of the toy that is over, and an experiment that can go on from copies of it."""
 
+    starts_twice = True
+
     def __init__(self, logdir):
         made = experiment.Experiment(toy.Toy(2), toy.plan(logdir, 2, steps_per_checkpoint=43))
         self.record = made.run()
@@ -47,6 +49,8 @@ class Run:
         files.clear(self.directory)
         said = [self._recorded(), self._resumed()]
         records.note_start(self.directory / "starts.jsonl", {"step": 0})
+        if not self.starts_twice:
+            return said
         try:  # The second start finds what the first has left.
             again = self.made._checkpoints.latest()
             assert said[1] in (getattr(again, "step", "none"), "WRONG")
@@ -238,6 +242,8 @@ def test_without_checksums_one_does(run, monkeypatch):
 
         __hash__ = None
 
+    # Damage that nobody notices may be refused by one start and not by the next.
+    monkeypatch.setattr(run, "starts_twice", False)
     monkeypatch.setattr(checkpoints, "_fingerprint", lambda path: Any())
     monkeypatch.setattr(checkpoints, "digest", lambda value: Any())
     assert "WRONG" in (state for _, _, _, state, _ in outcomes(run, 0, 250))
