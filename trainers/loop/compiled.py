@@ -165,6 +165,7 @@ class Compiled:
                 for name, start in _COUNTERS.items()
             }
             self.means = self._make_means()
+        self._make_other_functions()
         model.train_step = self._train_step
         model.make_train_function = self._make_train_function
         self.variables = inventory(model, optimizer, self.means.variables, self._counters)
@@ -229,15 +230,28 @@ class Compiled:
                 weight.assign(keras.ops.convert_to_numpy(average))
                 average.assign(own)
 
-        others = dict(enumerate(self.model.non_trainable_variables))
-        before = snapshot(others)
+        before = self._read_others()
         exchange()
         try:
             yield
         finally:
             exchange()
-            for number, variable in others.items():
-                variable.assign(before[number])
+            self._put_others(before)
+
+    def _make_other_functions(self) -> None:
+        """Make what reads and puts back all that is no weight, traced: op by op it takes longer."""
+        others = self.model.non_trainable_variables
+
+        def read() -> list[tf.Tensor]:
+            return [tf.identity(keras.ops.convert_to_tensor(each)) for each in others]
+
+        def put(values: list[tf.Tensor]) -> None:
+            for variable, value in zip(others, values, strict=True):
+                variable.assign(value)
+
+        is_one = self.strategy.num_replicas_in_sync == 1
+        self._read_others = tf.function(read, autograph=False) if is_one else read
+        self._put_others = tf.function(put, autograph=False) if is_one else put
 
     # --- losses and means ------------------------------------------------------------------------
 
