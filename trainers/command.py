@@ -69,7 +69,9 @@ class Program:
         try:
             return self._run(arguments)
         except KeyboardInterrupt:
-            return _said("Interrupted before the training began; nothing is lost.", _INTERRUPTED)
+            return _said(
+                "Interrupted. What was saved is kept: the same command goes on.", _INTERRUPTED
+            )
 
     def _run(self, arguments: Sequence[str]) -> int:
         if len(arguments) > 1:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import functools
 import json
 import shutil
 import signal
@@ -174,7 +175,8 @@ class Experiment:
         step = [_seconds(lambda: self._call(batches, count)) / count for _ in range(calls)]
         evaluations = {}
         for name, data in evaluated.items():
-            times = [_seconds(lambda: evaluate[name](next(data))) for _ in range(calls)]  # noqa: B023
+            work = functools.partial(_next, evaluate[name], data)
+            times = [_seconds(work) for _ in range(calls)]
             evaluations[name] = statistics.median(times) * batches_of[name]
         self._list.on_train_end()
         return Timing(trace=trace, step=statistics.median(step), evaluations=evaluations)
@@ -550,6 +552,10 @@ class Experiment:
             yield
         finally:
             restore_handlers()
+
+
+def _next(evaluate: Callable[[Any], object], data: Iterator[Any]) -> None:
+    evaluate(next(data))
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.trainers.unlike.options import STEPS_PER_EPOCH, Small
+from tests.trainers.unlike.options import Computed
 from trainers.loop.task import Evaluation, Forward, Metric
-from trainers.tasks.configured import ConfiguredTask
 
 LENGTH, WIDTH = 6, 5
 
@@ -24,28 +23,13 @@ def series(count, key):
     return {"x": x, "lengths": lengths, "kind": tf.cast(x[:, 0, 0] > 0.5, tf.int32)}
 
 
-class Masked(ConfiguredTask):
-    options = Small
-
+class Masked(Computed):
     def __init__(self, config, data=None):
         name = config.training.evaluation
         self.goal = f"{name}_kind_accuracy"
         self.metrics = {"kind_accuracy": Metric("higher", is_share=True)}
         self.evaluations = {name: Evaluation(self._evaluation, batches=2)}
         super().__init__(config, data)
-
-    @classmethod
-    def load(cls, config, data_dir=None):
-        return None
-
-    stand_in = load
-
-    @classmethod
-    def data_key(cls, config):
-        return ()
-
-    def count_steps(self):
-        return STEPS_PER_EPOCH
 
     def network(self):
         inputs = x = keras.layers.Input((LENGTH, WIDTH))

@@ -8,9 +8,8 @@ import scipy.stats
 import sklearn.metrics
 import tensorflow as tf
 
-from tests.trainers.unlike.options import STEPS_PER_EPOCH, Small
+from tests.trainers.unlike.options import Computed
 from trainers.loop.task import Evaluation, Forward, Metric
-from trainers.tasks.configured import ConfiguredTask
 
 
 def pairs(seed, count=40):
@@ -18,9 +17,7 @@ def pairs(seed, count=40):
     return x, tf.reduce_sum(x[:, :3], axis=-1)
 
 
-class Ranked(ConfiguredTask):
-    options = Small
-
+class Ranked(Computed):
     def __init__(self, config, data=None):
         name = config.training.evaluation
         self.goal = f"{name}_matthews"
@@ -31,19 +28,6 @@ class Ranked(ConfiguredTask):
         held = tf.data.Dataset.from_tensor_slices(pairs(10**6, 100)).batch(32)
         self.evaluations = {name: Evaluation(lambda: held)}
         super().__init__(config, data)
-
-    @classmethod
-    def load(cls, config, data_dir=None):
-        return None
-
-    stand_in = load
-
-    @classmethod
-    def data_key(cls, config):
-        return ()
-
-    def count_steps(self):
-        return STEPS_PER_EPOCH
 
     def network(self):
         inputs = x = keras.layers.Input((6,))

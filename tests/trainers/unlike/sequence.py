@@ -12,9 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tests.trainers.unlike.options import STEPS_PER_EPOCH, Small
+from tests.trainers.unlike.options import Computed
 from trainers.loop.task import Evaluation, Forward, Metric
-from trainers.tasks.configured import ConfiguredTask
 
 WORDS, LENGTH, STREAMS, UNITS = 11, 5, 8, 12
 # Every so many batches the streams begin anew.
@@ -62,8 +61,7 @@ def batches(seed, start):
     return tf.data.Dataset.counter(start).map(lambda step: passage(seed, step))
 
 
-class Sequence(ConfiguredTask):
-    options = Small
+class Sequence(Computed):
     goal = "val_perplexity"
 
     def __init__(self, config, data=None):
@@ -73,19 +71,6 @@ class Sequence(ConfiguredTask):
             "test": Evaluation(lambda: batches(200, 0).take(2 * PASSAGE), every=10**6),
         }
         super().__init__(config, data)
-
-    @classmethod
-    def load(cls, config, data_dir=None):
-        return None
-
-    stand_in = load
-
-    @classmethod
-    def data_key(cls, config):
-        return ()
-
-    def count_steps(self):
-        return STEPS_PER_EPOCH
 
     def network(self):
         model = Recurrent()
