@@ -65,7 +65,9 @@ from benchmarks.mutants import (
 
 ROOT = Path(__file__).resolve().parents[1]
 _DEFAULTS = "tests/test_defaults.py"
-_TRAINERS = [f"tests/trainers/test_{name}.py" for name in ("task", "experiment", "compiled")]
+_TRAINERS = [
+    f"tests/trainers/test_{name}.py" for name in ("task", "experiment", "compiled", "replicas")
+]
 # The tests that belong to a module of a package: those of the first prefix of its path.
 TESTS: dict[str, dict[str, list[str]]] = {
     "keras_sched": {
@@ -95,12 +97,16 @@ TESTS: dict[str, dict[str, list[str]]] = {
         "options/budget": ["tests/sweeps/test_grid.py", "tests/trainers/test_options.py"],
         "options/": ["tests/trainers/test_options.py", "tests/trainers/test_cifar.py"],
         "methods/bits": ["tests/trainers/test_precision.py", "tests/trainers/test_options.py"],
-        "methods/": ["tests/trainers/test_methods.py", "tests/trainers/test_options.py"],
+        "methods/": [
+            f"tests/trainers/test_{name}.py" for name in ("methods", "networks", "options")
+        ],
         "models/": ["tests/trainers/test_images.py"],
         "datasets/": ["tests/trainers/test_images.py"],
         "loop/means": _TRAINERS,
         "loop/compiled": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
         "loop/experiment": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
+        "loop/evaluation": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
+        "loop/signals": ["tests/trainers/test_killed.py", "tests/trainers/test_task.py"],
         "loop/task": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
         "loop/artefacts": ["tests/trainers/test_unlike_tasks.py"],
         "loop/progress": ["tests/trainers/test_experiment.py", "tests/trainers/test_cifar.py"],

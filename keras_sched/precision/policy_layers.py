@@ -22,7 +22,7 @@ class GovernedLayers:
 
     def __init__(self, model: keras.Model, exclude: Sequence[re.Pattern[str]] | None) -> None:
         self.model = model
-        every = list(walk(model))
+        every = walk(model)
         excluded = _output_layers(model)[0] if exclude is None else _matching(every, exclude)
         if exclude is None:
             _warn_of_inner(every, excluded)
@@ -152,7 +152,7 @@ def _matching(
 
 def _goes_on(layer: keras.layers.Layer, ends: set[int]) -> bool:
     """Whether a layer, or one of those within it if there are any, is not held."""
-    parts = list(walk(layer))
+    parts = walk(layer)
     return any(id(part) not in ends for part in parts[1:] or parts)
 
 

@@ -8,7 +8,7 @@ they are. A recurrent layer has the weights of its cell, and they are quantized 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -72,21 +72,21 @@ def targets(model: keras.Model) -> list[keras.layers.Layer]:
     return found
 
 
-def walk(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """Go through a layer and all within it, each once, parts in the order they were made.
+def walk(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return a layer and all within it, each once, parts in the order they were made.
 
     Keras' own walk turns the parts of a part around, so that the last would not be the output.
     """
+    found: list[keras.layers.Layer] = []
     seen: set[int] = set()
-
-    def go(part: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    left = [layer]
+    while left:  # No generator: AutoGraph would warn of it in a trace.
+        part = left.pop()
         if id(part) not in seen:
             seen.add(id(part))
-            yield part
-            for inner in part._layers:
-                yield from go(inner)
-
-    return go(layer)
+            found.append(part)
+            left.extend(reversed(part._layers))
+    return found
 
 
 def own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:

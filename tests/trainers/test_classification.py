@@ -111,8 +111,26 @@ def test_the_rate_of_every_group_falls_at_a_plateau(tmp_path):
 def test_a_validation_is_on_training_images():
     whole, part = task().data, task(split="validation").data
     assert (whole.num_train, len(whole.test_images)) == (1437, 360)
-    assert (part.num_train, len(part.test_images)) == (1293, 144)
-    np.testing.assert_array_equal(part.test_images, whole.train_images[::10])
+    assert (part.num_train, len(part.test_images), len(part.val_images)) == (1293, 0, 144)
+    np.testing.assert_array_equal(part.val_images, whole.train_images[::10])
+
+
+def test_a_rate_follows_validation_while_test_is_measured(tmp_path):
+    follow = {**PLATEAU["schedule_options"], "monitor": "val_loss"}
+    made = task(schedule="plateau", schedule_options=follow, split="both", epochs=3)
+    record = experiment(made, tmp_path).run()
+    for row in record.epochs:
+        assert {"val_loss", "val_accuracy", "test_loss", "test_accuracy"} <= set(row)
+    assert record.goal == "val_accuracy"
+    rates = [row["learning_rate"] for row in record.epochs]
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.05], rtol=1e-6)
+    alone = task(schedule="plateau", schedule_options=follow, split="validation", epochs=3)
+    held = experiment(alone, tmp_path / "alone").run()
+    # The test data change nothing of the training, nor of what it follows.
+    for one, other in zip(record.epochs, held.epochs, strict=True):
+        assert {name: one[name] for name in other} == other
+    with pytest.raises(ValueError, match="never of test data"):
+        task(schedule="plateau", schedule_options={"monitor": "test_loss"}, split="both")
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "demon_adam"])

@@ -86,23 +86,6 @@ def test_the_loop_is_the_hand_written_one(task, tmp_path):
     assert {"mean", "sign", "accuracy", "val_loss", "val_mean"} <= set(record.final)
 
 
-def test_two_replicas_train_as_one_does(tmp_path):
-    def plain():
-        inputs = keras.layers.Input((4,))
-        outputs = [keras.layers.Dense(1, name=name)(inputs) for name in ("a", "b")]
-        return keras.Model(inputs, dict(zip(("mean", "sign"), outputs, strict=True)))
-
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
-    one, alone = run(tmp_path / "one", model=plain, epochs=1)
-    two, both = run(tmp_path / "two", model=plain, epochs=1, strategy=strategy)
-    for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    for name in ("loss", "accuracy", "val_loss", "learning_rate"):
-        assert alone.final[name] == pytest.approx(both.final[name], rel=1e-4), name
-
-
 def test_callbacks_are_called_as_fit_calls_them(tmp_path):
     seen = []
 

@@ -106,14 +106,21 @@ def test_a_shift_is_as_far_as_the_data_set_says(shift):
 def test_held_out_images_are_neither_trained_on_nor_test_images():
     data = numbered()
     part = data.split("validation")
-    held, trained = set(part.test_labels), set(part.train_labels)
+    held, trained = set(part.val_labels), set(part.train_labels)
     assert held == {0, 10, 20, 30, 40}
     assert trained == set(range(50)) - held
-    np.testing.assert_array_equal(part.test_images[:, 0, 0, 0], part.test_labels)
+    np.testing.assert_array_equal(part.val_images[:, 0, 0, 0], part.val_labels)
     seen = np.concatenate([labels for _, labels in take(part.train(5, 0), 9)])
     assert sorted(seen) == sorted(trained)
     assert part.steps_per_epoch(9) == 5
     assert data.split("test") is data
+    both = data.split("both")
+    np.testing.assert_array_equal(both.test_images, data.test_images)
+    np.testing.assert_array_equal(both.val_images, part.val_images)
+    np.testing.assert_array_equal(both.train_images, part.train_images)
+    for one, name in ((part, "test"), (data, "val")):
+        with pytest.raises(ValueError, match="`evaluation` must be one that has images"):
+            one.evaluate(5, name)
     with pytest.raises(ValueError, match="`split` must be one of test, validation"):
         data.split("train")
 
@@ -124,7 +131,9 @@ def test_a_test_image_cannot_change_what_is_trained_or_validated():
     one, two = data.split("validation"), other.split("validation")
     for (x, _), (y, _) in zip(take(one.train(5, 0), 9), take(two.train(5, 0), 9), strict=True):
         np.testing.assert_array_equal(x, y)
-    for (x, _), (y, _) in zip(take(one.evaluate(5), 1), take(two.evaluate(5), 1), strict=True):
+    for (x, _), (y, _) in zip(
+        take(one.evaluate(5, "val"), 1), take(two.evaluate(5, "val"), 1), strict=True
+    ):
         np.testing.assert_array_equal(x, y)
 
 

@@ -174,7 +174,7 @@ def test_an_evaluation_at_the_end_only_is_there_at_the_end_only(tmp_path):
 def test_what_people_look_at_is_in_the_right_run(tmp_path):
     run, _ = train("sequence", tmp_path, **PLAIN)
     folders = sorted(run.plan.directory.glob("artefacts/*"))
-    assert [folder.name for folder in folders] == [f"epoch_{n:05d}" for n in range(1, 7)]
+    assert [folder.name for folder in folders] == ["epoch_00004", "epoch_00006"]
     image = tf.io.decode_png((folders[-1] / "state.png").read_bytes()).numpy()
     np.testing.assert_array_equal(image, run.task.artefacts(run.model, 5)["state"])
     assert (folders[-1] / "words.txt").read_text() == "after epoch 5"

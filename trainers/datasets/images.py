@@ -16,7 +16,7 @@ import tensorflow as tf
 
 __all__ = ["HELD_OUT", "SPLITS", "Images", "full_batches"]
 
-SPLITS = ("test", "validation")
+SPLITS = ("test", "validation", "both")
 HELD_OUT = 10
 # So many are normalised at once; more are when they are needed, as they take four times the space.
 _FEW_PIXELS = 2**22
@@ -35,6 +35,8 @@ class Images:
         classes: Number of classes.
         flip: Whether a mirrored image is an image of the same class.
         shift: Pixels by which a training image is shifted at most, in each direction.
+        val_images: As `test_images`; None where none are held out.
+        val_labels: As `test_labels`.
     """
 
     description: str
@@ -45,6 +47,8 @@ class Images:
     classes: int
     flip: bool
     shift: int = 4
+    val_images: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    val_labels: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -61,9 +65,10 @@ class Images:
         """Return what to train on and what to be evaluated with.
 
         Args:
-            name: "test" for all training images and the test images; "validation" for every tenth
-                training image in the place of the test images, and the rest to train on. Then no
-                test image is there at all, nor in the statistics that normalise.
+            name: "test" for all training images and the test images. "validation" for every tenth
+                training image to be evaluated with, and the rest to train on: no test image is
+                there, nor a held-out one in the statistics that normalise. "both" for the same, and
+                the test images.
 
         Raises:
             ValueError: If the name is unknown.
@@ -75,13 +80,16 @@ class Images:
         if name == "test":
             return self
         held = np.arange(self.num_train) % HELD_OUT == 0
+        kept = slice(None) if name == "both" else slice(0)
         return dataclasses.replace(
             self,
             description=f"{self.description}, every tenth of the former held out",
             train_images=self.train_images[~held],
             train_labels=self.train_labels[~held],
-            test_images=self.train_images[held],
-            test_labels=self.train_labels[held],
+            test_images=self.test_images[kept],
+            test_labels=self.test_labels[kept],
+            val_images=self.train_images[held],
+            val_labels=self.train_labels[held],
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
@@ -111,15 +119,28 @@ class Images:
             .with_options(_plain())
         )
 
-    def evaluate(self, batch_size: int) -> tf.data.Dataset:
-        """Return the test images once, in order; the last batch may be smaller."""
+    def evaluate(self, batch_size: int, evaluation: str = "test") -> tf.data.Dataset:
+        """Return the images of "test" or "val" once, in order; the last batch may be smaller.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        images, labels = {
+            "test": (self.test_images, self.test_labels),
+            "val": (self.val_images, self.val_labels),
+        }[evaluation]
+        if images is None or labels is None or not len(images):
+            raise ValueError(
+                f"`evaluation` must be one that has images. Received: evaluation={evaluation!r} of "
+                f"{self.description}"
+            )
         normalise = self._normaliser()
-        labels = self.test_labels.astype(np.int32)
-        if self.test_images.size <= _FEW_PIXELS:
-            whole = tf.data.Dataset.from_tensor_slices((normalise(self.test_images), labels))
+        labels = labels.astype(np.int32)
+        if images.size <= _FEW_PIXELS:
+            whole = tf.data.Dataset.from_tensor_slices((normalise(images), labels))
             return whole.batch(batch_size).with_options(_plain())
         return (
-            tf.data.Dataset.from_tensor_slices((self.test_images, labels))
+            tf.data.Dataset.from_tensor_slices((images, labels))
             .batch(batch_size)
             .map(lambda images, labels: (normalise(images), labels))
             .prefetch(2)

@@ -347,6 +347,9 @@ class Compiled:
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         # Scaled gradients may overflow: that is what skipping is for.
         sign = loss if scaled else loss + tf.linalg.global_norm(gradients)
+        if self.strategy.num_replicas_in_sync > 1:  # Any replica's.
+            replica = tf.distribute.get_replica_context()
+            sign = replica.all_reduce(tf.distribute.ReduceOp.SUM, sign)
         sound = tf.math.is_finite(sign) | (count["bad_step"] >= 0)
         count["bad_step"].assign(tf.where(sound, count["bad_step"], count["step"]))
         if scaled:

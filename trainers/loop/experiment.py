@@ -19,15 +19,12 @@ Two numbers count: the *data step*, by which a run ends and data are ordered, an
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import functools
 import json
 import shutil
-import signal
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -42,11 +39,13 @@ from trainers.loop import records
 from trainers.loop.artefacts import board, describe, log, show
 from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
 from trainers.loop.compiled import Compiled
+from trainers.loop.evaluation import evaluate
 from trainers.loop.files import replace
 from trainers.loop.lock import BusyError, locked
-from trainers.loop.means import FOLDED_AFTER, prefixed
+from trainers.loop.means import FOLDED_AFTER
 from trainers.loop.progress import Progress
 from trainers.loop.records import Record, Timing
+from trainers.loop.signals import EndRequest
 from trainers.loop.state import restore, snapshot
 from trainers.loop.task import Metric, Plan, Task
 
@@ -99,7 +98,7 @@ class Experiment:
         self.compiled = compiled or Compiled(strategy)
         self._callbacks = list(callbacks)
         self._checkpoints = Checkpoints(plan.directory / "checkpoints", plan.keep)
-        self._asked_to_end: int | None = None
+        self._request = EndRequest()
         self._next_save = time.monotonic() + plan.seconds_per_checkpoint
         self._saved_at: int | None = None
         self.history: list[dict[str, float]] = []
@@ -130,7 +129,7 @@ class Experiment:
             self._note_start()
             status, reason = "finished", None
             try:
-                with self._watching_signals(), Progress(self.total_steps, self.step) as progress:
+                with self._request.watching(), Progress(self.total_steps, self.step) as progress:
                     self._train(progress)
             except (NonFiniteError, StalledError) as error:
                 status = "diverged" if isinstance(error, NonFiniteError) else "stalled"
@@ -154,7 +153,7 @@ class Experiment:
         Raises:
             ValueError: If it cannot be told how many batches an evaluation has.
         """
-        batches_of = {name: self._batches(name) for name in self.task.evaluations}
+        batches_of = {name: self._count(name) for name in self.task.evaluations}
         self.compiled.begin(self.task, self.plan.seed, self.total_steps)
         self._make_list()
         began = time.monotonic()
@@ -165,27 +164,27 @@ class Experiment:
         self._list.on_train_batch_begin(0)  # A policy by schedule begins here.
         self._call(batches, 1)
         evaluated = {
-            name: iter(each.data().repeat()) for name, each in self.task.evaluations.items()
+            name: iter(self.compiled.distributed(each.data().repeat()))
+            for name, each in self.task.evaluations.items()
         }
-        evaluate = {name: self.compiled.test_function(name) for name in evaluated}
+        functions = {name: self.compiled.test_function(name) for name in evaluated}
         for name, data in evaluated.items():
-            evaluate[name](next(data))
+            functions[name](next(data))
         trace = time.monotonic() - began
         count = self.plan.steps_per_call if _seconds(lambda: self._call(batches, 1)) < 0.1 else 1
         step = [_seconds(lambda: self._call(batches, count)) / count for _ in range(calls)]
         evaluations = {}
         for name, data in evaluated.items():
-            work = functools.partial(_next, evaluate[name], data)
+            work = functools.partial(_next, functions[name], data)
             times = [_seconds(work) for _ in range(calls)]
             evaluations[name] = statistics.median(times) * batches_of[name]
         self._list.on_train_end()
         return Timing(trace=trace, step=statistics.median(step), evaluations=evaluations)
 
-    def _batches(self, evaluation: str) -> int:
+    def _count(self, evaluation: str) -> int:
         """Return how many batches an evaluation has."""
-        each = self.task.evaluations[evaluation]
-        count = each.batches if each.batches is not None else int(each.data().cardinality())
-        if count < 1:
+        count = self.task.evaluations[evaluation].count()
+        if count is None:
             raise ValueError(
                 f"An evaluation must have a known number of batches to foretell what it costs. "
                 f"Received: {evaluation!r} of unknown length. Give `Evaluation(..., batches=...)`"
@@ -229,34 +228,33 @@ class Experiment:
         batches = iter(self.compiled.distributed(self.task.train(self.step)))
         with board(self.plan.directory):
             describe(self.plan)
-            while self.step < self.total_steps and not self._is_stopped:
+            while self.step < self.total_steps and not self.model.stop_training:
                 self._epoch(batches, progress)
         self._list.on_train_end()
 
-    @property
-    def _is_stopped(self) -> bool:
-        """Whether a callback has ended the training, and the epoch is over in which it did."""
-        return self.model.stop_training and self.step % self.task.steps_per_epoch == 0
-
     def _epoch(self, batches: Iterator[Any], progress: Progress) -> None:
-        """Train to the end of the present epoch, evaluate, log and save."""
+        """Train to the end of the present epoch, evaluate, log and save.
+
+        A callback that ends the training between batches ends the epoch there, as in `fit`.
+        """
         epoch, begin = divmod(self.step, self.task.steps_per_epoch)
         self._begin_epoch(epoch, begin)
-        while begin < self.task.steps_per_epoch:
+        while begin < self.task.steps_per_epoch and not self.model.stop_training:
             count = self._steps_of_call(begin)
             self._list.on_train_batch_begin(begin)
             logs = self._call(batches, count)
             begin += count
+            progress.called(self.step)
             self._list.on_train_batch_end(begin - 1, logs)
             if progress.is_live:
                 progress.update(self.step, {**logs, **self.compiled.live_values()})
             self._stop_unless_sound()
-            if begin < self.task.steps_per_epoch:
+            if begin < self.task.steps_per_epoch and not self.model.stop_training:
                 if begin % FOLDED_AFTER == 0:
                     self.compiled.means.fold(None)
                 self._save_within_epoch(begin)
         self._end_epoch(epoch, progress)
-        if self._asked_to_end or time.monotonic() >= self._next_save:
+        if self._request.number or time.monotonic() >= self._next_save:
             self._save()
         self._end_if_asked()
 
@@ -314,7 +312,9 @@ class Experiment:
         self.history.append({"epoch": epoch, "step": step, **logs, **values})
         if self.plan.keep_weights == "best" and self._best() is self.history[-1]:
             self._keep_weights()
-        if type(self.task).artefacts is not Task.artefacts:
+        is_last = epoch + 1 == self.plan.epochs or self.model.stop_training
+        is_due = is_last or (epoch + 1) % self.task.artefacts_every == 0
+        if type(self.task).artefacts is not Task.artefacts and is_due:
             with self.compiled.evaluated():
                 found = self.task.artefacts(self.model, epoch)
             show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
@@ -354,62 +354,26 @@ class Experiment:
         return f"The checkpoint of data step {self._saved_at} is kept."
 
     def _evaluate(self, evaluation: str) -> dict[str, float]:
-        """Return losses and metrics of an evaluation, with its name in front."""
+        """Return losses and metrics of an evaluation, and tell the callbacks."""
         began = time.monotonic()
-        evaluate = self.compiled.test_function(evaluation)
-        means = self.compiled.means
-        means.reset(evaluation)
-        outputs: dict[str, list[np.ndarray]] = {}
-        number = 0
         self._list.on_test_begin()
-        with self.compiled.evaluated():
-            data = self.compiled.distributed(self.task.evaluations[evaluation].data())
-            for number, batch in enumerate(data, start=1):
-                for part in evaluate(batch):
-                    for name, value in part.items():
-                        outputs.setdefault(name, []).append(value.numpy())
-                if number % FOLDED_AFTER == 0:
-                    means.fold(evaluation)
-        if number == 0:
-            raise ValueError(f"An evaluation must have batches. Received: {evaluation!r} of none")
-        found = self.compiled.means_of(evaluation)
-        judged = {
-            name: float(value)
-            for name, value in self.task.judge(evaluation, found, outputs).items()
-        }
-        self._check_judged(judged, found)
-        logs = {prefixed(evaluation, name): mean for name, mean in {**found, **judged}.items()}
-        goal = self.task.goal
-        if goal not in logs and goal in {prefixed(evaluation, n) for n in self.task.metrics}:
-            raise ValueError(
-                f"`forward` or `judge` must return the task's `goal`. Received: goal={goal!r}, and "
-                f"{', '.join(logs)}"
-            )
+        logs = evaluate(self.compiled, self.task, evaluation)
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
-
-    def _check_judged(self, judged: Mapping[str, float], means: Mapping[str, float]) -> None:
-        unknown = [name for name in judged if name not in self.task.metrics]
-        twice = [name for name in judged if name in means]
-        if unknown or twice:
-            raise ValueError(
-                f"`judge` must return metrics that are among the task's `metrics`, and no means. "
-                f"Received: {', '.join([*unknown, *twice])}"
-            )
 
     # --- saving and going on ---------------------------------------------------------------------
 
     def _save_within_epoch(self, begin: int) -> None:
         every = self.plan.steps_per_checkpoint
-        if self._asked_to_end or (every and begin % every == 0):
+        if self._request.number or (every and begin % every == 0):
             self._save()
         self._end_if_asked()
 
     def _end_if_asked(self) -> None:
-        if self._asked_to_end:
+        if self._request.number:
             logging.warning("Saved at step %d; the same command goes on.", self.step)
-            raise Preempted(128 + self._asked_to_end)
+            raise Preempted(128 + self._request.number)
 
     def _save(self) -> None:
         began = time.monotonic()
@@ -528,30 +492,6 @@ class Experiment:
             return None
         cost = quantized.cost()
         return cost.summary() if cost.is_counted else {"uncounted": list(cost.uncounted)}
-
-    # --- the surroundings ------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _watching_signals(self) -> Iterator[None]:
-        """Turn SIGTERM and Ctrl-C into a wish that the loop fulfils after the present call."""
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Only the main thread of a process may handle signals.
-            return
-        before: dict[int, Any] = {}
-
-        def restore_handlers() -> None:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-        def ask(number: int, frame: object) -> None:
-            self._asked_to_end = number
-            restore_handlers()  # Asked again, the process ends at once.
-
-        before.update({n: signal.signal(n, ask) for n in (signal.SIGTERM, signal.SIGINT)})
-        try:
-            yield
-        finally:
-            restore_handlers()
 
 
 def _next(evaluate: Callable[[Any], object], data: Iterator[Any]) -> None:

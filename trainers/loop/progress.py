@@ -36,8 +36,8 @@ class Progress:
         self, total_steps: int, done_steps: int = 0, console: rich.console.Console | None = None
     ) -> None:
         self._console = console or rich.console.Console()
-        self._began = time.monotonic()
-        self._before = done_steps
+        # Where the clock began: the first call after a start is traced, and tells nothing.
+        self._began: tuple[float, int] | None = None
         self._total = total_steps
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -67,15 +67,21 @@ class Progress:
         """Show where training stands."""
         self._bar.update(self._task, completed=step, values=_line(values))
 
+    def called(self, step: int) -> None:
+        """Take note that the steps up to `step` are done: from the first call on it is foretold."""
+        self._began = self._began or (time.monotonic(), step)
+
     def epoch(self, number: int, total: int, step: int, values: Mapping[str, float]) -> None:
         """Write the line of an epoch that is over."""
-        spent = time.monotonic() - self._began
-        left = spent / max(step - self._before, 1) * (self._total - step)
-        self._console.print(
-            f"epoch {number}/{total}  {_line(values)}  {clock(left)} left",
-            highlight=False,
-            soft_wrap=True,
-        )
+        self.say(f"epoch {number}/{total}  {_line(values)}{self._left(step)}")
+
+    def _left(self, step: int) -> str:
+        """Say what time is left, where enough is known to foretell it."""
+        began, before = self._began or (0.0, step)
+        if step <= before:
+            return ""
+        left = (time.monotonic() - began) / (step - before) * (self._total - step)
+        return f"  {clock(left)} left"
 
     def say(self, text: str) -> None:
         """Write a line."""

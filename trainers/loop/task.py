@@ -64,11 +64,12 @@ class Evaluation:
     batches: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise ValueError(
-                f"`every` must be a whole number of epochs, at least 1. "
-                f"Received: every={self.every!r}"
-            )
+        _check_epochs("every", self.every)
+
+    def count(self) -> int | None:
+        """Return how many batches it has; None if that is not known."""
+        count = self.batches if self.batches is not None else int(self.data().cardinality())
+        return count if count >= 1 else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +101,10 @@ class Task(abc.ABC):
             and each that `judge` returns. Losses are known: lower is better.
         evaluations: What it is evaluated on, by name: "val" and "test". Their metrics have the name
             in front, as "val_accuracy".
-        goal: The metric or loss of an evaluation whose best value is kept, as "val_accuracy".
+        goal: The metric of an evaluation whose best value is kept, or its loss: "val_accuracy",
+            "val_loss". A part of the loss can be it where there are no metrics.
+        artefacts_every: Epochs from one call of `artefacts` to the next, at least 1. The last epoch
+            has one always.
         traced: What the compiled step depends on, besides variables and data: of two tasks that
             are equal in it, and of one class, the second can be trained in the trace of the first.
     """
@@ -109,6 +113,7 @@ class Task(abc.ABC):
     metrics: Mapping[str, Metric]
     evaluations: Mapping[str, Evaluation]
     goal: str
+    artefacts_every: int = 1
     traced: str = ""
 
     @abc.abstractmethod
@@ -152,6 +157,8 @@ class Task(abc.ABC):
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray | str]:
         """Return what people look at when an epoch is over: images and texts, by name.
 
+        `artefacts_every` says at the ends of which epochs.
+
         Images are uint8 of shape `(height, width, channels)` with 1 or 3 channels. They go to
         TensorBoard and to the directory of the run. It must not change the model.
         """
@@ -167,6 +174,7 @@ class Task(abc.ABC):
             raise ValueError(
                 f"`steps_per_epoch` must be at least 1. Received: {self.steps_per_epoch}"
             )
+        _check_epochs("artefacts_every", self.artefacts_every)
         names = {"loss", *self.metrics}
         goals = [f"{evaluation}_{name}" for evaluation in self.evaluations for name in names]
         # The parts of a loss are known only when it is traced.
@@ -194,6 +202,13 @@ class Task(abc.ABC):
         for evaluation in self.evaluations:
             name = name.removeprefix(f"{evaluation}_")
         return self.metrics.get(name)
+
+
+def _check_epochs(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"`{name}` must be a whole number of epochs, at least 1. Received: {name}={value!r}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,4 +19,7 @@ def naming(options: Options, *names: str) -> Iterator[None]:
         if str(error).startswith(f"`{names[0]}`"):
             raise ValueError(str(error)) from error
         received = ", ".join(f"{name}={shown(getattr(options, name))}" for name in names)
-        raise ValueError(f"`{names[0]}` is wrong: {error}. Received: {received}") from error
+        said = str(error).removesuffix(".")
+        # Of two things received nobody knows which to change.
+        link = "That comes from" if "Received:" in said else "Received:"
+        raise ValueError(f"`{names[0]}` is wrong: {said}. {link} {received}") from error

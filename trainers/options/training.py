@@ -11,7 +11,7 @@ from trainers.options.fields import Options, option, shown
 
 __all__ = ["SPLITS", "Training"]
 
-SPLITS = ("test", "validation")
+SPLITS = ("test", "validation", "both")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 
@@ -57,8 +57,8 @@ class Training(Options):
     )
     split: str = option(
         "test",
-        "What it is evaluated on: test data, or, with 'validation', data held out of training; "
-        "then no test data are used.",
+        "What it is evaluated on: 'test' data; 'validation' data, held out of training, and then "
+        "no test data are used; or 'both', so that a learning rate can follow the former.",
         choices=SPLITS,
         flag=True,
     )
@@ -110,9 +110,9 @@ class Training(Options):
     )
 
     @property
-    def evaluation(self) -> str:
-        """The name of what it is evaluated on: "test", or "val" where no test data are used."""
-        return "val" if self.split == "validation" else "test"
+    def evaluations(self) -> tuple[str, ...]:
+        """The names of what it is evaluated on; the first one decides which epoch is the best."""
+        return {"test": ("test",), "validation": ("val",), "both": ("val", "test")}[self.split]
 
     @property
     def trained_epochs(self) -> int:

@@ -306,8 +306,11 @@ class _Cell:
         seed: int,
         candidates: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Trial:
-        split = "validation" if phase == TUNING else "test"
-        config = {**self._config, "learning_rate": rate, "seed": seed, "split": split}
+        config = {**self._config, "learning_rate": rate, "seed": seed}
+        if phase == TUNING:
+            config["split"] = "validation"
+        elif config.get("split") != "both":  # Of a setting whose rates follow validation.
+            config["split"] = "test"
         place = {**self._place, "learning_rate": rate, "seed": seed}
         named: dict[str, Any] = {
             "cell": self._cell,

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -36,8 +37,8 @@ from trainers.sweeps.results import Result
 
 __all__ = ["Claim", "Store", "UnreadableError"]
 
-# Something is where a file or a directory of a trial should be.
-_OBSTACLES = (FileExistsError, IsADirectoryError, NotADirectoryError)
+# Something is where a file or a directory of a trial should be, or it must not be used.
+_OBSTACLES = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
 
 
 class UnreadableError(RuntimeError):
@@ -180,14 +181,15 @@ class Store:
         try:
             with open(directory / "lock") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if (directory / "attempts").exists():
+            if os.path.lexists(directory / "attempts"):
                 os.scandir(directory / "attempts").close()
         except FileNotFoundError:
             return False
-        except _OBSTACLES as error:
-            raise _in_the_way(trial, error) from error
         except BlockingIOError:
             return True
+        except OSError as error:
+            _raise_in_the_way(trial, error)
+            raise
         return False
 
     @contextlib.contextmanager
@@ -210,8 +212,9 @@ class Store:
                     for left in where.glob(f"{WRITING}*"):
                         left.unlink()
                 yield Claim(self, trial, directory)
-        except _OBSTACLES as error:
-            raise _in_the_way(trial, error) from error
+        except OSError as error:
+            _raise_in_the_way(trial, error)
+            raise
 
     @property
     def _ids(self) -> set[str]:
@@ -259,8 +262,10 @@ class Claim:
         write_once(self.store.results / f"{self.trial}.json", result.to_json(), self.directory)
 
 
-def _in_the_way(trial: str, error: OSError) -> UnreadableError:
-    return UnreadableError(f"trials/{trial} cannot be used: {error}")
+def _raise_in_the_way(trial: str, error: OSError) -> None:
+    """Raise an `UnreadableError` if something is in the way of this trial alone."""
+    if error.errno in _OBSTACLES:
+        raise UnreadableError(f"trials/{trial} cannot be used: {error}") from error
 
 
 def _read(path: pathlib.Path) -> Result | None:

@@ -30,12 +30,14 @@ class ImageClassification(ConfiguredTask):
                 f"`model` must be one of {', '.join(models.names())}. "
                 f"Received: model={config.model!r}"
             )
-        name = config.training.evaluation
-        self.goal = f"{name}_accuracy"
+        training = config.training
+        self.goal = f"{training.evaluations[0]}_accuracy"
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
         self.evaluations = {
-            name: Evaluation(lambda: self._evaluated, config.training.evaluate_every)
+            name: Evaluation(functools.partial(self._evaluated, name), training.evaluate_every)
+            for name in training.evaluations
         }
+        self._held: dict[str, tf.data.Dataset] = {}
         super().__init__(config, data)
 
     @classmethod
@@ -69,9 +71,10 @@ class ImageClassification(ConfiguredTask):
         training = self.config.training
         return self.data.train(training.batch_size, training.seed, step)
 
-    @functools.cached_property
-    def _evaluated(self) -> tf.data.Dataset:
-        return self.data.evaluate(4 * self.config.training.batch_size)
+    def _evaluated(self, name: str) -> tf.data.Dataset:
+        if name not in self._held:  # Made once: each would keep its own copy of the images.
+            self._held[name] = self.data.evaluate(4 * self.config.training.batch_size, name)
+        return self._held[name]
 
     def forward(
         self, model: keras.Model, batch: tuple[tf.Tensor, tf.Tensor], evaluation: str | None

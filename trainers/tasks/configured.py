@@ -8,6 +8,7 @@ policy, what shares a trace, and how runs are named.
 from __future__ import annotations
 
 import abc
+import hashlib
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -191,11 +192,19 @@ class ConfiguredTask(Task, abc.ABC):
 
 
 def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
-    """Return how the training of a configuration is run."""
+    """Return how the training of a configuration is run.
+
+    Raises:
+        OSError: If the file of initial weights cannot be read.
+    """
     training = config.training
+    values = config.flat()
+    if training.initial_weights:  # Other weights in the same place begin another run.
+        contents = pathlib.Path(training.initial_weights).read_bytes()
+        values["initial_weights_digest"] = hashlib.sha256(contents).hexdigest()[:10]
     return Plan(
         name=training.name,
-        config=config.flat(),
+        config=values,
         label=_label(config),
         epochs=training.trained_epochs,
         logdir=pathlib.Path(logdir),

@@ -25,10 +25,10 @@ def series(count, key):
 
 class Masked(Computed):
     def __init__(self, config, data=None):
-        name = config.training.evaluation
-        self.goal = f"{name}_kind_accuracy"
+        names = config.training.evaluations
+        self.goal = f"{names[0]}_kind_accuracy"
         self.metrics = {"kind_accuracy": Metric("higher", is_share=True)}
-        self.evaluations = {name: Evaluation(self._evaluation, batches=2)}
+        self.evaluations = {name: Evaluation(self._evaluation, batches=2) for name in names}
         super().__init__(config, data)
 
     def network(self):

@@ -19,14 +19,14 @@ def pairs(seed, count=40):
 
 class Ranked(Computed):
     def __init__(self, config, data=None):
-        name = config.training.evaluation
-        self.goal = f"{name}_matthews"
+        names = config.training.evaluations
+        self.goal = f"{names[0]}_matthews"
         self.metrics = {
             "matthews": Metric("higher", printed="MCC"),
             "spearman": Metric("higher"),
         }
         held = tf.data.Dataset.from_tensor_slices(pairs(10**6, 100)).batch(32)
-        self.evaluations = {name: Evaluation(lambda: held)}
+        self.evaluations = {name: Evaluation(lambda: held) for name in names}
         super().__init__(config, data)
 
     def network(self):

@@ -63,6 +63,7 @@ def batches(seed, start):
 
 class Sequence(Computed):
     goal = "val_perplexity"
+    artefacts_every = 4
 
     def __init__(self, config, data=None):
         self.metrics = {"perplexity": Metric("lower")}
