@@ -34,10 +34,12 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import dataclasses
 import json
 import multiprocessing
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -299,6 +301,7 @@ def _work(tree: Path, jobs: Any, results: Any) -> None:
     import tensorflow
 
     del hypothesis, keras, numpy, tensorflow
+    results.cancel_join_thread()  # Nobody waits for results if a control has failed.
     table = operators()
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory) / "tree"
@@ -345,6 +348,9 @@ class Workers:
             yield self.results.get()
 
     def end(self) -> None:
+        with contextlib.suppress(queue.Empty):  # What is left, if a control has failed.
+            while True:
+                self.jobs.get_nowait()
         for _ in self.processes:
             self.jobs.put(None)
         for process in self.processes:

@@ -9,12 +9,16 @@ from ml_collections import ConfigDict
 __all__ = ["setting", "sweep"]
 
 
-def setting(config: ConfigDict, learning_rates: Sequence[float], **changes: Any) -> dict[str, Any]:
+def setting(
+    config: ConfigDict, learning_rates: Sequence[float], workload: str = "", **changes: Any
+) -> dict[str, Any]:
     """Return a setting of a sweep.
 
     Args:
         config: The setting's own configuration, as `configs.rn20_cifar10.get_config()`.
         learning_rates: Rates to choose from; under the protocol "shared" the one that is used.
+        workload: A name that settings share which train the same model on the same data, as with
+            two optimizers: a report compares their optimizers. Empty if there is no other one.
         **changes: What is changed in the configuration.
 
     Raises:
@@ -29,7 +33,11 @@ def setting(config: ConfigDict, learning_rates: Sequence[float], **changes: Any)
                 + (f" Did you mean {near[0]!r}?" if near else "")
             )
         changed[name] = value
-    return {"config": changed.to_dict(), "learning_rates": list(learning_rates)}
+    return {
+        "config": changed.to_dict(),
+        "learning_rates": list(learning_rates),
+        "workload": workload,
+    }
 
 
 def sweep(
@@ -49,6 +57,7 @@ def sweep(
     source: str = "",
     threads: int = 1,
     program: str = "classification",
+    margin: float | None = None,
 ) -> ConfigDict:
     """Return the configuration of a sweep.
 
@@ -69,6 +78,9 @@ def sweep(
         source: The table of a paper whose settings these are; empty for none.
         threads: Threads of a worker; 0 for what TensorFlow takes.
         program: What trains: the name of a task, or a class of one's own as "module:Class".
+        margin: Methods whose means differ by less count as equivalent where a report can show it:
+            in units of the goal, in points of per cent for shares. It must be said before there are
+            results; None for no such claims.
     """
     values = dict(locals())
     values["momenta"] = momenta or {"constant": {}}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,18 @@ Outcome = Callable[[Trial], float | str | None]
 
 def sweep(
     settings: Mapping[str, float] | None = None,
-    schedules: tuple[str, ...] = SCHEDULES,
+    schedules: Iterable[str] = SCHEDULES,
+    workloads: Mapping[str, str] | None = None,
+    configs: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Grid:
-    """Return a grid; `settings` are epochs by name."""
-    configs = {
-        name: {"config": {"epochs": epochs}, "learning_rates": [0.1]}
+    """Return a grid; `settings` are epochs by name, `configs` settings in their place."""
+    configs = configs or {
+        name: {
+            "config": {"epochs": epochs},
+            "learning_rates": [0.1],
+            "workload": (workloads or {}).get(name, ""),
+        }
         for name, epochs in (settings or dict.fromkeys(PAPER, 300)).items()
     }
     keyed = {name: {"schedule": name} for name in schedules}

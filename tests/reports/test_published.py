@@ -6,7 +6,7 @@ import math
 import pytest
 
 from trainers.reports import published
-from trainers.reports.statistics import is_low, merged, top_rates
+from trainers.reports.columns import is_low, merged, top_rates
 
 
 def test_rex_is_best_in_46_of_the_58_columns_that_are_known():

@@ -1,6 +1,8 @@
 """Which programs a sweep may import: a grid is a file, and an import runs code."""
 
+import importlib.metadata
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -97,6 +99,10 @@ def test_what_is_no_name_is_refused_whatever_is_allowed(name):
 )
 def test_only_installed_packages_are_imported_unasked(name, is_installed):
     before = set(sys.modules)
+    here = pathlib.Path(__file__).resolve().parents[2].as_uri()
+    origin = importlib.metadata.distribution("keras_sched").read_text("direct_url.json") or here
+    if name.startswith("keras_sched") and here not in origin:
+        pytest.skip("what is installed is another copy")
     if is_installed:
         programs.check(name, False)
     else:

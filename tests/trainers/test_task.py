@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import keras_sched as ks
 from tests.trainers import toy
-from trainers.loop import compiled, experiment, records
+from trainers.loop import compiled, evaluation, experiment, records
 from trainers.loop.means import FOLDED_AFTER, Means
 from trainers.loop.task import Evaluation, Metric
 
@@ -277,6 +277,56 @@ def test_sums_stay_right_past_what_float32_counts():
     again = Means({None: ["a"]})
     again.set_state(right.get_state())
     assert again.of(None) == right.of(None)
+
+
+class Counted(toy.Toy):
+    """The toy, whose accuracy is said to be a count, or which says so of what is none."""
+
+    def __init__(self, epochs, is_true=True):
+        super().__init__(epochs)
+        self.metrics = {"accuracy": Metric("higher", is_share=True, is_count=True)}
+        self.is_true = is_true
+
+    def forward(self, model, batch, evaluation):
+        made = super().forward(model, batch, evaluation)
+        right = made.means["accuracy"]
+        # A third of the examples does not count, or each counts a little.
+        given = (right, tf.cast(tf.range(8) % 3 > 0, tf.float32)) if self.is_true else 0.37 * right
+        return dataclasses.replace(made, means={"accuracy": given})
+
+
+@pytest.mark.parametrize("folded_after", [3, FOLDED_AFTER])
+def test_a_count_is_recorded_exactly_and_of_how_many(folded_after, tmp_path, monkeypatch):
+    """The control, a mean in float32, is no whole number of them."""
+    monkeypatch.setattr(evaluation, "FOLDED_AFTER", folded_after)
+    record = experiment.Experiment(Counted(2), toy.plan(tmp_path / "count", 2)).run()
+    assert record.counted == {"val_accuracy": 4 * 5}
+    rights = [row["val_accuracy"] * 20 for row in record.epochs]
+    assert all(
+        row["val_accuracy"] == round(r) / 20 for row, r in zip(record.epochs, rights, strict=True)
+    )
+    _, plain = run(tmp_path / "plain")
+    assert plain.counted == {}
+    thirds = Means({None: ["a"]}), Means({None: ["a"]}, ["a"])
+    for means in thirds:
+        means.update(None, "a", tf.constant([1.0, 0.0, 0.0]), None)
+    assert thirds[0].of(None)["a"] != 1 / 3 == thirds[1].of(None)["a"]
+    assert (thirds[0].counted(None), thirds[1].counted(None)) == ({}, {"a": 3})
+
+
+def test_what_is_said_to_be_a_count_and_is_none_is_an_error(tmp_path):
+    made = experiment.Experiment(Counted(1, is_true=False), toy.plan(tmp_path, 1))
+    with pytest.raises(ValueError, match="`is_count` must have values and weights that are 0 or 1"):
+        made.run()
+
+
+def test_of_how_many_is_known_to_a_run_that_only_writes_its_record(tmp_path):
+    callbacks = [StopsAt(50), Asks(30)]
+    with pytest.raises(SystemExit):
+        experiment.Experiment(Counted(4), toy.plan(tmp_path, 4), callbacks).run()
+    again = experiment.Experiment(Counted(4), toy.plan(tmp_path, 4), [StopsAt(50), Asks(0)])
+    assert again.run().counted == {"val_accuracy": 20}
+    assert again.seconds["evaluation"] > 0.0
 
 
 class Stops(keras.callbacks.Callback):

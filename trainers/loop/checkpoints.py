@@ -60,6 +60,7 @@ class LoopState:
         seconds: "train", "evaluation" and "checkpoint".
         callbacks: The state of each callback; None for one that has none.
         stopped: Whether a callback has ended the training, with the epoch.
+        counted: Of how many each metric is that is a count, by its name.
         versions: Of Python and the packages.
         hardware: What it ran on.
 
@@ -73,6 +74,7 @@ class LoopState:
     seconds: Mapping[str, float]
     callbacks: Sequence[Any]
     stopped: bool = False
+    counted: Mapping[str, int] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -275,7 +275,7 @@ class Compiled:
         for phase, spec in specs.items():
             # Traced, never run: asking must not move a random state.
             tf.function(lambda batch, phase=phase: look(batch, phase)).get_concrete_function(spec)
-        return Means(names)
+        return Means(names, [name for name, each in self._task.metrics.items() if each.is_count])
 
     def means_of(self, phase: str | None) -> dict[str, float]:
         """Return the means of training or of an evaluation by name: "loss" is the sum of losses.

@@ -13,11 +13,17 @@ from trainers.loop.task import Task
 __all__ = ["evaluate"]
 
 
-def evaluate(compiled: Compiled, task: Task, evaluation: str) -> dict[str, float]:
-    """Return losses and metrics of an evaluation, with its name in front.
+def evaluate(
+    compiled: Compiled, task: Task, evaluation: str
+) -> tuple[dict[str, float], dict[str, int]]:
+    """Evaluate a model.
+
+    Returns:
+        Losses and metrics, and of how many each count is; with the name of the evaluation in front.
 
     Raises:
-        ValueError: If it has no batch, or `Task.judge` returns what the task has not declared.
+        ValueError: If it has no batch, `Task.judge` returns what the task has not declared, or a
+            metric with `is_count` is no count.
     """
     step = compiled.test_function(evaluation)
     compiled.means.reset(evaluation)
@@ -43,7 +49,8 @@ def evaluate(compiled: Compiled, task: Task, evaluation: str) -> dict[str, float
             f"`forward` or `judge` must return the task's `goal`. Received: goal={goal!r}, and "
             f"{', '.join(logs)}"
         )
-    return logs
+    counted = compiled.means.counted(evaluation)
+    return logs, {prefixed(evaluation, name): count for name, count in counted.items()}
 
 
 def _check_judged(task: Task, judged: Mapping[str, float], means: Mapping[str, float]) -> None:

@@ -104,6 +104,7 @@ class Experiment:
         self.history: list[dict[str, float]] = []
         self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
         self.restarts = 0
+        self._counted: dict[str, int] = {}
 
     # --- the run ---------------------------------------------------------------------------------
 
@@ -357,7 +358,8 @@ class Experiment:
         """Return losses and metrics of an evaluation, and tell the callbacks."""
         began = time.monotonic()
         self._list.on_test_begin()
-        logs = evaluate(self.compiled, self.task, evaluation)
+        logs, counted = evaluate(self.compiled, self.task, evaluation)
+        self._counted.update(counted)
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
@@ -388,6 +390,7 @@ class Experiment:
                 for callback in self._callbacks
             ],
             stopped=self.model.stop_training,
+            counted=self._counted,
             **records.environment(),
         )
         self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
@@ -419,6 +422,7 @@ class Experiment:
         restore(self.compiled.variables, checkpoint.arrays)
         self.history = [dict(row) for row in state.history]
         self.seconds = dict(state.seconds)
+        self._counted = dict(state.counted)
         try:
             self.compiled.means.set_state(state.means)
             for callback, saved in zip(self._callbacks, state.callbacks, strict=True):
@@ -478,6 +482,7 @@ class Experiment:
             best=self._best(),
             goal=self.task.goal,
             metrics={name: dataclasses.asdict(m) for name, m in self.task.metrics.items()},
+            counted=self._counted,
             seconds=self.seconds,
             restarts=self.restarts,
             parameters=self.model.count_params(),

@@ -6,7 +6,7 @@ are taken over by the host, in float64: a float32 sum that goes on stops at 16.8
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,12 +24,16 @@ class Means:
 
     Args:
         names: The names of the means by phase: the name of an evaluation, or None for training.
+        counts: The names of those that are counts: how many are right of how many.
 
     Attributes:
         variables: Every `keras.metrics.Mean` by its name in logs, as "val_loss".
     """
 
-    def __init__(self, names: Mapping[str | None, Sequence[str]]) -> None:
+    def __init__(
+        self, names: Mapping[str | None, Sequence[str]], counts: Collection[str] = ()
+    ) -> None:
+        self._counts = frozenset(counts)
         self._means = {
             phase: {name: keras.metrics.Mean(name=prefixed(phase, name)) for name in mine}
             for phase, mine in names.items()
@@ -55,8 +59,31 @@ class Means:
         totals, counts = self._folded[phase] + self._sums(phase)
         # Of nothing there is no mean.
         means = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts != 0.0)
-        # As float32 divides: sums that never left the step give what they always gave.
-        return dict(zip(self._means[phase], means.astype(np.float32).tolist(), strict=True))
+        # As float32 divides: sums that never left the step give what they always gave. Counts are
+        # whole numbers, and known exactly.
+        rounded = means.astype(np.float32)
+        return {
+            name: float(means[i] if name in self._counts else rounded[i])
+            for i, name in enumerate(self._means[phase])
+        }
+
+    def counted(self, phase: str | None) -> dict[str, int]:
+        """Return by its name of how many each count of a phase is.
+
+        Raises:
+            ValueError: If one is no count.
+        """
+        sums = self._folded[phase] + self._sums(phase)
+        found = {}
+        for name, total, count in zip(self._means[phase], *sums.tolist(), strict=True):
+            if name in self._counts:
+                if not (total.is_integer() and count.is_integer() and 0.0 <= total <= count):
+                    raise ValueError(
+                        f"A metric with `is_count` must have values and weights that are 0 or 1. "
+                        f"Received: {name!r} with a sum of {total:g} over weights of {count:g}"
+                    )
+                found[name] = int(count)
+        return found
 
     def fold(self, phase: str | None) -> None:
         """Take the sums of a phase over to the host."""

@@ -29,11 +29,15 @@ class Metric:
         is_share: Whether it is a share, which is shown in per cent.
         printed: The name under which papers print it, as "error"; its own where it is empty. Of a
             share that is better higher an "error" is what it lacks.
+        is_count: Whether it is how many are right of how many: a mean of values that are 0 or 1,
+            with weights that are 0 or 1. Then two that are equal are equal to the bit, and records
+            say of how many.
     """
 
     better: str = "lower"
     is_share: bool = False
     printed: str = ""
+    is_count: bool = False
 
     def __post_init__(self) -> None:
         if self.better not in ("higher", "lower"):

@@ -1,10 +1,13 @@
-"""How methods compare: ranks, rates, tests and differences, in tables."""
+"""Whether methods differ, by how much, and what each factor changes: tests and intervals."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable, Iterable, Mapping
 
-from trainers.reports import published
+from trainers.loop.progress import counted
+from trainers.reports.blocks import by_seed, by_workload, paired
 from trainers.reports.document import (
     NOTHING,
     Entry,
@@ -15,180 +18,236 @@ from trainers.reports.document import (
     percent,
     signed,
 )
-from trainers.reports.results import Measure, Results, paper_name
+from trainers.reports.ratings import by_budget
+from trainers.reports.results import AXES, DEFAULTS, Cell, Measure, Results
 from trainers.reports.statistics import (
-    Column,
-    Interval,
-    average_ranks,
+    Difference,
+    Friedman,
     critical_difference,
+    difference,
     friedman,
-    is_low,
-    merged,
+    holm,
+    least_p_value,
     nemenyi,
-    paired_interval,
-    top_rates,
 )
 
-__all__ = ["ALPHA", "differences", "rates", "tests"]
+__all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests"]
 
 ALPHA = 0.05
+# The optimizers that are compared with others first.
+_PLAIN = ("sgd",)
 
 
-# --- ranks and rates -----------------------------------------------------------------------------
+# --- several methods -----------------------------------------------------------------------------
 
 
-def rates(results: Results, source: published.Source | None) -> Section:
-    """Return average ranks, and how often each method is among the best, as papers count it."""
-    title = "Ranks and rates"
-    if not results.columns:
-        return Section(title, ["No column is complete yet: nothing can be ranked."])
-    groups = _groups(results)
-    counted = {method: method for method in results.methods}
-    if source is not None and source.paper == "REX":
-        names = {method.casefold(): method for method in results.methods}
-        for part, whole in published.AS_STEP.items():
-            if {part.casefold(), whole.casefold()} <= names.keys():
-                counted[names[part.casefold()]] = names[whole.casefold()]
-    printed = published.printed_rates(source.paper) if source is not None else {}
-    head = [""]
-    columns: list[dict[str, str]] = []
-    for name, members in groups.items():
-        kept = [merged(column, counted) for column in members]
-        for top in (1, 3):
-            found = top_rates(kept, results.methods, top)
-            head.append(f"{name}: Top-{top}")
-            columns.append(
-                {m: f"{r.times}/{r.columns} ({r.percent:.0f} %)" for m, r in found.items()}
-            )
-    for top in (1, 3) if printed else ():
-        theirs = {
-            method: f"{value:g} %"
-            for method in results.methods
-            for (name, budgets, at), value in printed.items()
-            if budgets == "all" and at == top and name.casefold() == _alone(results, method)
-        }
-        if theirs:
-            head.append(f"paper, all: Top-{top}")
-            columns.append(theirs)
-    ranks = average_ranks(results.columns)
-    lowest = min(ranks.values())
-    rows = []
-    for method in sorted(ranks, key=lambda each: (ranks[each], results.methods.index(each))):
-        rank = Entry(f"{ranks[method]:.2f}", ranks[method] == lowest)
-        fields = [Entry(column.get(method, NOTHING)) for column in columns]
-        if counted[method] != method:
-            fields = [Entry(f"as {counted[method]}", is_quiet=True) for _ in columns]
-        rows.append([Entry(method), rank, *fields])
-    notes = [
-        "A column is a setting at a budget; low budgets are those below 25 %. Equal methods count "
-        "all, so that rates can add up to more than 100 %; a method of which a training failed is "
-        "never among the best. Average rank: 1 is best; equal methods share the mean of theirs.",
-    ]
-    if any(name != method for method, name in counted.items()):
-        notes.append("As in REX, table 1, the better of Step and Plateau counts as Step.")
-    table = Table("How often among the best", [head[0], "average rank", *head[1:]], rows)
-    return Section(title, notes, [table])
+def over_workloads(results: Results) -> tuple[Friedman | None, float]:
+    """Test the methods over workloads.
 
-
-def _groups(results: Results) -> dict[str, list[Column]]:
-    low = [column for column in results.columns if is_low(column.budget)]
-    high = [column for column in results.columns if not is_low(column.budget)]
-    if low and high:
-        return {"low": low, "high": high, "all": results.columns}
-    return {"all": results.columns}
-
-
-def _alone(results: Results, method: str) -> str:
-    """Return the paper's name of a method, in lower case."""
-    return next(paper_name(cell) for cell in results.cells if cell.method == method).casefold()
-
-
-# --- tests ---------------------------------------------------------------------------------------
+    Returns:
+        Friedman's test, or None where it could not find anything, and how far average ranks must be
+        apart by Nemenyi's.
+    """
+    blocks = list(by_workload(results).values())
+    k = len(results.methods)
+    if len(blocks) < 2 or k < 3 or least_p_value(k, len(blocks)) >= ALPHA:
+        return None, math.inf
+    return friedman(blocks), critical_difference(k, len(blocks), ALPHA)
 
 
 def tests(results: Results) -> Section:
-    """Return a Friedman test over complete columns, and if it finds something, Nemenyi's."""
+    """Return Friedman tests over seeds and over workloads, and after the latter Nemenyi's."""
     title = "Do the methods differ?"
-    columns = [c for c in results.columns if len(c.scores) == len(results.methods)]
-    if len(columns) < 2 or len(results.methods) < 3:
+    k = len(results.methods)
+    seeds, workloads = by_seed(results), by_workload(results)
+    if k < 3 or not workloads:
         return Section(
             title,
             [
-                f"A Friedman test needs 2 complete columns and 3 methods; there are {len(columns)} "
-                f"and {len(results.methods)}."
+                f"A Friedman test needs 3 methods and a complete column of them; there are {k} and "
+                f"{len(results.full_columns)}."
             ],
         )
-    test = friedman(columns)
-    k = len(test.ranks)
     notes = [
-        f"Friedman test over {test.columns} columns and {k} methods: χ² = {test.statistic:.2f} "
-        f"with {k - 1} degrees of freedom, p {p_value(test.p_value)}; Iman and Davenport's F = "
-        f"{test.f_statistic:.2f}, p {p_value(test.f_p_value)}.",
+        "A block is what is independent: its ranks are averaged over its columns. P-values are by "
+        "permutation of methods within blocks."
     ]
-    if len({column.setting for column in columns}) < len(columns):
-        notes.append(
-            "Budgets of one setting are counted as if they were independent, which they are not "
-            "quite: p-values are somewhat too small."
-        )
-    if test.f_p_value >= ALPHA:
-        notes.append(f"The methods do not differ at level {ALPHA:g}: pairs are not compared.")
-        return Section(title, notes)
-    apart = critical_difference(k, test.columns, ALPHA)
     notes.append(
-        f"By Nemenyi's test two methods differ at level {ALPHA:g} if their average ranks are "
-        f"{apart:.2f} apart; such pairs are marked."
+        _told(friedman(list(seeds.values())), "with other seeds in these settings")
+        if len(seeds) > 1
+        else "One seed: nothing is known of others."
     )
-    pairs = nemenyi(columns)
+    (test, apart), count = over_workloads(results), len(workloads)
+    if test is None:
+        least = p_value(least_p_value(k, count)).removeprefix("= ")
+        notes.append(
+            f"In other settings: no power. {counted(count, 'setting')} can tell nothing of {k} "
+            f"methods: {'its' if count == 1 else 'their'} least p-value is {least}."
+        )
+        return Section(title, notes)
+    notes.append(_told(test, "in other settings"))
+    if test.p_value >= ALPHA:
+        return Section(title, notes)
+    if apart >= k - 1:
+        notes.append(
+            f"No power for pairs: by Nemenyi's test average ranks over {count} settings would have "
+            f"to be {apart:.2f} apart, and {k - 1} is the most there is."
+        )
+        return Section(title, notes)
+    notes.append(
+        f"By Nemenyi's test, which corrects for all pairs, two methods differ at level {ALPHA:g} "
+        f"if their average ranks over settings are {apart:.2f} apart; such pairs are marked."
+    )
+    return Section(title, notes, [_pairs_table(test, nemenyi(list(workloads.values())))])
+
+
+def _told(test: Friedman, where: str) -> str:
+    """Say what a test says."""
+    kind = "all" if test.is_exact else "20,000"
+    verdict = "differ" if test.p_value < ALPHA else "are not shown to differ"
+    return (
+        f"The methods {verdict} {where}: Friedman's χ² = {test.statistic:.2f} over "
+        f"{counted(test.blocks, 'block')}, p {p_value(test.p_value)} by {kind} permutations."
+    )
+
+
+def _pairs_table(test: Friedman, pairs: Mapping[tuple[str, str], float]) -> Table:
     names = sorted(test.ranks, key=lambda each: test.ranks[each])
     rows = []
-    for method in names[1:]:
+    for row, method in enumerate(names[1:], start=1):
         fields = []
-        for other in names[:-1]:
-            value = pairs.get((method, other), pairs.get((other, method)))
-            if value is None or names.index(other) >= names.index(method):
-                fields.append(Entry(""))
-            else:
-                fields.append(Entry(p_value(value).removeprefix("= "), value < ALPHA))
+        for column, other in enumerate(names[:-1]):
+            value = pairs.get((method, other), pairs.get((other, method), math.nan))
+            text = p_value(value).removeprefix("= ") if column < row else ""
+            fields.append(Entry(text, column < row and value < ALPHA))
         rows.append([Entry(f"{method} ({test.ranks[method]:.2f})"), *fields])
     head = ["average rank", *(f"{name} ({test.ranks[name]:.2f})" for name in names[:-1])]
-    return Section(title, notes, [Table("p-values of Nemenyi's test", head, rows)])
+    return Table("p-values of Nemenyi's test", head, rows)
 
 
-# --- differences ---------------------------------------------------------------------------------
+# --- two methods ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Family:
+    """The comparisons of one table, which Holm's method corrects together.
+
+    Attributes:
+        title: The title of the table.
+        head: Names of its columns, without that of the names of rows.
+        rows: For each row what each column has: a difference, or an entry in its place.
+    """
+
+    title: str
+    head: list[str]
+    rows: dict[str, list[Difference | Entry]]
+
+    def table(self, measure: Measure, digits: int) -> Table:
+        """Return the table."""
+        found = {
+            (row, column): each
+            for row, fields in self.rows.items()
+            for column, each in enumerate(fields)
+            if isinstance(each, Difference)
+        }
+        corrected = holm({place: each.p_value for place, each in found.items()})
+        numbers = {each.blocks for each in found.values()}
+        # Said once, where it is the same everywhere.
+        title = self.title + (f", n = {min(numbers)}" if len(numbers) == 1 else "")
+
+        def entry(row: str, column: int, field: Difference | Entry) -> Entry:
+            if isinstance(field, Entry):
+                return field
+            n = f" n={field.blocks}" if len(numbers) > 1 else ""
+            return _entry(field, n, corrected[row, column] < ALPHA, digits, measure)
+
+        rows = [
+            [Entry(row), *(entry(row, *each) for each in enumerate(fields))]
+            for row, fields in self.rows.items()
+        ]
+        return Table(title, ["", *self.head], rows)
+
+
+def _entry(found: Difference, n: str, differs: bool, digits: int, measure: Measure) -> Entry:
+    text = signed(found.mean, digits)
+    if not math.isnan(found.low):
+        text += f" [{signed(found.low, digits)}, {signed(found.high, digits)}]"
+    text += n + " *" * differs + " ≈" * (found.p_apart < ALPHA)
+    return Entry(text, differs and (found.mean > 0.0) == (measure.mode == "max"))
+
+
+def _difference(
+    results: Results, pairs: Iterable[tuple[Cell | None, Cell | None]]
+) -> Difference | Entry:
+    """Return a mean difference over the blocks of pairs of cells."""
+    given = [(one, other) for one, other in pairs if one is not None and other is not None]
+    groups = [list(apart.values()) for apart in paired(given).values()]
+    if not groups:
+        return Entry(NOTHING, is_quiet=True)
+    values = [value for pair in given for cell in pair for value in cell.values.values()]
+    return difference(
+        groups,
+        # Of two values, each of which is known no better.
+        resolution=2.0 * results.measure.resolution(values),
+        margin=results.grid.margin,
+    )
 
 
 def differences(results: Results, baseline: str | None) -> Section:
-    """Return differences to a method, or to the best of each column, with bootstrap intervals."""
+    """Return differences to a method, or to the best of each column, with intervals."""
     to = baseline or "the best of the column"
     good = "Above" if results.measure.mode == "max" else "Below"
     notes = [
-        f"Mean difference of {results.measure.label} to {to}, over n pairs of equal seeds, with a "
-        f"95 % bootstrap interval, widened for how few they are; one pair, and equal differences, "
-        f"have none. {good} 0 is better. "
-        f"Intervals without 0 have a star, those of the better method are marked; they are not "
-        f"corrected for how many there are.",
+        f"Mean difference of {results.measure.label} to {to}, over n seeds that both have, with "
+        f"Student's 95 % interval. {good} 0 is better. A star: it differs from 0 at level "
+        f"{ALPHA:g} by the paired t-test, corrected by Holm's method for all comparisons of the "
+        f"table; such differences of the better method are marked. Intervals are not corrected. "
+        f"One seed, and equal differences, have none.",
+        *_margin_note(results),
     ]
     if any(cell.failed for cell in results.cells):
         notes.append("Where a training of one of the two failed there is no difference.")
     if baseline is None:
         notes.append("The best of a column was chosen by the same numbers: it owes them some luck.")
     tables = []
+    digits = digits_of([cell.mean for cell in results.cells], results.measure)
     if baseline is not None and results.columns:
-        tables.append(_overall(results, baseline))
+        tables.append(_overall(results, baseline).table(results.measure, digits))
+        notes.append(
+            "Over columns a block is a seed in a setting: its differences are averaged over the "
+            "columns, and n is the number of such blocks. Each setting has the same weight."
+        )
     for setting in results.settings:
         cells = [cell for cell in results.cells if cell.setting == setting]
-        digits = digits_of([cell.mean for cell in cells], results.measure)
         budgets = sorted({cell.budget for cell in cells})
-        rows = []
+        rows: dict[str, list[Difference | Entry]] = {}
         for method in results.methods:
-            fields = []
+            fields: list[Difference | Entry] = []
             for budget in budgets:
                 reference = baseline or _leader(results, setting, budget)
-                fields.append(_difference(results, setting, budget, method, reference, digits))
-            if any(entry.text != NOTHING for entry in fields):
-                rows.append([Entry(method), *fields])
-        tables.append(Table(f"{setting}: difference to {to}", ["", *map(percent, budgets)], rows))
+                if reference == method:
+                    fields.append(Entry("reference", is_quiet=True))
+                else:
+                    one = results.at.get((setting, method, budget))
+                    other = results.at.get((setting, reference or "", budget))
+                    fields.append(_difference(results, [(one, other)]))
+            if any(not isinstance(each, Entry) or each.text != NOTHING for each in fields):
+                rows[method] = fields
+        family = _Family(f"{setting}: difference to {to}", [*map(percent, budgets)], rows)
+        tables.append(
+            family.table(results.measure, digits_of([c.mean for c in cells], results.measure))
+        )
     return Section("How much do they differ?", notes, tables)
+
+
+def _margin_note(results: Results) -> list[str]:
+    margin = results.grid.margin
+    if margin is None:
+        return []
+    return [
+        f"≈: nearer to 0 than {margin:g}, the margin of the sweep, at level {ALPHA:g} by two "
+        f"one-sided t-tests, not corrected."
+    ]
 
 
 def _leader(results: Results, setting: str, budget: float) -> str | None:
@@ -199,49 +258,88 @@ def _leader(results: Results, setting: str, budget: float) -> str | None:
     return None
 
 
-def _pairs(results: Results, setting: str, budget: float, method: str, other: str) -> list[float]:
-    cells = [results.at.get((setting, name, budget)) for name in (method, other)]
-    if cells[0] is None or cells[1] is None or cells[0].failed or cells[1].failed:
-        return []  # Seeds that are left of a method that failed do not speak for it.
-    a, b = cells[0].values, cells[1].values
-    return [a[seed] - b[seed] for seed in sorted(a.keys() & b.keys())]
-
-
-def _difference(
-    results: Results, setting: str, budget: float, method: str, reference: str | None, digits: int
-) -> Entry:
-    if reference == method:
-        return Entry("reference", is_quiet=True)
-    pairs = _pairs(results, setting, budget, method, reference) if reference else []
-    if not pairs:
-        return Entry(NOTHING, is_quiet=True)
-    return _interval(paired_interval([pairs]), digits, results.measure)
-
-
-def _overall(results: Results, baseline: str) -> Table:
-    digits = digits_of([cell.mean for cell in results.cells], results.measure)
-    groups = _groups(results)
-    rows = []
+def _overall(results: Results, baseline: str) -> _Family:
+    groups = by_budget(results)
+    rows: dict[str, list[Difference | Entry]] = {}
     for method in results.methods:
-        if method == baseline:
-            continue
-        fields = []
-        for members in groups.values():
-            found = [_pairs(results, c.setting, c.budget, method, baseline) for c in members]
-            kept = [pairs for pairs in found if pairs]
-            if kept:
-                fields.append(_interval(paired_interval(kept), digits, results.measure))
-            else:
-                fields.append(Entry(NOTHING, is_quiet=True))
-        rows.append([Entry(method), *fields])
-    head = ["", *(f"{name} budgets" if name != "all" else name for name in groups)]
-    return Table(f"Mean difference to {baseline} over complete columns", head, rows)
+        if method != baseline:
+            rows[method] = [
+                _difference(
+                    results,
+                    [
+                        (
+                            results.at.get((c.setting, method, c.budget)),
+                            results.at.get((c.setting, baseline, c.budget)),
+                        )
+                        for c in columns
+                    ],
+                )
+                for columns in groups.values()
+            ]
+    head = [f"{name} budgets" if name != "all" else name for name in groups]
+    return _Family(f"Mean difference to {baseline} over complete columns", head, rows)
 
 
-def _interval(interval: Interval, digits: int, measure: Measure) -> Entry:
-    text = signed(interval.mean, digits)
-    if not math.isnan(interval.low):
-        text += f" [{signed(interval.low, digits)}, {signed(interval.high, digits)}]"
-    excludes = interval.low > 0.0 or interval.high < 0.0
-    is_better = excludes and (interval.mean > 0.0) == (measure.mode == "max")
-    return Entry(f"{text} n={interval.pairs}" + " *" * excludes, is_better)
+# --- factors -------------------------------------------------------------------------------------
+
+
+def factors(results: Results) -> Section | None:
+    """Return what each momentum schedule, precision and optimizer changes; None if none differs.
+
+    Two trainings are compared that differ in that factor alone.
+    """
+    kinds: dict[str, Callable[[Cell], str]] = {
+        "momentum": lambda cell: cell.place["momentum"],
+        "precision": lambda cell: cell.place["precision"],
+    }
+    if len(set(results.workloads.values())) < len(results.workloads):
+        kinds["optimizer"] = lambda cell: cell.optimizer
+    tables = []
+    digits = digits_of([cell.mean for cell in results.cells], results.measure)
+    for factor, level in kinds.items():
+        if (family := _factor(results, factor, level)) is not None:
+            tables.append(family.table(results.measure, digits))
+    if not tables:
+        return None
+    good = "above" if results.measure.mode == "max" else "below"
+    notes = [
+        f"Mean difference of {results.measure.label} of trainings that differ in one factor alone: "
+        f"same schedule, setting, budget and seed; {good} 0 is better. A block is a seed in a "
+        f"setting, its differences are averaged over budgets and what else there is, and n is the "
+        f"number of blocks; intervals and stars are those of the differences above.",
+        *_margin_note(results),
+    ]
+    return Section("What does each factor change?", notes, tables)
+
+
+def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Family | None:
+    levels = list(dict.fromkeys(map(level, results.cells)))
+    if len(levels) < 2:
+        return None
+    plain = (*DEFAULTS.get(factor, ()), *_PLAIN)
+    reference = next((each for each in levels if each.casefold() in plain), levels[0])
+
+    def rest(cell: Cell) -> tuple[object, ...]:
+        """Return all but the factor."""
+        where = cell.workload if factor == "optimizer" else cell.setting
+        others = [cell.place[axis] for axis in AXES if axis != factor]
+        return where, cell.budget, *others
+
+    at = {(level(cell), rest(cell)): cell for cell in results.cells}
+    schedules = list(dict.fromkeys(cell.place["schedule"] for cell in results.cells))
+    rows: dict[str, list[Difference | Entry]] = {}
+    for name in levels:
+        if name != reference:
+            pairs = [
+                (cell, other)
+                for cell in results.cells
+                if level(cell) == name and (other := at.get((reference, rest(cell)))) is not None
+            ]
+            parts = [pairs]
+            if len(schedules) > 1:
+                parts += [[p for p in pairs if p[0].place["schedule"] == s] for s in schedules]
+            rows[name] = [_difference(results, part) for part in parts]
+    if not any(isinstance(each, Difference) for fields in rows.values() for each in fields):
+        return None
+    head = ["all", *schedules] if len(schedules) > 1 else ["all"]
+    return _Family(f"{factor.capitalize()}: difference to {reference}", head, rows)

@@ -17,11 +17,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from trainers.loop.progress import counted
-from trainers.reports.comparisons import ALPHA
+from trainers.reports.columns import average_ranks
+from trainers.reports.comparisons import ALPHA, over_workloads
 from trainers.reports.document import percent
 from trainers.reports.looks import GREY, INK, PALE, STYLE, Look, looks, spread
 from trainers.reports.results import Cell, Measure, Results
-from trainers.reports.statistics import average_ranks, critical_difference, friedman
+from trainers.reports.statistics import Friedman
 
 __all__ = ["Picture", "draw", "pictures", "save"]
 
@@ -110,13 +111,13 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             f"line joins what nothing beats in both.",
             _panels(results, look, _cost, label),
         )
-    full = [c for c in results.columns if len(c.scores) == len(results.methods)]
-    if len(full) > 1 and len(results.methods) > 2:
+    test, apart = over_workloads(results)
+    if test is not None and apart < len(test.ranks) - 1:  # The most that ranks can differ.
         yield (
             "critical_difference",
-            f"Average ranks over {len(full)} columns. Bars join methods that do not differ at "
+            f"Average ranks over {test.blocks} settings. Bars join methods that do not differ at "
             f"level {ALPHA:g} by Nemenyi's test.",
-            _critical(results, look),
+            _critical(test, apart, look),
         )
 
 
@@ -386,11 +387,8 @@ def _ranks(results: Results, look: dict[str, Look]) -> Figure:
     return figure
 
 
-def _critical(results: Results, look: dict[str, Look]) -> Figure:
+def _critical(test: Friedman, apart: float, look: dict[str, Look]) -> Figure:
     """Return Demsar's diagram: ranks on a line, and bars over groups that do not differ."""
-    columns = [c for c in results.columns if len(c.scores) == len(results.methods)]
-    test = friedman(columns)
-    apart = critical_difference(len(test.ranks), test.columns, ALPHA)
     names = sorted(test.ranks, key=lambda each: test.ranks[each])
     half = math.ceil(len(names) / 2)
     groups = _cliques([test.ranks[name] for name in names], apart)

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from trainers.reports.statistics import Column, Rate, merged, top_rates
+from trainers.reports.columns import Column, Rate, merged, top_rates
 
 __all__ = [
     "AS_STEP",

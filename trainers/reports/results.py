@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from trainers.reports.statistics import Column
+from trainers.reports.columns import Column
 from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, Grid, Trial
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
@@ -33,6 +33,8 @@ ORDER = (
     *("none", "constant", "float32", "exp", "step", "plateau", "onecycle", "linear", "cosine"),
     *("rex", "demon"),
 )
+# Relative to the largest of values: what the order of a sum changes, and what float32 keeps of one.
+_EXACT, _FLOAT32 = 1e-12, 1e-6
 # What is there when an axis is left alone.
 DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
@@ -56,12 +58,14 @@ class Measure:
         mode: "max" or "min".
         is_share: Whether it is a share, which is shown in per cent.
         printed: The name under which papers print it, as "error"; empty for its own.
+        is_count: Whether it is how many are right of how many, which is known exactly.
     """
 
     goal: str
     mode: str
     is_share: bool
     printed: str = ""
+    is_count: bool = False
 
     @property
     def label(self) -> str:
@@ -76,6 +80,11 @@ class Measure:
         """What a value is multiplied by."""
         return 100.0 if self.is_share else 1.0
 
+    def resolution(self, values: Iterable[float]) -> float:
+        """Return how far values must be apart to differ: what is no count is a mean in float32."""
+        largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+        return (_EXACT if self.is_count else _FLOAT32) * largest
+
     @property
     def has_rest(self) -> bool:
         """Whether what it lacks of 100 % is what people look at, as the error of an accuracy."""
@@ -88,6 +97,8 @@ class Cell:
 
     Attributes:
         setting: Setting.
+        workload: What is trained, by whatever optimizer: settings that share it share their seeds.
+        optimizer: The optimizer of the setting; empty if its configuration has none.
         method: What is compared, by its name in tables.
         place: "schedule", "momentum" and "precision" by their names in the grid.
         budget: Share of the setting's epochs.
@@ -102,6 +113,8 @@ class Cell:
     """
 
     setting: str
+    workload: str
+    optimizer: str
     method: str
     place: Mapping[str, str]
     budget: float
@@ -206,8 +219,19 @@ class Results:
                 cells = self.column(setting, budget)
                 if cells and not any(cell.missing for cell in cells):
                     scores = {cell.method: cell.score for cell in cells}
-                    found.append(Column(setting, budget, self.measure.mode, scores))
+                    resolution = self.measure.resolution(scores.values())
+                    found.append(Column(setting, budget, self.measure.mode, scores, resolution))
         return found
+
+    @functools.cached_property
+    def full_columns(self) -> list[Column]:
+        """Those of them that have every method."""
+        return [column for column in self.columns if len(column.scores) == len(self.methods)]
+
+    @functools.cached_property
+    def workloads(self) -> dict[str, str]:
+        """What is trained, by setting."""
+        return {cell.setting: cell.workload for cell in self.cells}
 
     @functools.cached_property
     def planned_columns(self) -> int:
@@ -257,7 +281,7 @@ def read(directory: pathlib.Path) -> Results:
     return Results(
         grid=grid,
         measure=measure,
-        cells=_cells(measured, known, measure),
+        cells=_cells(grid, measured, known, measure),
         recorded={p: sum(t.phase == p and t.id in known for t in grid.trials) for p in phases},
         planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
         strange=tuple(sorted(strange)),
@@ -268,12 +292,16 @@ def _measure(grid: Grid, results: Iterable[Result]) -> Measure:
     """Return how the goal is shown, as the first result says; a loss is shown as it is."""
     shown = next(iter(results)).record.metrics.get(grid.goal, {})
     return Measure(
-        grid.goal, grid.goal_mode, shown.get("is_share", False), shown.get("printed", "")
+        grid.goal,
+        grid.goal_mode,
+        shown.get("is_share", False),
+        shown.get("printed", ""),
+        shown.get("is_count", False),
     )
 
 
 def _cells(
-    trials: Sequence[Trial], known: Mapping[str, Result], measure: Measure
+    grid: Grid, trials: Sequence[Trial], known: Mapping[str, Result], measure: Measure
 ) -> tuple[Cell, ...]:
     shown = _shown(trials)
     groups: dict[str, list[Trial]] = {}
@@ -286,6 +314,8 @@ def _cells(
         cells.append(
             Cell(
                 setting=place["setting"],
+                workload=grid.workloads.get(place["setting"], place["setting"]),
+                optimizer=str(members[0].config.get("optimizer", "")),
                 method=_method(place, shown),
                 place={axis: place[axis] for axis in AXES},
                 budget=place["budget"],

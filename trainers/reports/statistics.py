@@ -1,7 +1,9 @@
-"""Places, rates, ranks, and tests of whether schedules differ by more than their seeds.
+"""Tests of whether methods differ by more than chance, and intervals of their differences.
 
-A *column* is what the papers' tables have one of: the scores of all methods in one setting at one
-budget. All that is counted here is counted over columns.
+Results of one setting are not independent: its budgets are trained with the same seeds. What is
+independent is called a *block*: a seed in a setting, where other seeds are asked about, or a
+setting, where other settings are. Whatever a block has several numbers of is averaged first, and
+blocks are all that is counted.
 """
 
 from __future__ import annotations
@@ -9,156 +11,27 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import scipy.stats
 
 __all__ = [
-    "LOW",
-    "Column",
+    "Difference",
     "Friedman",
-    "Interval",
-    "Rate",
-    "average_ranks",
     "critical_difference",
+    "difference",
     "friedman",
-    "is_low",
-    "merged",
+    "holm",
+    "least_p_value",
     "nemenyi",
-    "paired_interval",
-    "top_rates",
 ]
 
-# REX, table 1: budgets below 25 % are low, which leaves 1, 5 and 10 %.
-LOW = 0.25
-# Means that differ by less are equal: the sum of the same numbers in another order.
-_DIGITS = 12
+# As many permutations are tried at most: all of them, where there are fewer.
+PERMUTATIONS = 20_000
 
 
-def is_low(budget: float) -> bool:
-    """Return whether the REX paper counts a budget as low."""
-    return budget < LOW
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """The scores of methods in one setting at one budget.
-
-    Attributes:
-        setting: The setting.
-        budget: Share of the setting's epochs.
-        mode: "max" if a high score is good, "min" if a low one is.
-        scores: Score by method; NaN for one of which a training failed. A method that was not run
-            is not in it.
-    """
-
-    setting: str
-    budget: float
-    mode: str
-    scores: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("max", "min"):
-            raise ValueError(f"`mode` must be 'max' or 'min'. Received: mode={self.mode!r}")
-
-    def losses(self) -> dict[str, float]:
-        """Return a number by method that is low if the method is good; infinite if it failed."""
-        sign = -1.0 if self.mode == "max" else 1.0
-        return {
-            method: math.inf if math.isnan(score) else _rounded(sign * score)
-            for method, score in self.scores.items()
-        }
-
-    def places(self) -> dict[str, int]:
-        """Return the place of each method that did not fail: 1 + how many are better.
-
-        Equal methods have equal places: with two first ones the next is third.
-
-        Example:
-            >>> Column("A", 1.0, "min", {"a": 7.0, "b": 7.0, "c": 8.0, "d": math.nan}).places()
-            {'a': 1, 'b': 1, 'c': 3}
-        """
-        losses = self.losses()
-        return {
-            method: 1 + sum(other < loss for other in losses.values())
-            for method, loss in losses.items()
-            if loss < math.inf
-        }
-
-    def ranks(self) -> dict[str, float]:
-        """Return the rank of each method, 1 for the best; equal ones share the mean of theirs.
-
-        Methods that failed are equal, and last.
-
-        Example:
-            >>> Column("A", 1.0, "min", {"a": 7.0, "b": 7.0, "c": 8.0, "d": math.nan}).ranks()
-            {'a': 1.5, 'b': 1.5, 'c': 3.0, 'd': 4.0}
-        """
-        losses = self.losses()
-        found = scipy.stats.rankdata(list(losses.values()))
-        return dict(zip(losses, map(float, found), strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class Rate:
-    """How many columns of how many."""
-
-    times: int
-    columns: int
-
-    @property
-    def percent(self) -> float:
-        """The share in per cent; NaN without columns."""
-        return 100.0 * self.times / self.columns if self.columns else math.nan
-
-
-def top_rates(columns: Sequence[Column], methods: Collection[str], top: int) -> dict[str, Rate]:
-    """Return in how many columns each method is among the best `top`, as REX and Demon count.
-
-    Every column counts for every method, also where the method was not run, and equal methods
-    count all: in a column with two best ones both are Top-1, and the rates of all methods can add
-    up to more than 100 %. A method that failed is never among the best.
-
-    Args:
-        columns: The columns.
-        methods: The methods.
-        top: 1 or 3 in the papers.
-
-    References:
-        REX (arXiv 2107.04197), table 1; Demon (arXiv 1910.04952), table 1.
-    """
-    places = [column.places() for column in columns]
-    return {
-        method: Rate(sum(place.get(method, math.inf) <= top for place in places), len(columns))
-        for method in methods
-    }
-
-
-def merged(column: Column, groups: Mapping[str, str]) -> Column:
-    """Return a column in which some methods count as another one, with the better score.
-
-    Args:
-        column: The column.
-        groups: Method by the method that it counts as; REX counts Plateau as Step.
-    """
-    sign = 1.0 if column.mode == "max" else -1.0
-    scores: dict[str, float] = {}
-    for method, score in column.scores.items():
-        name = groups.get(method, method)
-        known = scores.get(name, math.nan)
-        is_better = math.isnan(known) or sign * score > sign * known
-        scores[name] = score if is_better else known
-    return dataclasses.replace(column, scores=scores)
-
-
-def average_ranks(columns: Sequence[Column]) -> dict[str, float]:
-    """Return the mean rank of each method over the columns that it is in, as in REX's figure 1."""
-    found: dict[str, list[float]] = {}
-    for column in columns:
-        for method, rank in column.ranks().items():
-            found.setdefault(method, []).append(rank)
-    return {method: math.fsum(ranks) / len(ranks) for method, ranks in found.items()}
+# --- several methods ------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,61 +40,85 @@ class Friedman:
 
     Attributes:
         statistic: Friedman's chi-squared, corrected for ties.
-        p_value: Its p-value, of the chi-squared distribution.
-        f_statistic: Iman and Davenport's F, which is less timid with few columns; infinite if all
-            columns agree on all ranks.
-        f_p_value: Its p-value.
+        p_value: The share of orders of the methods within blocks whose statistic is as large.
+        is_exact: Whether all orders were tried.
         ranks: Average rank by method.
-        columns: Number of columns.
+        blocks: Number of blocks.
     """
 
     statistic: float
     p_value: float
-    f_statistic: float
-    f_p_value: float
+    is_exact: bool
     ranks: Mapping[str, float]
-    columns: int
+    blocks: int
 
 
-def friedman(columns: Sequence[Column]) -> Friedman:
-    """Test whether methods differ over columns.
+def friedman(blocks: Sequence[Mapping[str, float]], seed: int = 0) -> Friedman:
+    """Test whether methods differ over blocks, by permutations.
 
-    The statistic and its p-value are SciPy's; Iman and Davenport's F it does not have.
+    If all methods are equally good, each order of them within a block is as likely. The p-value is
+    the share of orders that give a statistic as large: it is right for two blocks as for twenty,
+    where those of chi-squared, and of Iman and Davenport's F, need about ten.
 
     Args:
-        columns: At least two columns, with the same methods in each: three or more.
+        blocks: For each block a number by method that is low if the method is good. At least two,
+            with the same methods in each: three or more.
+        seed: Of the orders, where there are more than 20,000: then so many are drawn.
 
     Raises:
-        ValueError: If there are fewer columns or methods, or the methods differ.
+        ValueError: If there are fewer blocks or methods, or the methods differ.
 
     References:
         Demsar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006),
-        section 3.2.2.
+        section 3.2.2. Difference: he takes p-values from chi-squared or F.
     """
-    methods, table = _ranks(columns)
+    methods, table = _ranked(blocks)
     n, k = table.shape
+    # Only orders beside that of the first block matter, but SciPy takes no fewer than two blocks.
+    first, others = (table[0], table[1:]) if n > 2 else (np.zeros(k), table)
     statistic, p_value = 0.0, 1.0
     if np.ptp(table) > 0.0:  # If all are equal everywhere, SciPy divides by zero.
-        found = scipy.stats.friedmanchisquare(*table.T)
+
+        def squares(*ranks: np.ndarray, axis: int = -1) -> np.ndarray:
+            # It grows with the statistic. Ranks are halves: sums and squares are exact.
+            sums = [one + np.sum(each, axis=axis) for one, each in zip(first, ranks, strict=True)]
+            return np.sum(np.square(sums), axis=0)
+
         # It subtracts large numbers: equal average ranks may come to a little less than none.
-        statistic, p_value = max(0.0, float(found.statistic)), float(found.pvalue)
-    left = n * (k - 1) - statistic
-    f_statistic = (n - 1) * statistic / left if left > 1e-9 else math.inf
+        statistic = max(0.0, float(scipy.stats.friedmanchisquare(*table.T).statistic))
+        found = scipy.stats.permutation_test(
+            tuple(others.T),
+            squares,
+            permutation_type="samples",
+            alternative="greater",
+            n_resamples=PERMUTATIONS,
+            rng=np.random.default_rng(seed),
+        )
+        p_value = float(found.pvalue)
     return Friedman(
         statistic=statistic,
         p_value=p_value,
-        f_statistic=f_statistic,
-        f_p_value=float(scipy.stats.f.sf(f_statistic, k - 1, (k - 1) * (n - 1))),
+        is_exact=math.factorial(k) ** len(others) <= PERMUTATIONS,
         ranks=dict(zip(methods, map(float, table.mean(axis=0)), strict=True)),
-        columns=n,
+        blocks=n,
     )
 
 
-def nemenyi(columns: Sequence[Column]) -> dict[tuple[str, str], float]:
+def least_p_value(methods: int, blocks: int) -> float:
+    """Return the least p-value that `friedman` can have: that of blocks that agree on all ranks.
+
+    Example:
+        >>> least_p_value(methods=4, blocks=2) == 1 / 24
+        True
+    """
+    return 1.0 / float(math.factorial(methods)) ** (blocks - 1)
+
+
+def nemenyi(blocks: Sequence[Mapping[str, float]]) -> dict[tuple[str, str], float]:
     """Return the p-value of each pair of methods, corrected for all pairs, by Nemenyi's test.
 
     Args:
-        columns: As for `friedman`, whose test comes before this one.
+        blocks: As for `friedman`, whose test comes before this one.
 
     Raises:
         ValueError: As `friedman` does.
@@ -229,7 +126,7 @@ def nemenyi(columns: Sequence[Column]) -> dict[tuple[str, str], float]:
     # It loads statsmodels and seaborn, which most reports have no need of.
     import scikit_posthocs
 
-    methods, table = _ranks(columns)
+    methods, table = _ranked(blocks)
     found = scikit_posthocs.posthoc_nemenyi_friedman(table).to_numpy()
     return {
         (methods[a], methods[b]): float(found[a, b])
@@ -237,30 +134,12 @@ def nemenyi(columns: Sequence[Column]) -> dict[tuple[str, str], float]:
     }
 
 
-def _ranks(columns: Sequence[Column]) -> tuple[list[str], np.ndarray]:
-    """Return methods, and their ranks: a row for each column."""
-    methods = list(columns[0].scores) if columns else []
-    if len(columns) < 2 or len(methods) < 3:
-        raise ValueError(
-            f"A Friedman test needs at least 2 columns and 3 methods. "
-            f"Received: {len(columns)} columns, {len(methods)} methods"
-        )
-    for column in columns:
-        if set(column.scores) != set(methods):
-            raise ValueError(
-                f"All columns must have the same methods. Received: {sorted(methods)} and, in "
-                f"{column.setting} at {column.budget:g}, {sorted(column.scores)}"
-            )
-    ranks = [column.ranks() for column in columns]
-    return methods, np.array([[rank[method] for method in methods] for rank in ranks])
-
-
-def critical_difference(methods: int, columns: int, alpha: float = 0.05) -> float:
+def critical_difference(methods: int, blocks: int, alpha: float = 0.05) -> float:
     """Return how far average ranks must be apart to differ at level `alpha` by Nemenyi's test.
 
     Args:
         methods: Number of methods, at least 2.
-        columns: Number of columns.
+        blocks: Number of blocks.
         alpha: Level, in (0, 1).
 
     Example:
@@ -268,85 +147,128 @@ def critical_difference(methods: int, columns: int, alpha: float = 0.05) -> floa
         1.25
     """
     quantile = float(scipy.stats.studentized_range.ppf(1 - alpha, methods, np.inf))
-    return quantile * math.sqrt(methods * (methods + 1) / (12 * columns))
+    return quantile * math.sqrt(methods * (methods + 1) / (12 * blocks))
+
+
+def _ranked(blocks: Sequence[Mapping[str, float]]) -> tuple[list[str], np.ndarray]:
+    """Return methods, and their ranks: a row for each block."""
+    methods = list(blocks[0]) if blocks else []
+    if len(blocks) < 2 or len(methods) < 3:
+        raise ValueError(
+            f"A Friedman test needs at least 2 blocks and 3 methods. "
+            f"Received: {len(blocks)} blocks, {len(methods)} methods"
+        )
+    for block in blocks:
+        if set(block) != set(methods):
+            raise ValueError(
+                f"All blocks must have the same methods. Received: {sorted(methods)} and "
+                f"{sorted(block)}"
+            )
+    table = np.array([[block[method] for method in methods] for block in blocks])
+    return methods, scipy.stats.rankdata(table, axis=1)
+
+
+# --- two methods ----------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class Interval:
-    """A mean difference and what its seeds say about it.
+class Difference:
+    """A mean difference of two methods, and what blocks say about it.
 
     Attributes:
-        mean: Mean over columns of the mean over pairs.
-        low: Lower end of the interval; NaN where no column has two pairs.
+        mean: Mean over groups of the mean over their blocks.
+        low: Lower end of the interval; NaN where nothing is known of how blocks vary.
         high: Upper end.
-        pairs: Number of pairs.
-        columns: Number of columns.
+        p_value: Of "the mean is 0", two-sided; NaN where there is no interval.
+        blocks: Number of blocks.
+        groups: Number of groups.
+        p_apart: Of "the mean is as far from 0 as the margin, or farther", by two one-sided tests;
+            NaN without a margin.
     """
 
     mean: float
     low: float
     high: float
-    pairs: int
-    columns: int
+    p_value: float
+    blocks: int
+    groups: int
+    p_apart: float = math.nan
 
 
-def paired_interval(
-    differences: Sequence[Sequence[float]],
+def difference(
+    groups: Sequence[Sequence[float]],
     level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Return a bootstrap interval of a mean difference, over seeds that two methods share.
+    resolution: float = 0.0,
+    margin: float | None = None,
+) -> Difference:
+    """Return a mean difference with Student's interval and test.
 
-    Pairs are drawn with replacement within each column. The percentiles of plain bootstrap means
-    are far too narrow with the three seeds that are usual: they are widened by
-    ``sqrt(n / (n - 1))``, for the variance, and by the quantile of Student's t over the normal one.
-    Measured on normal differences, 95 % intervals then hold the true mean in 93 % of cases at 2
-    pairs and in 94 to 96 % at 3 to 20; skewed ones are held less often. An interval speaks of
-    other seeds in these columns, not of other settings, and is not corrected for how many are
-    looked at.
-
-    `scipy.stats.bootstrap` draws the same samples, but has no such interval: none of its three
-    (percentile, basic and BCa) is widened for how few pairs there are.
+    With one group it is the paired t-test. With several, as the seeds of several settings, the mean
+    is over groups, each of the same weight, with the standard error
+    ``sqrt(sum(s_g^2 / n_g)) / G`` and Welch and Satterthwaite's degrees of freedom, as the spread
+    differs between groups. Measured on normal differences, 95 % intervals hold the true mean in
+    95 % of cases with one group, and in 95 to 98 % with several: they are wide rather than wrong.
 
     Args:
-        differences: For each column the differences by seed, at least one.
-        level: Level, in (0, 1).
-        resamples: Number of bootstrap samples.
-        seed: Seed of the bootstrap: the same input has the same interval.
+        groups: For each group the difference of each of its blocks, at least one.
+        level: Level of the interval, in (0, 1).
+        resolution: Differences that are no further apart are equal.
+        margin: Methods are equivalent if they differ by less; above 0, given before the results.
 
     Returns:
-        The interval. Columns with one pair count in the mean only if no column has more. Without
-        two different pairs in a column its ends are NaN.
+        The difference. Groups with one block count in the mean only if no group has more. Where the
+        blocks of no group differ, as those of a metric in coarse steps may, nothing is known of how
+        others would vary, and it has neither interval nor p-values.
 
     Raises:
-        ValueError: If there is no column, or one without a pair.
+        ValueError: If there is no group, or one without a block, or `margin` is not above 0.
+
+    References:
+        Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics
+        Bulletin 2 (1946). Schuirmann, "A Comparison of the Two One-Sided Tests Procedure ...",
+        Journal of Pharmacokinetics and Biopharmaceutics 15 (1987).
     """
-    blocks = [np.asarray(block, np.float64) for block in differences]
-    if not blocks or min(map(len, blocks)) < 1:
+    samples = [np.asarray(group, np.float64) for group in groups]
+    if not samples or min(map(len, samples)) < 1:
         raise ValueError(
-            f"`differences` must have a column, and a pair in each. Received: differences="
-            f"{[list(block) for block in differences]}"
+            f"`groups` must have a group, and a block in each. Received: groups="
+            f"{[list(group) for group in groups]}"
         )
-    spread = [block for block in blocks if len(block) > 1]
-    used = spread or blocks
-    # Equal differences, as of a metric in coarse steps, say nothing of how much others would vary.
-    varies = any(block.min() < block.max() for block in spread)
-    mean = math.fsum(float(block.mean()) for block in used) / len(used)
-    pairs, low, high = sum(map(len, used)), math.nan, math.nan
-    if varies:
-        generator = np.random.default_rng(seed)
-        deviations = np.zeros(resamples)
-        for block in spread:
-            n = len(block)
-            drawn = block[generator.integers(0, n, (resamples, n))].mean(axis=1)
-            deviations += math.sqrt(n / (n - 1)) * (drawn - block.mean()) / len(spread)
-        freedom = sum(len(block) - 1 for block in spread)
-        tail = (1 + level) / 2
-        deviations *= scipy.stats.t.ppf(tail, freedom) / scipy.stats.norm.ppf(tail)
-        low, high = np.quantile(deviations, [1 - tail, tail], method="inverted_cdf") + mean
-    return Interval(mean, float(low), float(high), pairs, len(used))
+    if margin is not None and not 0.0 < margin < math.inf:
+        raise ValueError(f"`margin` must be finite and above 0. Received: margin={margin}")
+    several = [sample for sample in samples if len(sample) > 1]
+    used = several or samples
+    mean = math.fsum(float(sample.mean()) for sample in used) / len(used)
+    count = sum(map(len, used))
+    varied = [sample for sample in several if np.ptp(sample) > resolution]
+    if not varied:
+        return Difference(mean, math.nan, math.nan, math.nan, count, len(used))
+    sizes = np.array([len(sample) for sample in varied])
+    parts = np.array([sample.var(ddof=1) for sample in varied]) / sizes / len(used) ** 2
+    error = math.sqrt(float(parts.sum()))
+    freedom = float(parts.sum() ** 2 / np.sum(parts**2 / (sizes - 1)))
+    half = error * float(scipy.stats.t.ppf((1 + level) / 2, freedom))
+    p_value = 2.0 * float(scipy.stats.t.sf(abs(mean) / error, freedom))
+    p_apart = math.nan
+    if margin is not None:
+        p_apart = float(scipy.stats.t.sf((margin - abs(mean)) / error, freedom))
+    return Difference(mean, mean - half, mean + half, p_value, count, len(used), p_apart)
 
 
-def _rounded(value: float) -> float:
-    return value if value == 0.0 else round(value, _DIGITS - 1 - math.floor(math.log10(abs(value))))
+def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
+    """Return p-values of a family of comparisons, corrected by Holm's method.
+
+    What has no p-value, NaN, is no comparison, and keeps it.
+
+    Example:
+        >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
+        {'a': 0.03, 'b': 0.06, 'c': 0.06}
+    """
+    from statsmodels.stats.multitest import multipletests  # Slow to load, and rarely needed.
+
+    known = [name for name, value in p_values.items() if not math.isnan(value)]
+    corrected = dict(p_values)
+    if known:
+        found = multipletests([p_values[name] for name in known], method="holm")[1]
+        corrected.update(zip(known, map(float, found), strict=True))
+    return corrected

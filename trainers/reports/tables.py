@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from trainers.loop.progress import counted
 from trainers.reports import published
-from trainers.reports.comparisons import differences, rates, tests
+from trainers.reports.comparisons import differences, factors, tests
 from trainers.reports.document import (
     NOTHING,
     Entry,
@@ -19,6 +19,7 @@ from trainers.reports.document import (
     plus_minus,
     signed,
 )
+from trainers.reports.ratings import rates
 from trainers.reports.results import Cell, Measure, Results, paper_name
 
 __all__ = ["build", "comparable"]
@@ -47,6 +48,8 @@ def build(results: Results, baseline: str | None = None) -> Report:
         sections.append(_beside(results, source))
     if len(results.methods) > 1:
         sections += [rates(results, source), tests(results), differences(results, baseline)]
+        if (found := factors(results)) is not None:
+            sections.append(found)
     return Report(_title(results), _facts(results), sections)
 
 

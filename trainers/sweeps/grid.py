@@ -122,6 +122,10 @@ class Grid:
         threads: Threads of a worker, so that results do not depend on how many there are; 0 for
             what TensorFlow takes.
         trials: The trials; those that decide a learning rate before those that use it.
+        margin: Methods are equivalent if they differ by less, in units of the goal; None if nobody
+            said so before the results.
+        workloads: What is trained by setting, where several settings train the same, as with two
+            optimizers.
     """
 
     name: str
@@ -133,6 +137,8 @@ class Grid:
     source: str
     threads: int
     trials: tuple[Trial, ...] = dataclasses.field(repr=False)
+    margin: float | None = None
+    workloads: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, sweep: Mapping[str, Any]) -> Self:
@@ -186,7 +192,8 @@ class Grid:
                 trials += [cell.trial(MEASUREMENT, shared, seed, decisive) for seed in seeds]
         # The first phase first; a stable sort leaves neighbours, which share a trace, together.
         trials.sort(key=lambda trial: trial.phase == MEASUREMENT)
-        return cls(**{name: sweep[name] for name in cls._facts()}, trials=tuple(trials))
+        facts = {name: sweep[name] for name in cls._facts() if name != "workloads"}
+        return cls(**facts, workloads=_workloads(sweep), trials=tuple(trials))
 
     @classmethod
     def _facts(cls) -> list[str]:
@@ -376,6 +383,9 @@ def _check_words(sweep: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"`{name}` must be one of {', '.join(words)}. Received: {name}={sweep[name]!r}"
             )
+    margin = sweep["margin"]
+    if margin is not None and (isinstance(margin, bool) or not 0.0 < margin < math.inf):
+        raise ValueError(f"`margin` must be finite and above 0, or None. Received: margin={margin}")
     for evaluation in EVALUATIONS.values():
         if sweep["goal"].startswith(f"{evaluation}_"):
             raise ValueError(
@@ -383,6 +393,13 @@ def _check_words(sweep: Mapping[str, Any]) -> None:
                 f"judged by 'val', those that are measured by 'test'. "
                 f"Received: goal={sweep['goal']!r}"
             )
+
+
+def _workloads(sweep: Mapping[str, Any]) -> dict[str, str]:
+    """Return what settings train that others train, too."""
+    named = {name: each.get("workload") or name for name, each in sweep["settings"].items()}
+    shared = [workload for workload in named.values() if list(named.values()).count(workload) > 1]
+    return {name: workload for name, workload in sorted(named.items()) if workload in shared}
 
 
 def _rates(sweep: Mapping[str, Any], setting: str) -> tuple[float, ...]:

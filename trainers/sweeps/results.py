@@ -175,6 +175,7 @@ class _Shown:
     better: str
     is_share: bool
     printed: str
+    is_count: bool = False
 
 
 def _with_checksum(part: Mapping[str, Any]) -> dict[str, Any]:

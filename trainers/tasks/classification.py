@@ -32,7 +32,7 @@ class ImageClassification(ConfiguredTask):
             )
         training = config.training
         self.goal = f"{training.evaluations[0]}_accuracy"
-        self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error")}
+        self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
         self.evaluations = {
             name: Evaluation(functools.partial(self._evaluated, name), training.evaluate_every)
             for name in training.evaluations
