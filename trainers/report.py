@@ -1,8 +1,9 @@
-"""Report on a sweep: `python -m trainers.report RESULTS [--format=md|tex|csv|html|screen]`.
+"""Report on a sweep: `python -m trainers.report RESULTS ... [--format=md|tex|csv|html|screen]`.
 
 It reads what `trainers.sweep` wrote, also while the sweep is running, and writes the report to
 standard output: tables by setting, the paper's numbers beside them where the settings are a
-paper's, ranks, rates and tests. `--figures=DIR` also draws it, as PNG and SVG.
+paper's, ranks, rates and tests. Of several directories it is one report, if no cell is in two.
+`--figures=DIR` also draws it, as PNG and SVG.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the report; return 0, or 2 if there is nothing to report on."""
     options = _parser().parse_args(arguments)
     try:
-        found = results.read(pathlib.Path(options.results))
+        found = results.read(*map(pathlib.Path, options.results))
         report = tables.build(found, options.baseline)
         drawn: dict[str, pathlib.Path] = {}
         if options.figures is not None:
@@ -41,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.report", description="Report on the results of a sweep."
     )
-    parser.add_argument("results", metavar="RESULTS", help="the directory of the sweep")
+    parser.add_argument("results", metavar="RESULTS", nargs="+", help="the directories of sweeps")
     parser.add_argument(
         "--format", choices=formats.FORMATS, default="screen", help="default: %(default)s"
     )

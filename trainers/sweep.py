@@ -2,6 +2,8 @@
 
 The same command goes on with a sweep that was interrupted, and any number of them may work on one
 directory: each trial is recorded once. Where the grid is frozen already `--config` can be left out.
+A configuration with more settings, methods, budgets, seeds or rates makes the sweep grow: what is
+recorded is kept. `--extend_rates=N` adds rates where the best one lies at an edge.
 
 It ends with 0 if all trials are recorded, 1 if some cannot be (see `--status`), 2 if it was called
 wrongly, and 143 if it was asked to end; then the same command goes on.
@@ -16,8 +18,10 @@ import rich.console
 from absl import app, flags
 from ml_collections import config_flags
 
+from trainers.loop.progress import counted
+from trainers.loop.records import Record
 from trainers.options.flags import parse
-from trainers.sweeps import cost, engines, programs, status, table
+from trainers.sweeps import cost, engines, growth, programs, status, table
 from trainers.sweeps.grid import Grid
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
@@ -33,6 +37,12 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Measure what it will cost; write
 _STATUS = flags.DEFINE_bool("status", False, "Show where it stands; 0 only if complete.")
 _RETRY = flags.DEFINE_bool("retry_quarantined", False, "Try trials in quarantine again.")
 _ENGINE = flags.DEFINE_enum("engine", "local", engines.ENGINES, "Where the workers run.")
+_EXTEND = flags.DEFINE_integer(
+    "extend_rates",
+    0,
+    "How often to add a learning rate to cells whose best one is the lowest or highest there is.",
+    lower_bound=0,
+)
 _IMPORT = flags.DEFINE_bool(
     "import_program",
     False,
@@ -61,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
             _IMPORT.value,
         )
         engines.check(_ENGINE.value, run)
+        if _EXTEND.value and shard != (0, 1):
+            raise ValueError("--extend_rates needs the whole sweep: it can't be given with --shard")
         grid = _grid()
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
@@ -72,11 +84,18 @@ def main(arguments: Sequence[str]) -> int:
             cost.show(grid, trials, costs, tracing, run.workers, console)
             return 0
         engines.verify(_ENGINE.value, run)
-        store = _store(grid)
+        store = _store(grid, console)
         if _RETRY.value:
             _forgive(store, shard)
-        view = View(store.grid.shard(*shard), store.recorded(), _unit(), console)
-        code, trouble = engines.start(_ENGINE.value, store, run, view)
+        code, trouble = _run(store, run, console)
+        for _ in range(_EXTEND.value if not code else 0):
+            wider = growth.extended(store.grid, _records(store))
+            if not growth.added(wider, store.grid):
+                break
+            store = _store(wider, console)
+            code, trouble = _run(store, run, console)
+            if code:
+                break
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
@@ -107,13 +126,29 @@ def _directory() -> str:
     return _RESULTS.value
 
 
-def _store(grid: Grid) -> Store:
-    """Return the store of a grid; one that is new is verified before a directory is made."""
+def _store(grid: Grid, console: rich.console.Console) -> Store:
+    """Return the store of a grid; what is new of it is verified before anything is written."""
     try:
-        Store.open(_directory())
+        before: Grid | None = Store.open(_directory()).grid
     except ValueError:
+        before = None
+    if before is None or (growth.has_all_of(grid, before) and growth.added(grid, before)):
         programs.verify(grid, _IMPORT.value)
-    return Store.create(_directory(), grid)
+    store = Store.create(_directory(), grid)
+    if before is not None and (more := growth.added(store.grid, before)):
+        console.print(f"The sweep grows by {counted(len(more), 'trial')}.", highlight=False)
+    return store
+
+
+def _run(store: Store, run: engines.Run, console: rich.console.Console) -> tuple[int, str | None]:
+    """Run all that is left of a sweep; return the code, and what was wrong."""
+    view = View(store.grid.shard(*run.shard), store.recorded(), _unit(), console)
+    return engines.start(_ENGINE.value, store, run, view)
+
+
+def _records(store: Store) -> dict[str, Record]:
+    results, _, _ = store.sound(store.grid.trials)
+    return {name: result.record for name, result in results.items()}
 
 
 def _forgive(store: Store, shard: tuple[int, int]) -> None:

@@ -2,11 +2,13 @@
 
 import html.parser
 import itertools
+import json
 import re
 import subprocess
 import sys
 
 import matplotlib.image
+import numpy as np
 import pytest
 
 from tests.reports import synthetic
@@ -95,7 +97,7 @@ def test_a_page_contains_its_figures_and_refers_to_nothing_outside(sweep, capsys
     page.feed(text)
     page.close()
     assert page.open == []
-    assert page.seen.count("svg") == page.seen.count("figure") == 4
+    assert page.seen.count("svg") == page.seen.count("figure") == 3
     assert all(reference.startswith("#") for reference in page.references)
     assert "A_1 &amp; 50% &lt;b&gt;|x|" in text
     assert "<b>" not in text
@@ -112,7 +114,7 @@ def test_a_terminal_gets_all_tables_and_no_name_is_taken_for_markup(sweep, capsy
 def test_figures_are_saved_as_png_and_svg_and_named(sweep, capsys, tmp_path):
     text = written(capsys, sweep, "--format=md", f"--figures={tmp_path / 'new' / 'figures'}")
     names = {path.name for path in (tmp_path / "new" / "figures").iterdir()}
-    kinds = ("budget", "behind", "ranks", "critical_difference")
+    kinds = ("budget", "behind", "ranks")
     assert names == {f"{kind}.{end}" for kind in kinds for end in ("png", "svg")}
     for kind in kinds:
         path = tmp_path / "new" / "figures" / f"{kind}.png"
@@ -122,11 +124,51 @@ def test_figures_are_saved_as_png_and_svg_and_named(sweep, capsys, tmp_path):
         assert image[..., :3].std() > 0.02  # Not one colour.
 
 
+def test_ranks_over_settings_are_drawn_where_they_can_tell_something(tmp_path):
+    """Of two settings Nemenyi's test can find nothing among eight methods; of six it can."""
+    for count in (2, 6):
+        grid = synthetic.sweep({f"S{index}": 100 for index in range(count)}, source="")
+        found = results.read(synthetic.write(tmp_path / str(count), grid, synthetic.accuracy))
+        drawn = {name: caption for name, caption, _ in figures.draw(found)}
+        assert ("critical_difference" in drawn) == (count == 6)
+    assert drawn["critical_difference"].startswith("Average ranks over 6 settings.")
+
+
+def test_several_directories_are_one_report(tmp_path, capsys):
+    """The parts of a sweep say what the whole does, but for what they do not have."""
+    names = [f"S{index}" for index in range(4)]
+    whole = synthetic.sweep(dict.fromkeys(names, 100), source="")
+    synthetic.write(tmp_path / "whole", whole, accuracy_of_place)
+    for part, mine in (("a", names[:1]), ("b", names[1:])):
+        grid = synthetic.sweep(dict.fromkeys(mine, 100), source="")
+        synthetic.write(tmp_path / part, grid, accuracy_of_place)
+    directories = [str(tmp_path / name) for name in ("a", "b")]
+    together = [written(capsys, *directories, f"--format={form}") for form in ("csv", "md")]
+    alone = [written(capsys, tmp_path / "whole", f"--format={form}") for form in ("csv", "md")]
+    assert together == alone
+    assert report.main([directories[0], directories[0]]) == 2
+    assert "no cell in common" in capsys.readouterr().err
+    synthetic.write(
+        tmp_path / "c",
+        synthetic.sweep({"S9": 100}, goal="loss", goal_mode="min", source=""),
+        lambda trial: 1.0,
+    )
+    assert report.main([directories[0], str(tmp_path / "c")]) == 2
+    assert "the same `goal` to be one report. Received: 'accuracy'" in capsys.readouterr().err
+
+
+def accuracy_of_place(trial):
+    """Return an accuracy by all that makes a trial but the name of its sweep."""
+    place = trial.coordinates
+    key = json.dumps([place["setting"], place["schedule"], place["budget"], place["seed"]])
+    return 0.9 + 0.01 * np.random.default_rng(list(key.encode())).normal()
+
+
 def test_precision_sweeps_show_cost_against_quality(tmp_path):
     synthetic.main(str(tmp_path / "sweep"), "precision")
     found = results.read(tmp_path / "sweep")
     drawn = {name: figure for name, _, figure in figures.draw(found)}
-    assert list(drawn) == ["seeds", "cost", "critical_difference"]
+    assert list(drawn) == ["seeds", "cost"]
     axes = drawn["cost"].axes
     assert [ax.get_title(loc="left") for ax in axes] == found.settings
     shown = {

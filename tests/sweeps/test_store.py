@@ -271,7 +271,6 @@ def test_the_result_of_another_trial_does_not_count(done):
         ({"changes": {"a": {"epochs": 5}}}, "its trials differ in epochs"),
         ({"goal": "loss", "goal_mode": "min"}, "goal is 'accuracy' there, not 'loss'"),
         ({"judged": "best"}, "judged is 'final' there, not 'best'"),
-        ({"seeds": [0, 1]}, "trials are only here"),
         ({"rates": [0.1]}, "trials are only there"),
         ({"threads": 2}, "threads is 1 there, not 2"),
     ],

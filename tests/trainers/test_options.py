@@ -20,6 +20,7 @@ from tests.trainers.configurations import BASE, LEAVES, refused, seconds
 from tests.trainers.forks import Fork
 from trainers.methods import networks
 from trainers.options import fields, optimization
+from trainers.options.budget import trained_epochs
 from trainers.options.classification import Classification
 from trainers.options.fields import Options, option
 from trainers.options.flags import config_dict_of
@@ -383,3 +384,11 @@ def test_a_wrong_file_is_told_in_a_line(name, tmp_path):
 @pytest.mark.parametrize(("given", "pattern"), FLAGS, ids=lambda value: str(value)[:40])
 def test_a_wrong_flag_is_told_in_a_line(given, pattern, tmp_path):
     check_refused(given, pattern, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "budget", "expected"),
+    [(300, 0.05, 15), (7, 0.25, 2), (7, 0.2, 1), (3, 0.01, 1), (1, 1.0, 1), (10, 2.0, 20)],
+)
+def test_a_budget_is_trained_in_whole_epochs_at_least_one(epochs, budget, expected):
+    assert trained_epochs(epochs, budget) == expected

@@ -18,35 +18,18 @@ from trainers.sweeps.store import Store
 __all__ = [
     "AXES",
     "DEFAULTS",
-    "ORDER",
     "Cell",
     "Measure",
     "Results",
-    "in_order",
     "paper_name",
     "read",
 ]
 
 AXES = ("schedule", "momentum", "precision")
-# The papers' schedules, from the plainest on; others follow by name.
-ORDER = (
-    *("none", "constant", "float32", "exp", "step", "plateau", "onecycle", "linear", "cosine"),
-    *("rex", "demon"),
-)
 # Relative to the largest of values: what the order of a sum changes, and what float32 keeps of one.
 _EXACT, _FLOAT32 = 1e-12, 1e-6
 # What is there when an axis is left alone.
 DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
-
-
-def in_order(names: Sequence[str]) -> list[str]:
-    """Return names in the order in which tables and legends have them."""
-
-    def place(name: str) -> tuple[list[int], str]:
-        words = name.casefold().split(" + ")
-        return [ORDER.index(word) if word in ORDER else len(ORDER) for word in words], name
-
-    return sorted(dict.fromkeys(names), key=place)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +136,11 @@ class Cell:
         return math.nan if self.failed else self.mean
 
     @property
+    def is_at_edge(self) -> bool:
+        """Whether the rate is the lowest or highest of several that it was chosen from."""
+        return len(self.candidates) > 1 and self.rate in (self.candidates[0], self.candidates[-1])
+
+    @property
     def cost(self) -> float:
         """Mean cost over that of float32, 1 if nothing is emulated; NaN without results."""
         if not self.values and not self.failed:
@@ -162,12 +150,12 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """All results of a sweep.
+    """All results of a sweep, or of several.
 
     Attributes:
-        grid: Its grid.
+        grid: Its grid; of several one with the trials of all.
         measure: What is judged.
-        cells: Its cells, in the order of tables.
+        cells: Its cells, in the order of the configuration.
         recorded: How many trials of each phase have a result.
         planned: How many there are.
         strange: What files in the directory of results were not used, and why.
@@ -193,7 +181,7 @@ class Results:
     @functools.cached_property
     def methods(self) -> list[str]:
         """Methods, in the order of tables."""
-        return in_order([cell.method for cell in self.cells])
+        return list(dict.fromkeys(cell.method for cell in self.cells))
 
     @functools.cached_property
     def budgets(self) -> list[float]:
@@ -252,28 +240,36 @@ def paper_name(cell: Cell) -> str:
     return " ".join([schedule, *said])
 
 
-def read(directory: pathlib.Path) -> Results:
-    """Read a sweep's grid and results.
+def read(*directories: pathlib.Path) -> Results:
+    """Read the grid and the results of a sweep, or of several as one.
 
     Args:
-        directory: What `trainers.sweep` was given as `--results`.
+        *directories: What `trainers.sweep` was given as `--results`.
 
     Raises:
-        ValueError: If it is no directory of a sweep, or has no result of a measurement yet.
+        ValueError: If one is no directory of a sweep, there is no result of a measurement yet, or
+            several do not go together.
     """
-    if not directory.is_dir():
-        raise ValueError(
-            f"`results` must be the directory of a sweep. Received: {directory}, which is no "
-            f"directory"
-        )
-    store = Store.open(directory)
-    grid = store.grid
-    known, torn, unreadable = store.sound(grid.trials)
-    strange = [*torn, *unreadable.values(), *store.foreign()]
+    stores = []
+    for directory in directories:
+        if not directory.is_dir():
+            raise ValueError(
+                f"`results` must be the directory of a sweep. Received: {directory}, which is no "
+                f"directory"
+            )
+        stores.append(Store.open(directory))
+    grid = _together(stores)
+    known: dict[str, Result] = {}
+    strange: list[str] = []
+    for store in stores:
+        found, torn, unreadable = store.sound(store.grid.trials)
+        known |= found
+        strange += [*torn, *unreadable.values(), *store.foreign()]
     measured = [trial for trial in grid.trials if trial.phase == MEASUREMENT]
     if not any(trial.id in known for trial in measured):
+        names = ", ".join(map(str, directories))
         raise ValueError(
-            f"{directory} has no results to report yet: 0 of {len(measured)} measurements"
+            f"{names} has no results to report yet: 0 of {len(measured)} measurements"
             + (f"; not used: {'; '.join(sorted(strange))}" if strange else "")
         )
     measure = _measure(grid, (known[trial.id] for trial in measured if trial.id in known))
@@ -286,6 +282,46 @@ def read(directory: pathlib.Path) -> Results:
         planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
         strange=tuple(sorted(strange)),
     )
+
+
+# What sweeps must have in common to be one report: what a number means.
+_COMMON = ("goal", "goal_mode", "judged", "protocol", "margin")
+
+
+def _together(stores: Sequence[Store]) -> Grid:
+    """Return the grid of one sweep, or one with the trials of several."""
+    first, *others = [store.grid for store in stores]
+    seen = {_spot(trial): stores[0] for trial in first.trials}
+    for store, grid in zip(stores[1:], others, strict=True):
+        for name in _COMMON:
+            if getattr(grid, name) != getattr(first, name):
+                raise ValueError(
+                    f"Sweeps must have the same `{name}` to be one report. Received: "
+                    f"{getattr(first, name)!r} in {stores[0].directory}, "
+                    f"{getattr(grid, name)!r} in {store.directory}"
+                )
+        for spot in dict.fromkeys(map(_spot, grid.trials)):
+            if spot in seen:
+                raise ValueError(
+                    f"Sweeps must have no cell in common to be one report. Received: "
+                    f"{' '.join(map(str, spot))} in {seen[spot].directory} and {store.directory}"
+                )
+        seen |= {_spot(trial): store for trial in grid.trials}
+    if not others:
+        return first
+    sources = {grid.source for grid in (first, *others)}
+    return dataclasses.replace(
+        first,
+        name=" and ".join(dict.fromkeys(grid.name for grid in (first, *others))),
+        source=sources.pop() if len(sources) == 1 else "",
+        trials=tuple(trial for grid in (first, *others) for trial in grid.trials),
+        workloads={k: v for grid in (first, *others) for k, v in grid.workloads.items()},
+    )
+
+
+def _spot(trial: Trial) -> tuple[Any, ...]:
+    place = trial.coordinates
+    return (place["setting"], *(place[axis] for axis in AXES), place["budget"])
 
 
 def _measure(grid: Grid, results: Iterable[Result]) -> Measure:
@@ -333,8 +369,13 @@ def _cells(
                 candidates=tuple(sorted(map(float, members[0].candidates))),
             )
         )
-    methods = in_order([cell.method for cell in cells])
-    cells.sort(key=lambda cell: (cell.setting, methods.index(cell.method), cell.budget))
+    settings, methods = (
+        list(dict.fromkeys(names))
+        for names in zip(*((cell.setting, cell.method) for cell in cells), strict=True)
+    )
+    cells.sort(
+        key=lambda cell: (settings.index(cell.setting), methods.index(cell.method), cell.budget)
+    )
     return tuple(cells)
 
 

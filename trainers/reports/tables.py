@@ -98,6 +98,12 @@ def _facts(results: Results) -> list[str]:
             f"{count} of {counted(results.recorded['measurement'], 'measured training')}. A mean "
             f"is over the others; a cell with one of them is ranked behind all cells without."
         )
+    chosen = [cell for cell in results.cells if len(cell.candidates) > 1 and cell.rate > 0.0]
+    if edges := [cell for cell in chosen if cell.is_at_edge]:
+        said.append(
+            f"{len(edges)} of {len(chosen)} chosen learning rates lie at an edge of their grid, so "
+            f"that better ones may lie beyond: widen it, as with --extend_rates."
+        )
     if results.strange:
         said.append(
             f"{counted(len(results.strange), 'file')} among the results not used: "
@@ -171,8 +177,7 @@ def _chosen(results: Results) -> Section:
 def _rate(cell: Cell | None) -> Entry:
     if cell is None or math.isnan(cell.rate):
         return Entry(NOTHING, is_quiet=True)
-    is_edge = len(cell.candidates) > 1 and cell.rate in (cell.candidates[0], cell.candidates[-1])
-    return Entry(f"{cell.rate:g}" + " *" * is_edge)
+    return Entry(f"{cell.rate:g}" + " *" * cell.is_at_edge)
 
 
 def _entry(

@@ -23,6 +23,7 @@ import itertools
 import json
 import math
 import operator
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
@@ -41,6 +42,7 @@ __all__ = [
     "Trial",
     "best_of",
     "chosen_rate",
+    "frozen",
     "value_of",
 ]
 
@@ -88,6 +90,12 @@ class Trial:
             f"seed {place['seed']} {self.phase}"
         )
 
+    def named(self) -> Self:
+        """Return it with the id that its contents have."""
+        contents = dataclasses.asdict(self)
+        del contents["id"]
+        return dataclasses.replace(self, id=digest(contents))
+
     def to_json(self) -> str:
         """Return one line."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, allow_nan=False)
@@ -100,11 +108,13 @@ class Trial:
             ValueError: If its id is that of another trial.
         """
         found = json.loads(line)
-        its = found.pop("id")
-        if (right := digest(found)) != its:
-            raise ValueError(f"the trial {its!r} is not what it was: its id would be {right!r}")
         found["candidates"] = {rate: tuple(ids) for rate, ids in found["candidates"].items()}
-        return cls(id=its, **found)
+        trial = cls(**found)
+        if (right := trial.named().id) != trial.id:
+            raise ValueError(
+                f"the trial {trial.id!r} is not what it was: its id would be {right!r}"
+            )
+        return trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,8 +181,8 @@ class Grid:
                 f"Received: tuning_seeds={tuning_seeds}, seeds={seeds}"
             )
         trials: list[Trial] = []
-        names = [sorted(sweep[axis]) for axis in _AXES]
-        for setting, *labels in itertools.product(sorted(sweep["settings"]), *names):
+        names = [list(sweep[axis]) for axis in _AXES]
+        for setting, *labels in itertools.product(sweep["settings"], *names):
             rates = _rates(sweep, setting)
             changes = [sweep[axis][label] for axis, label in zip(_AXES, labels, strict=True)]
             lengths: dict[int, float] = {}
@@ -192,11 +202,12 @@ class Grid:
                 trials += [cell.trial(MEASUREMENT, shared, seed, decisive) for seed in seeds]
         # The first phase first; a stable sort leaves neighbours, which share a trace, together.
         trials.sort(key=lambda trial: trial.phase == MEASUREMENT)
-        facts = {name: sweep[name] for name in cls._facts() if name != "workloads"}
+        facts = {name: sweep[name] for name in cls.facts() if name != "workloads"}
         return cls(**facts, workloads=_workloads(sweep), trials=tuple(trials))
 
     @classmethod
-    def _facts(cls) -> list[str]:
+    def facts(cls) -> list[str]:
+        """Return the names of all that it says besides its trials."""
         return [field.name for field in dataclasses.fields(cls) if field.name != "trials"]
 
     def metric(self, phase: str) -> str:
@@ -205,7 +216,7 @@ class Grid:
 
     def to_lines(self) -> str:
         """Return the grid as it is frozen: a line of facts, and a line for each trial."""
-        facts: dict[str, Any] = {name: getattr(self, name) for name in self._facts()}
+        facts: dict[str, Any] = {name: getattr(self, name) for name in self.facts()}
         facts["trials"] = len(self.trials)
         facts["checksum"] = self._checksum(facts)
         lines = [json.dumps(facts, sort_keys=True), *(trial.to_json() for trial in self.trials)]
@@ -235,18 +246,26 @@ class Grid:
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> Self:
-        """Read the grid that is frozen in a directory.
+        """Read the grid that is frozen in a directory: the last one, if it has grown.
 
         Raises:
             ValueError: If there is none, or it is damaged.
         """
-        path = directory / "grid.jsonl"
+        return cls.read_file(frozen(directory)[-1])
+
+    @classmethod
+    def read_file(cls, path: pathlib.Path) -> Self:
+        """Read a grid.
+
+        Raises:
+            ValueError: If there is none, or it is damaged.
+        """
         try:
             return cls.from_lines(path.read_text())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ValueError(
-                f"`results` must be the directory of a sweep. Received: {directory}, where there "
-                f"is no grid.jsonl"
+                f"`results` must be the directory of a sweep. Received: {path.parent}, where there "
+                f"is no {path.name}"
             ) from error
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             said = f"no {error}" if isinstance(error, KeyError) else error
@@ -267,6 +286,18 @@ class Grid:
         cells = list(dict.fromkeys(trial.cell for trial in self.trials))
         mine = set(cells[index::count])
         return tuple(trial for trial in self.trials if trial.cell in mine)
+
+
+def frozen(directory: pathlib.Path) -> list[pathlib.Path]:
+    """Return the files of the grids that are frozen in a directory, from the first on.
+
+    The first is ``grid.jsonl``, whether it is there or not, and the others, which have all of the
+    one before, ``grid-2.jsonl`` and so on.
+    """
+    paths = [directory / "grid.jsonl"]
+    while os.path.lexists(path := directory / f"grid-{len(paths) + 1}.jsonl"):
+        paths.append(path)
+    return paths
 
 
 class _Cell:
@@ -319,15 +350,15 @@ class _Cell:
         elif config.get("split") != "both":  # Of a setting whose rates follow validation.
             config["split"] = "test"
         place = {**self._place, "learning_rate": rate, "seed": seed}
-        named: dict[str, Any] = {
-            "cell": self._cell,
-            "phase": phase,
-            "coordinates": place,
-            "config": config,
-            "candidates": dict(candidates or {}),
-            "epochs": float(self.epochs),
-        }
-        return Trial(id=digest(named), **named)
+        return Trial(
+            id="",
+            cell=self._cell,
+            phase=phase,
+            coordinates=place,
+            config=config,
+            candidates=dict(candidates or {}),
+            epochs=float(self.epochs),
+        ).named()
 
 
 def best_of(record: Record, metric: str, mode: str) -> float:

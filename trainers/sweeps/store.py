@@ -3,6 +3,7 @@
 ::
 
     grid.jsonl            the trials, written once
+    grid-2.jsonl …        all of them and more, written once: the sweep has grown
     trials/ID/lock        locked by the process that runs the trial; the kernel frees it at its end
     trials/ID/attempts/   what became of each attempt
     trials/ID/run/        where the program keeps its checkpoints
@@ -23,16 +24,17 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
 import json
 import os
 import pathlib
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from trainers.loop.files import WRITING, write_once
+from trainers.sweeps import growth
 from trainers.sweeps.attempts import Attempts
-from trainers.sweeps.grid import Grid, Trial
+from trainers.sweeps.grid import Grid, Trial, frozen
 from trainers.sweeps.results import Result
 
 __all__ = ["Claim", "Store", "UnreadableError"]
@@ -62,7 +64,11 @@ class Store:
 
     @classmethod
     def create(cls, directory: str | os.PathLike[str], grid: Grid) -> Store:
-        """Freeze a grid in a directory, or find that it is the one that is frozen there.
+        """Freeze a grid in a directory, or find that it is frozen there, or that the sweep grows.
+
+        Returns:
+            The store. It has the last grid that is frozen there, also where the given one is an
+            earlier one.
 
         Raises:
             ValueError: If another grid is frozen there, if there are other things, or if the disk
@@ -84,12 +90,8 @@ class Store:
             _probe_locks(place)
             with contextlib.suppress(FileExistsError):  # Another pool was faster: compare.
                 write_once(path, grid.to_lines(), place)
+        _grow(place, grid)
         found = cls.open(place)
-        if found.grid.to_lines() != grid.to_lines():
-            raise ValueError(
-                f"{place} is another sweep: {_difference(found.grid, grid)}. "
-                f"A changed grid needs a directory of its own; received: {grid.name!r}"
-            )
         found.results.mkdir(exist_ok=True)
         found.logs.mkdir(exist_ok=True)
         return found
@@ -152,6 +154,8 @@ class Store:
         said = []
         for path in sorted(self.results.glob("[!.]*")):
             if path.name.removesuffix(".json") in self._ids and path.name.endswith(".json"):
+                continue
+            if path.name.removesuffix(".json") in self._superseded:
                 continue
             name, _, number = path.name.partition(".json.torn-")
             if name in self._ids and number.isdecimal():
@@ -216,11 +220,26 @@ class Store:
             _raise_in_the_way(trial, error)
             raise
 
-    @property
+    @functools.cached_property
     def _ids(self) -> set[str]:
-        if "_known" not in self.__dict__:
-            self._known = {trial.id for trial in self.grid.trials}
-        return self._known
+        return {trial.id for trial in self.grid.trials}
+
+    @functools.cached_property
+    def _superseded(self) -> dict[str, Trial]:
+        """Trials of the grids before this one, as far as it does not have them."""
+        before = map(Grid.read_file, frozen(self.directory))
+        trials = [trial for grid in before for trial in grid.trials]
+        return {trial.id: trial for trial in trials if trial.id not in self._ids}
+
+    def superseded(self, trial: Trial, rate: float) -> Result | None:
+        """Return the result that a trial had with this learning rate before the sweep grew."""
+        for each in self._superseded.values():
+            if (each.cell, each.coordinates["seed"]) == (trial.cell, trial.coordinates["seed"]):
+                with contextlib.suppress(ValueError, UnreadableError):
+                    found = self.result(each.id)
+                    if found is not None and found.learning_rate == rate:
+                        return found
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +279,26 @@ class Claim:
             FileExistsError: If there is one.
         """
         write_once(self.store.results / f"{self.trial}.json", result.to_json(), self.directory)
+
+
+def _grow(place: pathlib.Path, grid: Grid) -> None:
+    """Freeze a grid after those in a directory, unless it is one of them.
+
+    Raises:
+        ValueError: If it has not all of the last one.
+    """
+    while True:
+        paths = frozen(place)
+        grids = [Grid.read_file(path) for path in paths]
+        if any(growth.is_same(grid, each) for each in grids):
+            return
+        if not growth.has_all_of(grid, grids[-1]):
+            raise ValueError(
+                f"{place} is another sweep: {growth.difference(grids[-1], grid)}. A sweep can "
+                f"grow; a changed one needs a directory of its own. Received: {grid.name!r}"
+            )
+        with contextlib.suppress(FileExistsError):  # Another one made it grow: look again.
+            write_once(place / f"grid-{len(paths) + 1}.jsonl", grid.to_lines(), place)
 
 
 def _raise_in_the_way(trial: str, error: OSError) -> None:
@@ -309,31 +348,3 @@ def _probe_locks(directory: pathlib.Path) -> None:
                 f"`results` must be on a disk with locks (`flock`): a local one, or NFS mounted "
                 f"with them. Received: {directory} ({error})"
             ) from error
-
-
-def _difference(frozen: Grid, given: Grid) -> str:
-    """Say in a line what differs."""
-    said = [
-        f"{field.name} is {getattr(frozen, field.name)!r} there, not {getattr(given, field.name)!r}"
-        for field in dataclasses.fields(Grid)
-        if field.name != "trials" and getattr(frozen, field.name) != getattr(given, field.name)
-    ]
-    there, here = ({trial.name: trial.config for trial in grid.trials} for grid in (frozen, given))
-    keys = sorted(
-        {
-            key
-            for name in there.keys() & here.keys()
-            for key in there[name].keys() | here[name].keys()
-            if _plain(there[name].get(key)) != _plain(here[name].get(key))
-        }
-    )
-    if keys:
-        said.append(f"its trials differ in {', '.join(keys)}")
-    for names, what in ((there.keys() - here, "only there"), (here.keys() - there, "only here")):
-        if names:
-            said.append(f"{len(names)} trials are {what}, as {min(names)!r}")
-    return "; ".join(said) or "its trials are in another order"
-
-
-def _plain(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)

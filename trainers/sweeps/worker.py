@@ -139,7 +139,11 @@ class Worker:
         begun = now()
         try:
             rate = self._rate(trial)
-            record = self._make_program().run(with_rate(trial, rate), claim.logdir)
+            before = self._store.superseded(trial, rate)
+            if before is not None:  # The sweep has grown, and the choice is the same.
+                record = before.record
+            else:
+                record = self._make_program().run(with_rate(trial, rate), claim.logdir)
             timing = {
                 "attempts": number,
                 "begun": begun,

@@ -1,0 +1,150 @@
+"""How a sweep grows: a frozen grid, and another one that has all of it and more.
+
+A sweep never changes or shrinks. What may be added are settings, methods, budgets and seeds, and,
+for a rate that is tuned, learning rates and tuning seeds. A measurement whose rate was chosen from
+fewer candidates than now is *superseded*: its result is kept, and is that of the new one, too, if
+the choice is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trainers.loop.records import Record
+from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial, chosen_rate
+
+__all__ = ["added", "difference", "edges", "extended", "has_all_of", "is_same"]
+
+# A rate that is a multiple of another one is written with as many digits.
+_DIGITS = 10
+
+
+def is_same(one: Grid, other: Grid) -> bool:
+    """Return whether two grids have the same trials, in whatever order."""
+    return has_all_of(one, other) and has_all_of(other, one)
+
+
+def has_all_of(given: Grid, frozen: Grid) -> bool:
+    """Return whether a grid is another one, or that one grown."""
+    if any(
+        getattr(given, name) != getattr(frozen, name)
+        for name in Grid.facts()
+        if name != "workloads"
+    ):
+        return False
+    if any(given.workloads.get(name) != there for name, there in frozen.workloads.items()):
+        return False
+    ids = {trial.id for trial in given.trials}
+    place = {_place(trial): trial for trial in given.trials if trial.phase == MEASUREMENT}
+    return all(
+        trial.id in ids or (_place(trial) in place and _supersedes(place[_place(trial)], trial))
+        for trial in frozen.trials
+    )
+
+
+def _place(trial: Trial) -> tuple[str, int]:
+    return trial.cell, trial.coordinates["seed"]
+
+
+def _supersedes(new: Trial, old: Trial) -> bool:
+    """Return whether a measurement chooses its rate from all that another one does, and more."""
+    return bool(old.candidates) and all(
+        set(ids) <= set(new.candidates.get(rate, ())) for rate, ids in old.candidates.items()
+    )
+
+
+def added(given: Grid, frozen: Grid) -> list[Trial]:
+    """Return the trials that a grid has and another one has not."""
+    before = {trial.id for trial in frozen.trials}
+    return [trial for trial in given.trials if trial.id not in before]
+
+
+def edges(grid: Grid, records: Mapping[str, Record]) -> dict[str, float]:
+    """Return the learning rates that lie at an edge of what they were chosen from, by cell.
+
+    Args:
+        grid: A grid.
+        records: The records of its trials that are done, by id.
+    """
+    found = {}
+    for trial in grid.trials:
+        ids = {each for ids in trial.candidates.values() for each in ids}
+        if len(trial.candidates) > 1 and ids <= records.keys() and trial.cell not in found:
+            rate = chosen_rate(trial, records, grid)
+            rates = sorted(map(float, trial.candidates))
+            if rate in (rates[0], rates[-1]):
+                found[trial.cell] = rate
+    return found
+
+
+def extended(grid: Grid, records: Mapping[str, Record]) -> Grid:
+    """Return a grid with a rate more for each cell whose best rate lies at an edge.
+
+    The new rate is as many times the old one as that is its neighbour. It is a function of the
+    results alone: whoever extends a sweep, and when, comes to the same grid.
+
+    Args:
+        grid: A grid.
+        records: The records of its trials that are done, by id. Cells whose candidates are not all
+            among them stay as they are.
+    """
+    more: dict[str, tuple[float, list[Trial]]] = {}
+    for cell, rate in edges(grid, records).items():
+        tuned = [t for t in grid.trials if t.cell == cell and t.phase == TUNING]
+        rates = sorted({float(t.coordinates["learning_rate"]) for t in tuned})
+        near = rates[1] if rate == rates[0] else rates[-2]
+        new = float(f"{rate * rate / near:.{_DIGITS}g}")
+        made = [_at(t, new) for t in tuned if t.coordinates["learning_rate"] == rate]
+        more[cell] = new, made
+    trials: list[Trial] = []
+    done: set[str] = set()
+    for trial in grid.trials:
+        if trial.cell in more and trial.phase == TUNING and trial.cell not in done:
+            done.add(trial.cell)
+            trials += more[trial.cell][1]  # Before its neighbours, with which it shares a trace.
+        if trial.cell in more and trial.phase == MEASUREMENT:
+            rate, made = more[trial.cell]
+            candidates = {**trial.candidates, repr(rate): tuple(each.id for each in made)}
+            trials.append(dataclasses.replace(trial, candidates=candidates).named())
+        else:
+            trials.append(trial)
+    return dataclasses.replace(grid, trials=tuple(trials))
+
+
+def _at(trial: Trial, rate: float) -> Trial:
+    """Return a trial with another learning rate."""
+    return dataclasses.replace(
+        trial,
+        coordinates={**trial.coordinates, "learning_rate": rate},
+        config={**trial.config, "learning_rate": rate},
+    ).named()
+
+
+def difference(frozen: Grid, given: Grid) -> str:
+    """Say in a line why a grid is not one grown from another."""
+    said = [
+        f"{name} is {getattr(frozen, name)!r} there, not {getattr(given, name)!r}"
+        for name in Grid.facts()
+        if getattr(frozen, name) != getattr(given, name)
+    ]
+    there, here = ({trial.name: trial.config for trial in grid.trials} for grid in (frozen, given))
+    keys = sorted(
+        {
+            key
+            for name in there.keys() & here.keys()
+            for key in there[name].keys() | here[name].keys()
+            if _plain(there[name].get(key)) != _plain(here[name].get(key))
+        }
+    )
+    if keys:
+        said.append(f"its trials differ in {', '.join(keys)}")
+    if names := there.keys() - here:
+        said.append(f"{len(names)} trials are only there, as {min(names)!r}")
+    return "; ".join(said) or "its trials choose their rates from others"
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
