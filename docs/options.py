@@ -1,4 +1,4 @@
-"""Writes docs/options.md, the table of what a configuration may say: `python docs/options.py`."""
+"""Writes docs/options.md, what configurations and sweeps may say: `python docs/options.py`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 # The tree is found only now.
+from trainers import datasets, models  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
+from trainers.sweeps import columns  # noqa: E402
 
 FAMILIES: dict[str, type[Options]] = {"trainers.cifar": Classification}
 HEAD = """# Options of the trainers
@@ -53,7 +55,41 @@ def text() -> str:
         parts.append(f"## {group.capitalize()}\n\n{table(leaves)}\n")
     for program, leaves in own.items():
         parts.append(f"## Of `{program}` alone\n\n{table(leaves)}\n")
+    parts += [_models(), _datasets(), _columns()]
     return "\n".join(parts)
+
+
+def _models() -> str:
+    return f"## Models\n\n{', '.join(f'`{name}`' for name in models.names())}.\n"
+
+
+def _datasets() -> str:
+    rows = ["| data set | images | classes | to train | to test | augmented |", "|---" * 6 + "|"]
+    for name in datasets.names():
+        facts = datasets.facts(name)
+        height, width, channels = facts.input_shape
+        augmented = f"shifted by up to {facts.shift}" + ", mirrored" * facts.flip
+        rows.append(
+            f"| `{name}` | {height} x {width} x {channels} | {facts.classes} "
+            f"| {facts.num_train:,} | {facts.num_test:,} | {augmented} |"
+        )
+    note = (
+        "`digits` and `digits8` come with scikit-learn, the others from TensorFlow Datasets, in "
+        "`--data_dir`."
+    )
+    return "## Data sets\n\n" + note + "\n\n" + "\n".join(rows) + "\n"
+
+
+def _columns() -> str:
+    rows = ["| column | trials | cells | what |", "|---|---|---|---|"]
+    for name, column in columns.COLUMNS.items():
+        marks = " | ".join("yes" if each else "" for each in (column.trials, column.cells))
+        rows.append(f"| `{name}` | {marks} | {column.help} |")
+    note = (
+        "Of trials in `results.parquet` of a sweep, of cells in the CSV of a report. The goal and "
+        "all that is made of it are in its own unit: of a share 0.975, not 97.5."
+    )
+    return "## Columns of results\n\n" + note + "\n\n" + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

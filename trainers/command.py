@@ -80,6 +80,7 @@ class Program:
             config = self.flags.configuration()
             self._check_read(config)
             task = self._task(config)
+            task.check_data(config, self._data_dir.value)
             task.check_network()
             task.data = self._task.load(config, self._data_dir.value)
         except (ValueError, FileNotFoundError) as error:

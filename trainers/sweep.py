@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         grid = _grid()
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
-            programs.verify(grid, run.import_program)
+            programs.verify(grid, run.import_program, run.data_dir)
             trials = grid.shard(*shard)
             costs, tracing = cost.measure(
                 grid, trials, run.data_dir, run.import_program, console.print
@@ -133,7 +133,8 @@ def _store(grid: Grid, console: rich.console.Console) -> Store:
     except ValueError:
         before = None
     if before is None or (growth.has_all_of(grid, before) and growth.added(grid, before)):
-        programs.verify(grid, _IMPORT.value)
+        is_here = _ENGINE.value in ("local", "inline")
+        programs.verify(grid, _IMPORT.value, _DATA_DIR.value, checks_data=is_here)
     store = Store.create(_directory(), grid)
     if before is not None and (more := growth.added(store.grid, before)):
         console.print(f"The sweep grows by {counted(len(more), 'trial')}.", highlight=False)

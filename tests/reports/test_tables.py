@@ -271,7 +271,7 @@ def test_the_table_for_programs_has_a_line_for_every_cell(tmp_path):
     rows = list(csv.DictReader(io.StringIO(formats.to_csv(found))))
     assert len(rows) == 4
     rex = next(row for row in rows if row["method"] == "REX" and row["budget"] == "0.05")
-    expected = {"mean": "60.0", "std": "", "n": "1", "seeds": "3", "diverged": "1", "missing": "1"}
+    expected = {"mean": "0.6", "std": "", "n": "1", "seeds": "3", "diverged": "1", "missing": "1"}
     assert {key: rex[key] for key in expected} == expected
     assert (rex["place"], rex["rank"], rex["relative_to_fp32"]) == ("", "", "0.25")
     full = next(row for row in rows if row["method"] == "REX" and row["budget"] == "1.0")

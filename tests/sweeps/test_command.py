@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import runpy
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from trainers.sweeps.pool import Pool
 from trainers.sweeps.progress import View
 from trainers.sweeps.status import Status
 from trainers.sweeps.store import Store
+from trainers.sweeps.worker import DataError, Worker
 
 SMALL = {"budgets": [1.0], "seeds": [0]}
 SHARED = {**SMALL, "protocol": "shared", "rates": [0.1]}
@@ -107,11 +109,59 @@ def test_ten_disappearances_put_a_trial_in_quarantine(results):
 
 
 def test_a_program_that_cannot_begin_stops_the_pool_with_its_log(results):
+    early = running.run(results, "--data_dir=/missing", grid=SHARED, expected=2)
+    assert "no data in /missing" in early and not results.exists()
+    Store.create(results, Grid.of(make(**SHARED)))  # It could begin once.
     out = running.run(results, "--workers=2", "--data_dir=/missing", grid=SHARED, expected=1)
     assert "ended with code 1 before it began a trial" in out
     assert "FileNotFoundError: no data in /missing" in out
     assert not running.attempts(results)
     running.run(results)
+
+
+@pytest.mark.parametrize("flags", [[], ["--dry_run"], ["--engine=inline"]], ids=str)
+def test_missing_data_are_refused_at_once_with_what_fetches_them(flags, results, tmp_path):
+    """Nothing is downloaded, and a folder that was given to be read stays as it is."""
+    path = tmp_path / "fashion.py"
+    path.write_text(FASHION_SWEEP)
+    data = tmp_path / "data"
+    data.mkdir()
+    given = [f"--config={path}", f"--results={results}", f"--data_dir={data}", *flags]
+    said = subprocess.run(
+        [sys.executable, "-m", "trainers.sweep", *given],
+        cwd=running.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=running.PATIENCE,
+    )
+    assert said.returncode == 2
+    fetch = f"python -m trainers.fetch fashion_mnist --data_dir={data}"
+    assert said.stderr.strip().endswith(f"or download it: {fetch}")
+    assert not results.exists() and not list(data.iterdir())
+    # The sweep is there already, and its data are gone.
+    sweep = runpy.run_path(str(path))["get_config"]()
+    store = Store.create(results, Grid.of(sweep))
+    with pytest.raises(DataError, match=r"trainers\.fetch fashion_mnist"):
+        Worker(store, data_dir=str(data)).work()
+    assert not running.attempts(results) and not list(data.iterdir())
+
+
+FASHION_SWEEP = """
+from configs import base
+from configs.sweeps.base import setting, sweep
+
+
+def get_config():
+    fashion = base.setting(name="fashion", dataset="fashion_mnist", model="cnn3", epochs=1)
+    return sweep(
+        "fashion",
+        settings={"fashion": setting(fashion, [0.1])},
+        schedules={"REX": {"schedule": "rex"}},
+        budgets=(1.0,),
+        seeds=(0,),
+        protocol="shared",
+    )
+"""
 
 
 def test_nothing_but_errors_stops_the_pool(results, monkeypatch):
@@ -249,6 +299,8 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
         ([], {**SHARED, "goal": "val_accuracy"}, "without the name of an evaluation"),
         ([], {**SHARED, "protocol": "best"}, "`protocol` must be one of"),
         ([], {**SHARED, "changes": {"a": {"colour": 1}}}, "colour"),
+        ([], {**SHARED, "budgets": [5, 20]}, "5 % is 0.05. Received: budgets=[5, 20]"),
+        ([], {**SHARED, "settings": {}}, "`settings` must have at least one entry"),
         (
             [],
             {**SHARED, "program": "tests.sweeps.program:Missing"},

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from configs import base
+from configs.sweeps.base import setting, sweep
 from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.sweeps import programs
@@ -72,6 +74,16 @@ def test_the_permission_reaches_whoever_runs_the_trials(results, stranger, engin
     ended = ran(command(results, f"--engine={engine}", "--import_program"))
     assert ended.returncode == 0, ended.stderr
     assert stranger.exists()
+
+
+def test_a_misspelt_key_names_the_row_the_field_and_the_nearest():
+    digits = base.setting(name="digits8", dataset="digits8", model="cnn2")
+    rows = {"Linear": {"schedule": "linear"}, "REX": {"schedul": "rex"}}
+    wrong = sweep("wrong", settings={"digits": setting(digits, [0.1])}, schedules=rows)
+    with pytest.raises(ValueError, match="A trial cannot be run: digits REX") as caught:
+        programs.verify(Grid.of(wrong))
+    assert "`schedul` is no option" in str(caught.value)
+    assert "Did you mean 'schedule'?" in str(caught.value)
 
 
 @pytest.mark.parametrize(

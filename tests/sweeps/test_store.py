@@ -17,6 +17,7 @@ from trainers.loop.files import digest
 from trainers.sweeps import store as stores
 from trainers.sweeps import table as tables
 from trainers.sweeps.attempts import MOST_ERRED, MOST_VANISHED
+from trainers.sweeps.columns import TRIALS
 from trainers.sweeps.grid import MEASUREMENT, Grid
 from trainers.sweeps.results import Result
 from trainers.sweeps.status import Status
@@ -347,13 +348,17 @@ def test_a_torn_note_of_an_attempt_has_vanished(store):
 def test_the_table_says_what_the_results_say(done):
     table = pandas.read_parquet(tables.write(done)).set_index("id")
     assert list(table.reset_index().columns) == sorted(
-        tables.COLUMNS, key=lambda name: (name != "id", list(tables.COLUMNS).index(name))
+        TRIALS, key=lambda name: (name != "id", list(TRIALS).index(name))
     )
     assert list(table.index) == [trial.id for trial in done.grid.trials]
     for trial in done.grid.trials:
         found, row = done.result(trial.id), table.loc[trial.id]
         name = "test" if trial.phase == MEASUREMENT else "val"
         assert row["value"] == found.record.final[f"{name}_accuracy"]
+        assert row["goal"] == f"{name}_accuracy"
+        assert math.isnan(row["relative_to_fp32"])  # It has a cost, and none that was counted.
+        assert (row["setting"], row["workload"]) == ("a", "a")
+        assert pandas.isna(row["right"]) and pandas.isna(row["count"])
         assert row["best"] == found.record.best[f"{name}_accuracy"] >= row["value"]
         assert row["loss"] == found.record.final["loss"]
         assert row["evaluated_loss"] == found.record.final[f"{name}_loss"] != row["loss"]

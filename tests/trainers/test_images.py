@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import pathlib
 
@@ -123,6 +124,22 @@ def test_held_out_images_are_neither_trained_on_nor_test_images():
             one.evaluate(5, name)
     with pytest.raises(ValueError, match="`split` must be one of test, validation"):
         data.split("train")
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.3, 0.07])
+@pytest.mark.parametrize("split", ["test", "validation", "both"])
+def test_a_share_of_the_training_images_is_evenly_spaced_and_all_is_evaluated(share, split):
+    whole = numbered().split(split)
+    data = whole.thinned(share)
+    assert data.num_train == math.floor(whole.num_train * share)
+    places = np.flatnonzero(np.isin(whole.train_labels, data.train_labels))
+    assert set(np.diff(places)) <= {math.floor(1 / share), math.ceil(1 / share)}
+    np.testing.assert_array_equal(data.train_images[:, 0, 0, 0], data.train_labels)
+    for name in ("test_images", "val_images"):
+        np.testing.assert_array_equal(getattr(data, name), getattr(whole, name))
+    known = datasets.Facts((16, 16, 1), 50, 50, 7, flip=True, shift=4)
+    if data.num_train >= 3:
+        assert data.steps_per_epoch(3) == known.steps_per_epoch(split, 3, share)
 
 
 def test_a_test_image_cannot_change_what_is_trained_or_validated():

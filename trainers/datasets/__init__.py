@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
+from trainers.datasets import sources
 from trainers.datasets.images import HELD_OUT, SPLITS, Images, full_batches
 from trainers.datasets.sources import DATA_DIR, digits, from_tfds
 
-__all__ = ["DATA_DIR", "SPLITS", "Facts", "Images", "facts", "get", "names", "random"]
+__all__ = [
+    "DATA_DIR",
+    "SPLITS",
+    "Facts",
+    "Images",
+    "check",
+    "facts",
+    "fetch",
+    "get",
+    "names",
+    "random",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +45,14 @@ class Facts:
     flip: bool
     shift: int
 
-    def steps_per_epoch(self, split: str, batch_size: int) -> int:
-        """Return the full batches of an epoch on what a split trains on; see `Images`.
+    def steps_per_epoch(self, split: str, batch_size: int, share: float = 1.0) -> int:
+        """Return the full batches of an epoch on a share of what a split trains on; see `Images`.
 
         Raises:
             ValueError: If `batch_size` is not between 1 and the number of images.
         """
         held = 0 if split == "test" else -(-self.num_train // HELD_OUT)
-        return full_batches(self.num_train - held, batch_size)
+        return full_batches(math.floor((self.num_train - held) * share), batch_size)
 
 
 # STL-10 is shifted as by DeVries and Taylor (arXiv 1708.04552), section 4.1; the others by four
@@ -84,7 +97,7 @@ def get(name: str, data_dir: str | None = None) -> Images:
 
     Raises:
         ValueError: If the name is unknown, or what is there is not that data set.
-        FileNotFoundError: If the data are not there and cannot be downloaded.
+        FileNotFoundError: If the data are not there, with the command that downloads them.
     """
     known = facts(name)
     if name in _EMBEDDED:
@@ -98,6 +111,29 @@ def get(name: str, data_dir: str | None = None) -> Images:
             f"Received: {found}"
         )
     return data
+
+
+def check(name: str, data_dir: str | None = None) -> None:
+    """Check that a data set is there; nothing is read.
+
+    Raises:
+        ValueError: If the name is unknown.
+        FileNotFoundError: If it is not there, with the command that downloads it.
+    """
+    facts(name)
+    if name not in _EMBEDDED:
+        sources.check(name, data_dir)
+
+
+def fetch(name: str, data_dir: str | None = None) -> str:
+    """Download a data set, unless it is there, and return where it is.
+
+    Raises:
+        ValueError: If the name is unknown.
+        OSError: If it cannot be downloaded or written.
+    """
+    facts(name)
+    return "comes with scikit-learn" if name in _EMBEDDED else sources.download(name, data_dir)
 
 
 def random(name: str) -> Images:

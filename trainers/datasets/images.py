@@ -92,6 +92,19 @@ class Images:
             val_labels=self.train_labels[held],
         )
 
+    def thinned(self, share: float) -> Self:
+        """Return it with a share of the training images, evenly spaced, rounded down."""
+        if share == 1.0:
+            return self
+        ends = np.floor(np.arange(self.num_train + 1) * share)
+        kept = ends[1:] > ends[:-1]
+        return dataclasses.replace(
+            self,
+            description=f"{self.description}, {100 * share:g} % of them to train",
+            train_images=self.train_images[kept],
+            train_labels=self.train_labels[kept],
+        )
+
     def steps_per_epoch(self, batch_size: int) -> int:
         """Return the full batches of an epoch; the images that are left over differ each epoch.
 

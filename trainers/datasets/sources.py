@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
 from trainers.datasets.images import Images
 
-__all__ = ["DATA_DIR", "digits", "from_tfds"]
+__all__ = ["DATA_DIR", "check", "digits", "download", "from_tfds"]
 
 DATA_DIR = "KERAS_SCHED_DATA_DIR"
 
@@ -43,6 +44,45 @@ def digits(side: int = 32) -> Images:
     )
 
 
+def check(name: str, data_dir: str | None = None) -> None:
+    """Check that a data set of TensorFlow Datasets is there; nothing is read or downloaded.
+
+    Raises:
+        FileNotFoundError: If not, with the command that downloads it.
+    """
+    builder = _builder(name, data_dir)
+    if not builder.data_path.exists():
+        place = f" --data_dir={data_dir}" if data_dir else ""
+        raise FileNotFoundError(
+            f"The data set {name!r} is not in {builder.data_path}. Give the folder that has it as "
+            f"`--data_dir` or in {DATA_DIR}, or download it: python -m trainers.fetch {name}{place}"
+        )
+
+
+def download(name: str, data_dir: str | None = None) -> str:
+    """Download a data set of TensorFlow Datasets, unless it is there, and return its place.
+
+    Raises:
+        ConnectionError: If it cannot be downloaded.
+        OSError: If it cannot be written.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
+    try:
+        builder.download_and_prepare()
+    except (RuntimeError, ValueError, tfds.download.DownloadError) as error:
+        raise ConnectionError(f"{name!r} cannot be downloaded: {error}") from error
+    return str(builder.data_path)
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    place = data_dir or os.environ.get(DATA_DIR) or None
+    return tfds.builder(name, data_dir=os.path.expanduser(place) if place else None)
+
+
 def from_tfds(name: str, flip: bool, shift: int, data_dir: str | None = None) -> Images:
     """Return a data set of TensorFlow Datasets that has images of one size and a test split.
 
@@ -50,26 +90,16 @@ def from_tfds(name: str, flip: bool, shift: int, data_dir: str | None = None) ->
         name: Its name there, as "cifar10".
         flip: Whether a mirrored image is an image of the same class.
         shift: Pixels by which a training image is shifted at most.
-        data_dir: Where it is, or is to be downloaded to; by default the environment variable
-            KERAS_SCHED_DATA_DIR, else the place that TensorFlow Datasets uses.
+        data_dir: Where it is; by default the environment variable KERAS_SCHED_DATA_DIR, else the
+            place that TensorFlow Datasets uses.
 
     Raises:
-        FileNotFoundError: If it is not there and cannot be downloaded.
+        FileNotFoundError: If it is not there.
     """
     import tensorflow_datasets as tfds
 
-    place = data_dir or os.environ.get(DATA_DIR) or None
-    place = os.path.expanduser(place) if place else None
-    builder = tfds.builder(name, data_dir=place)
-    if not builder.data_path.exists():
-        try:
-            builder.download_and_prepare()
-        except (OSError, RuntimeError, ValueError, tfds.download.DownloadError) as error:
-            raise FileNotFoundError(
-                f"The data set {name!r} is not in {builder.data_path} and could not be downloaded. "
-                f"Give the folder that has it as `--data_dir` or in {DATA_DIR}; on a machine with "
-                f"internet, `tfds build {name}` makes one."
-            ) from error
+    check(name, data_dir)
+    builder = _builder(name, data_dir)
     parts = {
         split: tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))
         for split in ("train", "test")

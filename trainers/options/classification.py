@@ -19,5 +19,13 @@ class Classification(Options):
     training: Training
     dataset: str = option("digits", "Data set.", flag=True)
     model: str = option("resnet8", "Model.", flag=True)
+    train_share: float = option(
+        1.0,
+        "Share of the training images that is trained on, evenly spaced: for a quick look at "
+        "large data. What is evaluated stays whole.",
+        above=0.0,
+        high=1.0,
+        flag=True,
+    )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     precision: Precision = dataclasses.field(default_factory=Precision)

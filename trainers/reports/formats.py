@@ -25,6 +25,8 @@ from trainers.reports.document import Entry, Report, Table
 from trainers.reports.figures import Picture
 from trainers.reports.results import Cell, Results, paper_name
 from trainers.reports.tables import comparable
+from trainers.sweeps.columns import CELLS
+from trainers.sweeps.grid import MEASUREMENT
 from trainers.sweeps.results import ENDS
 
 if typing.TYPE_CHECKING:
@@ -37,11 +39,6 @@ FORMATS = ("screen", "md", "tex", "csv", "html")
 _FAILED = [end for end in ENDS if end != "finished"]
 # A file or a pipe has no width: as wide as tables with six budgets need.
 _WIDTH_OF_FILES = 200
-_HEAD = (
-    *("setting", "method", "schedule", "momentum", "precision", "budget", "epochs", "measure"),
-    *("mode", "mean", "std", "n", "seeds", *_FAILED, "missing", "place", "rank"),
-    *("relative_to_fp32", "paper_mean", "paper_std"),
-)
 
 
 def written(
@@ -93,27 +90,44 @@ def _styler(table: Table, escape: Callable[[str], str]) -> Styler:
 
 
 def to_csv(results: Results) -> str:
-    """Return a line for each cell, complete or not."""
+    """Return a line for each cell, complete or not; see `trainers.sweeps.columns`."""
     import pandas
 
     source = published.parse_source(results.grid.source)
     places = {(c.setting, c.budget): (c.places(), c.ranks()) for c in results.columns}
+    unit = results.measure.scale
     rows = []
     for cell in results.cells:
         place, rank = places.get((cell.setting, cell.budget), ({}, {}))
-        paper = _paper(results, source, cell)
         failed = list(cell.failed.values())
-        rows.append(
-            [
-                *(cell.setting, cell.method, *cell.place.values(), cell.budget, cell.epochs),
-                *(results.measure.label, results.measure.mode, _short(cell.mean), _short(cell.std)),
-                *(cell.n, len(cell.seeds), *map(failed.count, _FAILED)),
-                *(cell.missing, place.get(cell.method), rank.get(cell.method)),
-                *(_short(cell.cost), *map(_short, paper)),
-            ]
-        )
+        paper_mean, paper_std = _paper(results, source, cell)
+        found = {
+            "sweep": cell.sweep,
+            "cell": cell.id,
+            "setting": cell.setting,
+            "workload": cell.workload,
+            "method": cell.method,
+            **cell.place,
+            "budget": cell.budget,
+            "epochs": round(cell.epochs),
+            "learning_rate": _short(cell.rate),
+            "goal": results.grid.metric(MEASUREMENT),
+            "goal_mode": results.measure.mode,
+            "mean": _short(cell.mean, unit),
+            "std": _short(cell.std, unit),
+            "n": cell.n,
+            "seeds": len(cell.seeds),
+            **{end: failed.count(end) for end in _FAILED},
+            "missing": cell.missing,
+            "place": place.get(cell.method),
+            "rank": rank.get(cell.method),
+            "relative_to_fp32": _short(cell.cost),
+            "paper_mean": _short(paper_mean, unit),
+            "paper_std": _short(paper_std, unit),
+        }
+        rows.append([found[name] for name in CELLS])
     # As objects whole numbers stay whole, also in a column where one is missing.
-    frame = pandas.DataFrame(rows, columns=list(_HEAD), dtype=object)
+    frame = pandas.DataFrame(rows, columns=list(CELLS), dtype=object)
     return frame.to_csv(index=False, lineterminator="\n")
 
 
@@ -126,8 +140,8 @@ def _paper(
     return comparable(found, results.measure) or (None, None)
 
 
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 10)
+def _short(value: float | None, unit: float = 1.0) -> float | None:
+    return None if value is None else round(value / unit, 12)
 
 
 # --- Markdown ------------------------------------------------------------------------------------

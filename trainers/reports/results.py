@@ -79,6 +79,8 @@ class Cell:
     """What a table has a number for.
 
     Attributes:
+        sweep: Its sweep.
+        id: The id that its trials have in common.
         setting: Setting.
         workload: What is trained, by whatever optimizer: settings that share it share their seeds.
         optimizer: The optimizer of the setting; empty if its configuration has none.
@@ -90,11 +92,13 @@ class Cell:
         seeds: Seeds planned.
         values: The measure, scaled, by the seeds that finished.
         failed: "diverged", "stalled" or "undefined" by the seeds that did not.
-        costs: Bit operations over those in float32, where precision is emulated, by seed.
+        costs: Bit operations over those in float32, by seed, as far as they were counted.
         rate: Learning rate of what was measured; NaN without results.
         candidates: Learning rates that it was chosen from; none if it was not.
     """
 
+    sweep: str
+    id: str
     setting: str
     workload: str
     optimizer: str
@@ -142,10 +146,8 @@ class Cell:
 
     @property
     def cost(self) -> float:
-        """Mean cost over that of float32, 1 if nothing is emulated; NaN without results."""
-        if not self.values and not self.failed:
-            return math.nan
-        return math.fsum(self.costs.values()) / len(self.costs) if self.costs else 1.0
+        """Mean cost over that of float32; NaN where none is known."""
+        return math.fsum(self.costs.values()) / len(self.costs) if self.costs else math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,6 +351,8 @@ def _cells(
         results = {t.coordinates["seed"]: known[t.id] for t in members if t.id in known}
         cells.append(
             Cell(
+                sweep=members[0].config.get("name", grid.name),
+                id=members[0].cell,
                 setting=place["setting"],
                 workload=grid.workloads.get(place["setting"], place["setting"]),
                 optimizer=str(members[0].config.get("optimizer", "")),

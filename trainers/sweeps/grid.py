@@ -159,6 +159,13 @@ class Grid:
                 what it needs, the goal has the name of an evaluation, or two budgets are one.
         """
         _check_words(sweep)
+        for name, each in sweep["settings"].items():
+            if lacking := {"config", "learning_rates"} - set(each):
+                raise ValueError(
+                    f"A setting must have its `config` and `learning_rates`, as "
+                    f"`configs.sweeps.base.setting` makes it. Received: no "
+                    f"{' and no '.join(sorted(lacking))} in {name!r}"
+                )
         for axis in ("settings", *_AXES, "budgets", "seeds"):
             if not len(sweep[axis]):
                 raise ValueError(f"`{axis}` must have at least one entry. Received: none")
@@ -170,9 +177,10 @@ class Grid:
                 f"`seeds` and `tuning_seeds` must be at least 0. Received: seeds={seeds}, "
                 f"tuning_seeds={tuning_seeds}"
             )
-        if not all(0.0 < budget < math.inf for budget in budgets):
+        if not all(0.0 < budget <= 1.0 for budget in budgets):
             raise ValueError(
-                f"`budgets` must be finite and above 0. Received: budgets={sweep['budgets']}"
+                f"`budgets` must be shares of a setting's epochs, above 0 and at most 1: 5 % is "
+                f"0.05. Received: budgets={sweep['budgets']}"
             )
         is_tuned = sweep["protocol"] == "tuned"
         if is_tuned and (not tuning_seeds or set(seeds) & set(tuning_seeds)):

@@ -43,6 +43,9 @@ class Program(Protocol):
     def verify(self, config: Mapping[str, Any]) -> None:
         """Raise a ValueError if a configuration cannot be trained; no data, no directory."""
 
+    def check_data(self, config: Mapping[str, Any]) -> None:
+        """Raise a FileNotFoundError if the data of a trial are not there, with what to do."""
+
     def plan(self, config: Mapping[str, Any]) -> Workload:
         """Return how much there is to do; those of one group have the same evaluations."""
 
@@ -144,15 +147,30 @@ def with_rate(trial: Trial, rate: float | None = None) -> dict[str, Any]:
     return {**trial.config, "learning_rate": rate}
 
 
-def verify(grid: Grid, import_program: bool = False) -> None:
+def verify(
+    grid: Grid,
+    import_program: bool = False,
+    data_dir: str | None = None,
+    checks_data: bool = True,
+) -> None:
     """Check that a program may be imported, knows the goal, and trains every trial of a grid.
+
+    Args:
+        grid: The grid.
+        import_program: Whether a program may be imported that is of no installed package.
+        data_dir: Where it finds its data.
+        checks_data: Whether these must be here: other machines have their own.
 
     Raises:
         ValueError: With what is wrong.
     """
     check(grid.program, import_program)
     process = subprocess.run(
-        [sys.executable, "-m", "trainers.sweeps.programs", *flags(import_program)],
+        [
+            *(sys.executable, "-m", "trainers.sweeps.programs", *flags(import_program)),
+            *([] if data_dir is None else [f"--data_dir={data_dir}"]),
+            *(["--checks_data"] if checks_data else []),
+        ],
         input=grid.to_lines(),
         capture_output=True,
         text=True,
@@ -171,11 +189,17 @@ def flags(import_program: bool) -> list[str]:
 def _main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m trainers.sweeps.programs", description=__doc__)
     parser.add_argument("--import_program", action="store_true")
+    parser.add_argument("--data_dir")
+    parser.add_argument("--checks_data", action="store_true")
     given = parser.parse_args(arguments)
     grid = Grid.from_lines(sys.stdin.read())
     try:
-        _check_trials(grid, load(grid.program, None, grid.threads, given.import_program))
-    except ValueError as error:
+        program = load(grid.program, given.data_dir, grid.threads, given.import_program)
+        _check_trials(grid, program)
+        if given.checks_data:
+            for trial in grid.trials:
+                program.check_data(with_rate(trial))
+    except (ValueError, FileNotFoundError) as error:
         sys.stdout.write(f"{error}\n")
         sys.exit(_BAD)
 

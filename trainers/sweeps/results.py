@@ -119,7 +119,9 @@ class Result:
 
     @property
     def relative_cost(self) -> float | None:
-        """Bit operations over those in float32, where they were counted; else None."""
+        """Bit operations over those in float32: 1 if nothing is quantized, None if uncounted."""
+        if self.record.cost is None:
+            return 1.0
         found: Any = self.record.cost
         for key in ("quantized_layers", "relative_to_fp32"):
             found = found.get(key) if isinstance(found, dict) else None

@@ -1,4 +1,7 @@
-"""All results of a sweep as one table, a row for each trial: ``results.parquet``."""
+"""All results of a sweep as one table, a row for each trial: ``results.parquet``.
+
+What its columns mean says `trainers.sweeps.columns`.
+"""
 
 from __future__ import annotations
 
@@ -8,56 +11,33 @@ from typing import Any
 
 from trainers.loop.files import replace
 from trainers.loop.records import finite
+from trainers.sweeps.columns import TRIALS
 from trainers.sweeps.grid import EVALUATIONS, Grid, best_of
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 
-__all__ = ["COLUMNS", "row", "write"]
-
-COLUMNS = {
-    "sweep": "string",
-    "id": "string",
-    "cell": "string",
-    "phase": "string",
-    "setting": "string",
-    "schedule": "string",
-    "momentum": "string",
-    "precision": "string",
-    "budget": "float64",
-    "learning_rate": "float64",
-    "seed": "int64",
-    "status": "string",
-    "goal": "string",
-    "goal_mode": "string",
-    "value": "float64",
-    "best": "float64",
-    "loss": "float64",
-    "evaluated_loss": "float64",
-    "epochs": "int64",
-    "steps": "int64",
-    "parameters": "int64",
-    "relative_to_fp32": "float64",
-    "train_seconds": "float64",
-    "evaluation_seconds": "float64",
-    "restarts": "int64",
-    "attempts": "int64",
-}
+__all__ = ["row", "write"]
 
 
 def row(grid: Grid, result: Result) -> dict[str, Any]:
     """Return a result as a row of the table; what it does not say is None."""
     record, phase = result.record, result.trial["phase"]
-    final = record.final or {}
+    final, goal = record.final or {}, grid.metric(phase)
+    count = record.counted.get(goal)
     attempts = result.timing.get("attempts")
-    return {
+    found = {
         "sweep": grid.name,
-        **{name: result.trial[name] for name in COLUMNS if name in result.trial},
+        **{name: result.trial[name] for name in TRIALS if name in result.trial},
+        "momentum": momentum_of(result),
+        "workload": grid.workloads.get(result.trial["setting"], result.trial["setting"]),
         "learning_rate": result.learning_rate,
         "status": result.status,
-        "goal": grid.goal,
+        "goal": goal,
         "goal_mode": grid.goal_mode,
         "value": result.value,
-        "best": finite(best_of(record, grid.metric(phase), grid.goal_mode)),
+        "right": None if count is None or result.value is None else round(result.value * count),
+        "count": count,
+        "best": finite(best_of(record, goal, grid.goal_mode)),
         "loss": final.get("loss"),
         "evaluated_loss": final.get(f"{EVALUATIONS[phase]}_loss"),
         "epochs": len(record.epochs),
@@ -69,6 +49,14 @@ def row(grid: Grid, result: Result) -> dict[str, Any]:
         "restarts": record.restarts,
         "attempts": attempts if isinstance(attempts, int) else None,
     }
+    return {name: found[name] for name in TRIALS}
+
+
+def momentum_of(result: Result) -> str:
+    """Return the momentum schedule of a trial: of a row that changes it, what it changes it to."""
+    name = str(result.trial["momentum"])
+    own = result.record.config.get("momentum_schedule", name)
+    return str(own) if name == "constant" else name
 
 
 def write(store: Store) -> pathlib.Path:
@@ -81,7 +69,7 @@ def write(store: Store) -> pathlib.Path:
     import pyarrow.parquet
 
     types = {"string": pyarrow.string(), "float64": pyarrow.float64(), "int64": pyarrow.int64()}
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    schema = pyarrow.schema([(name, types[column.kind]) for name, column in TRIALS.items()])
     recorded = None
     while recorded != (recorded := store.recorded()):
         found, _, _ = store.sound(store.grid.trials)

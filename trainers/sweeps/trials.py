@@ -54,6 +54,7 @@ class Trials:
         self._data: dict[tuple[Any, ...], Any] = {}
         self._compiled: tuple[str, Compiled] | None = None
         self._checked: set[tuple[str, str]] = set()
+        self._there: set[tuple[Any, ...]] = set()
 
     def goals(self, config: Mapping[str, Any]) -> Mapping[str, str]:
         """Return "max" or "min" by the names of the metrics that a trial can be judged by."""
@@ -70,6 +71,14 @@ class Trials:
         if key not in self._checked:
             task.check_network()
             self._checked.add(key)
+
+    def check_data(self, config: Mapping[str, Any]) -> None:
+        """Raise a FileNotFoundError if the data of a trial are not there; nothing is read."""
+        task = self._made(config)
+        key = task.data_key(task.config)
+        if key not in self._there:
+            task.check_data(task.config, self._data_dir)
+            self._there.add(key)
 
     def plan(self, config: Mapping[str, Any]) -> Workload:
         """Return how much there is to do; no data are read."""

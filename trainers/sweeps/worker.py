@@ -28,7 +28,7 @@ from trainers.sweeps.programs import Program, check, load, with_rate
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Claim, Store, UnreadableError
 
-__all__ = ["BAD_USAGE", "BEGINS", "ERRED", "Part", "Worker", "part"]
+__all__ = ["BAD_USAGE", "BEGINS", "ERRED", "DataError", "Part", "Worker", "part"]
 
 BAD_USAGE = 2
 ERRED = 70
@@ -38,6 +38,10 @@ BEGINS = re.compile(rf"^\d\d:\d\d:\d\d {_BEGINS}[0-9a-f]{{10}} ", re.MULTILINE)
 _PAUSES = (0.05, 1.0)
 
 Part = tuple[int, int]
+
+
+class DataError(ValueError):
+    """The data of a trial are not where the worker looks for them."""
 
 
 class Worker:
@@ -194,7 +198,13 @@ class Worker:
     def _make_program(self) -> Program:
         if self._program is None:
             grid = self._store.grid
-            self._program = load(grid.program, self._data_dir, grid.threads, self._import_program)
+            program = load(grid.program, self._data_dir, grid.threads, self._import_program)
+            try:
+                for trial in self._trials:
+                    program.check_data(with_rate(trial))
+            except FileNotFoundError as error:
+                raise DataError(str(error)) from error
+            self._program = program
         return self._program
 
 
@@ -283,8 +293,12 @@ def _main(arguments: Sequence[str]) -> None:
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(BAD_USAGE)
-    with asks(signals.handle):
-        worker.work()
+    try:
+        with asks(signals.handle):
+            worker.work()
+    except DataError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(BAD_USAGE)
     sys.exit(ERRED if worker.erred else 0)
 
 

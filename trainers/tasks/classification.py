@@ -43,23 +43,31 @@ class ImageClassification(ConfiguredTask):
     @classmethod
     def load(cls, config: Classification, data_dir: str | None = None) -> Images:
         """Return the images that it trains on and is evaluated with."""
-        return datasets.get(config.dataset, data_dir).split(config.training.split)
+        data = datasets.get(config.dataset, data_dir).split(config.training.split)
+        return data.thinned(config.train_share)
+
+    @classmethod
+    def check_data(cls, config: Classification, data_dir: str | None = None) -> None:
+        """Check that the data set is there."""
+        datasets.check(config.dataset, data_dir)
 
     @classmethod
     def stand_in(cls, config: Classification) -> Images:
         """Return random images in the shape and number of the data set."""
-        return datasets.random(config.dataset).split(config.training.split)
+        data = datasets.random(config.dataset).split(config.training.split)
+        return data.thinned(config.train_share)
 
     @classmethod
     def data_key(cls, config: Classification) -> tuple[Any, ...]:
         """Return what the images depend on."""
-        return config.dataset, config.training.split
+        return config.dataset, config.training.split, config.train_share
 
     def count_steps(self) -> int:
         """Return the full batches of an epoch."""
         training = self.config.training
         facts = datasets.facts(self.config.dataset)
-        return facts.steps_per_epoch(training.split, training.batch_size)
+        share = self.config.train_share
+        return facts.steps_per_epoch(training.split, training.batch_size, share)
 
     def network(self) -> keras.Model:
         """Return the model for the images of the data set."""

@@ -95,7 +95,15 @@ class ConfiguredTask(Task, abc.ABC):
         """Return the data of a configuration; those of another seed or schedule are the same.
 
         Raises:
-            FileNotFoundError: If they are not there and cannot be downloaded.
+            FileNotFoundError: If they are not there.
+        """
+
+    @classmethod
+    def check_data(cls, config: Any, data_dir: str | None = None) -> None:
+        """Check that the data are there, before anything else is done; nothing is read.
+
+        Raises:
+            FileNotFoundError: If they are not, with what to do.
         """
 
     @classmethod
