@@ -57,15 +57,18 @@ def write(
     grid: Grid,
     outcome: Outcome,
     cost: Callable[[Trial], float] | None = None,
+    rate: float = 0.1,
 ) -> pathlib.Path:
-    """Write the directory of a sweep as its workers do."""
+    """Write the directory of a sweep as its workers do; `rate` is that of tuned trials."""
     (directory / "results").mkdir(parents=True)
     (directory / "grid.jsonl").write_text(grid.to_lines())
     for trial in grid.trials:
         found = outcome(trial)
         if found is not None:
             record = _record(grid, trial, found, None if cost is None else cost(trial))
-            result = Result.made(grid, trial, 0.1, record, {"attempts": 1})
+            own = trial.config["learning_rate"]
+            used = rate if own is None else own
+            result = Result.made(grid, trial, used, record, {"attempts": 1})
             (directory / "results" / f"{trial.id}.json").write_text(result.to_json())
     return directory
 

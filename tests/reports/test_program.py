@@ -13,7 +13,7 @@ import pytest
 
 from tests.reports import synthetic
 from trainers import report
-from trainers.reports import figures, formats, looks, results
+from trainers.reports import figures, formats, looks, panels, results
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_figures_are_saved_as_png_and_svg_and_named(sweep, capsys, tmp_path):
     text = written(capsys, sweep, "--format=md", f"--figures={tmp_path / 'new' / 'figures'}")
     names = {path.name for path in (tmp_path / "new" / "figures").iterdir()}
     kinds = ("budget", "behind", "ranks")
-    assert names == {f"{kind}.{end}" for kind in kinds for end in ("png", "svg")}
+    assert names == {f"{kind}.{end}" for kind in kinds for end in ("png", "svg", "pdf")}
     for kind in kinds:
         path = tmp_path / "new" / "figures" / f"{kind}.png"
         assert f"]({path.as_posix()})" in text
@@ -197,8 +197,8 @@ def test_what_failed_altogether_is_reported_and_drawn(failed, tmp_path, capsys):
 
 def test_a_front_has_what_nothing_beats_in_both():
     points = [(1, 5.0), (2, 4.0), (3, 7.0), (3, 6.0), (4, 7.0)]
-    assert figures._front(points, "max") == [(1, 5.0), (3, 7.0)]
-    assert figures._front(points, "min") == [(1, 5.0), (2, 4.0)]
+    assert panels._front(points, "max") == [(1, 5.0), (3, 7.0)]
+    assert panels._front(points, "min") == [(1, 5.0), (2, 4.0)]
 
 
 def test_bars_join_the_longest_runs_within_a_critical_difference():

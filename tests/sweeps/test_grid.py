@@ -96,6 +96,36 @@ def test_what_decides_a_rate_comes_first_and_never_sees_test_data(sweep):
     assert {t.config["split"] for t in grid.trials if t.phase == MEASUREMENT} == {"test"}
 
 
+# Validation accuracies of three tuning seeds, by rate: counts of 144, and what float32 makes of them.
+TIED = {0.1: (59, 60, 64), 0.3: (62, 62, 59), 0.9: (61, 63, 59)}
+
+
+@pytest.mark.parametrize("order", [(0.1, 0.3, 0.9), (0.9, 0.3, 0.1), (0.3, 0.9, 0.1)])
+@pytest.mark.parametrize("kind", ["count", "float32", "float64"])
+def test_of_rates_that_are_equal_but_for_noise_the_lower_is_chosen(kind, order):
+    """All have 183 right: what a sum or float32 adds must not decide. The control has one more."""
+    grid = Grid.of(
+        make(settings=["a"], budgets=[1.0], rates=[0.1, 0.3, 0.9], tuning_seeds=[100, 101, 102])
+    )
+    (trial, *_) = [t for t in grid.trials if t.phase == MEASUREMENT]
+    trial = dataclasses.replace(
+        trial, candidates={repr(rate): trial.candidates[repr(rate)] for rate in order}
+    )
+
+    def chosen(right):
+        records = {}
+        for rate, ids in trial.candidates.items():
+            for each, count in zip(ids, right[float(rate)], strict=True):
+                value = count / 144 if kind != "float32" else float(np.float32(count / 144))
+                counted = {"val_accuracy": 144} if kind == "count" else {}
+                records[each] = made_record(epochs=[{"val_accuracy": value}], counted=counted)
+        return chosen_rate(trial, records, grid)
+
+    assert chosen(TIED) == 0.1
+    assert chosen({**TIED, 0.9: (61, 63, 60)}) == 0.9
+    assert len({math.fsum(c / 144 for c in counts) for counts in TIED.values()}) > 1
+
+
 @given(sweeps(), st.integers(1, 5))
 @settings(max_examples=60, deadline=None)
 def test_shards_part_the_cells(sweep, count):

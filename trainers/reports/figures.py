@@ -6,22 +6,21 @@ import dataclasses
 import io
 import math
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
-import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from trainers.loop.progress import counted
+from trainers.reports import panels
 from trainers.reports.columns import average_ranks
 from trainers.reports.comparisons import ALPHA, over_workloads
 from trainers.reports.document import percent
-from trainers.reports.looks import GREY, INK, PALE, STYLE, Look, looks, spread
-from trainers.reports.results import Cell, Measure, Results
+from trainers.reports.looks import GREY, INK, STYLE, Look, looks, spread
+from trainers.reports.results import Results
 from trainers.reports.statistics import Friedman
 
 __all__ = ["Picture", "draw", "pictures", "save"]
@@ -29,7 +28,10 @@ __all__ = ["Picture", "draw", "pictures", "save"]
 _COLUMNS = 3
 _PANEL = (3.9, 3.1)
 _RESOLUTION = 160
-_SHARES = (0, 20, 40, 50, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 98, 99, 99.5, 99.8)
+# As many lines are told apart in a panel, at most.
+_MOST_IN_PANEL = 9
+_LEGEND_LINE = 0.24
+_LETTERS_PER_INCH = 11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Picture:
 
 
 def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Draw all figures into a directory, as PNG and SVG, in place of those of an earlier report.
+    """Draw all figures into a directory, as PNG, SVG and PDF, in place of those of before.
 
     Returns:
         Paths of the PNG files by caption.
@@ -57,6 +59,7 @@ def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
             path = directory / f"{name}.png"
             figure.savefig(path, dpi=_RESOLUTION)
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+            figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
             saved[caption] = path
     return saved
 
@@ -78,18 +81,20 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
     look = looks(results)
     label, n = results.measure.label, max(len(cell.seeds) for cell in results.cells)
     band = f"; bands: standard deviation over {n} seeds" if n > 1 else "; one seed"
+    facets = _facets(results, look)
     if len(results.budgets) > 1:
         yield (
             "budget",
             f"{_capital(label)} against budget{band}.",
-            _panels(results, look, _budget, label),
+            _panels(results, look, panels.budget, label, facets),
         )
         if results.columns and len(results.methods) > 1:
+            points = results.measure.difference_label
             yield (
                 "behind",
-                f"How far each is behind the best at its budget, in {label}, on a square-root "
+                f"How far each is behind the best at its budget, in {points}, on a square-root "
                 f"scale; only complete columns{band}.",
-                _panels(results, look, _behind, f"behind the best: {label}"),
+                _panels(results, look, panels.behind, f"{points} behind the best", facets),
             )
             yield (
                 "ranks",
@@ -102,14 +107,32 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             "seeds",
             f"{_capital(label)} at {percent(results.budgets[0])} of the epochs: seeds, their mean "
             f"and standard deviation.",
-            _panels(results, look, _seeds, "", legend=False),
+            _panels(results, look, panels.seeds, "", facets, legend=False),
         )
     if any(not math.isnan(c.cost) and abs(c.cost - 1) > 1e-9 for c in results.cells):
         yield (
             "cost",
             f"Bit operations over those of the full budget in float32, against {label}{band}. The "
             f"line joins what nothing beats in both.",
-            _panels(results, look, _cost, label),
+            _panels(results, look, panels.cost, label, [_Facet("", results.methods)]),
+        )
+    if any(len(cell.tuned) > 1 for cell in results.cells):
+        shares = _shown_budgets(results.budgets, len(facets))
+        of_budgets = [
+            _Facet(
+                ", ".join(filter(None, [facet.name, percent(share)])),
+                facet.methods,
+                {"share": share},
+            )
+            for share in shares
+            for facet in facets
+        ]
+        held_out = results.measure.tuned_label
+        yield (
+            "rates",
+            f"{_capital(held_out)} against learning rate, at {', '.join(map(percent, shares))} of "
+            f"the epochs: means over tuning seeds; the chosen rate is large.",
+            _panels(results, look, panels.rates, held_out, of_budgets),
         )
     test, apart = over_workloads(results)
     if test is not None and apart < len(test.ranks) - 1:  # The most that ranks can differ.
@@ -123,221 +146,101 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
 
 # --- panels by setting ---------------------------------------------------------------------------
 
-Panel = Callable[[Axes, Results, str, dict[str, Look]], None]
+
+@dataclasses.dataclass(frozen=True)
+class _Facet:
+    """Which part of the methods a panel of a setting shows, and what its title adds."""
+
+    name: str
+    methods: Sequence[str]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def _facets(results: Results, look: dict[str, Look]) -> list[_Facet]:
+    """Return all methods, or if they are many those of each momentum and precision."""
+    variants: dict[str, list[str]] = {}
+    for method in results.methods:
+        variants.setdefault(look[method].variant, []).append(method)
+    if len(results.methods) <= _MOST_IN_PANEL or len(variants) == 1:
+        return [_Facet("", results.methods)]
+    return [_Facet(name, methods) for name, methods in variants.items()]
 
 
 def _panels(
-    results: Results, look: dict[str, Look], panel: Panel, label: str, legend: bool = True
+    results: Results,
+    look: dict[str, Look],
+    panel: Callable[..., str],
+    label: str,
+    facets: Sequence[_Facet],
+    legend: bool = True,
 ) -> Figure:
-    """Return a figure with a panel for each setting, and one legend."""
-    count = len(results.settings)
-    columns = min(count, _COLUMNS)
-    rows = math.ceil(count / columns)
+    """Return a figure with a panel for each setting and facet, and one legend."""
+    places = [(setting, facet) for setting in results.settings for facet in facets]
+    columns = min(len(facets) if len(facets) > 1 else len(places), _COLUMNS)
+    columns = 2 if len(facets) == 4 else columns  # Two rows of two, not of three and one.
+    rows = math.ceil(len(places) / columns)
     width, height = _PANEL
-    if count == 1:
-        width *= 1.5
-        height *= 1.25
-    size = (width * columns, height * rows + (0.6 if legend else 0.0))
+    if len(places) == 1:
+        width, height = 1.5 * width, 1.25 * height
+    if _is_apart(facets):
+        look = _plain(look)
+    handles = _handles(results, look, facets) if legend else []
+    lines = math.ceil(len(handles) / _fitting(handles, width * columns)) if handles else 0
+    size = (width * columns, height * rows + _LEGEND_LINE * lines + 0.15 * bool(lines))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    is_row = _is_apart(facets) and len(facets) == columns  # One row for each setting.
+    axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if is_row else "none")
+    said = ""
     for index, ax in enumerate(axes.flat):
-        if index >= count:
+        if index >= len(places):
             ax.set_visible(False)
             continue
-        panel(ax, results, results.settings[index], look)
-        ax.set_title(results.settings[index], loc="left")
-        if index % columns == 0 and label:
-            ax.set_ylabel(label)
-    if legend:
-        _legend(figure, results, look)
+        setting, facet = places[index]
+        scale = panel(ax, results, setting, look, facet.methods, **facet.options)
+        ax.set_title(" | ".join(filter(None, [setting, facet.name])), loc="left")
+        is_first = index % columns == 0
+        if label and (is_first or scale != said):
+            text = f"{label}, {scale}" if scale else label
+            ax.set_ylabel(textwrap.fill(text, int(_LETTERS_PER_INCH * height)))
+        said = scale if is_first else said
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=math.ceil(len(handles) / lines),
+            handlelength=3.4,  # As long as the longest dashes.
+        )
     return figure
 
 
-def _legend(figure: Figure, results: Results, look: dict[str, Look]) -> None:
-    handles = [Line2D([], [], label=method, **look[method].line) for method in results.methods]
+def _handles(results: Results, look: dict[str, Look], facets: Sequence[_Facet]) -> list[Line2D]:
+    """Return what a legend has: with facets by variant one entry for the same in all of them."""
+    entries: dict[str, Line2D] = {}
+    for method in dict.fromkeys(name for facet in facets for name in facet.methods):
+        name = look[method].name if _is_apart(facets) else method
+        entries.setdefault(name, Line2D([], [], label=name, **look[method].line))
+    found = list(entries.values())
     if any(cell.failed for cell in results.cells):
         mark: dict[str, Any] = {"marker": "x", "linestyle": "", "color": INK, "markersize": 7}
-        handles.append(Line2D([], [], label="a training failed", **mark))
-    widest = max(len(str(handle.get_label())) for handle in handles)
-    fitting = max(1, int(figure.get_figwidth() / (0.085 * widest + 0.65)))
-    rows = math.ceil(len(handles) / fitting)
-    figure.legend(handles=handles, loc="outside lower center", ncols=math.ceil(len(handles) / rows))
-
-
-def _cells(results: Results, setting: str, method: str) -> list[Cell]:
-    found = (results.at.get((setting, method, budget)) for budget in results.budgets)
-    return [cell for cell in found if cell is not None]
-
-
-def _budget_axis(ax: Axes, budgets: Sequence[float]) -> None:
-    ax.set_xscale("log")
-    ax.set_xticks(budgets, [percent(budget) for budget in budgets])
-    ax.minorticks_off()
-    ax.set_xlim(budgets[0] / 1.25, budgets[-1] * 1.25)
-    ax.set_xlabel("share of the epochs")
-
-
-def _budget(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> None:
-    for method in results.methods:
-        cells = [cell for cell in _cells(results, setting, method) if cell.n]
-        _line(ax, look[method], cells, [cell.mean for cell in cells])
-        for cell in _cells(results, setting, method):
-            if cell.failed and cell.n:
-                ax.plot(cell.budget, cell.mean, **look[method].failed)
-            elif cell.failed:
-                _at_the_bottom(ax, cell.budget, look[method])
-    _budget_axis(ax, results.budgets)
-    means = [c.mean for c in results.cells if c.setting == setting and c.n]
-    _wide_range(ax, results.measure, means)
-
-
-def _at_the_bottom(ax: Axes, x: float, look: Look) -> None:
-    """Mark a cell of which a training failed, and which has no place on the other axis."""
-    ax.plot(x, 0.03, transform=ax.get_xaxis_transform(), **look.failed)
-
-
-def _wide_range(ax: Axes, measure: Measure, means: Sequence[float]) -> None:
-    """Show what differs by factors on a logarithmic scale: a loss, or what a share lacks of 100."""
-    errors = [100.0 - mean if measure.has_rest else mean for mean in means]
-    if not errors or min(errors) <= 0 or max(errors) < 3 * min(errors):
-        return
-    if measure.has_rest:
-        ends = 100.0 - 1.12 * max(errors), 100.0 - 0.9 * min(errors)
-        ax.set_yscale("function", functions=(_from_share, _to_share))
-        ax.set_yticks([tick for tick in _SHARES if ends[0] <= tick <= ends[1]])
-        ax.set_ylim(ends)
-    elif measure.mode == "min":
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _from_share(share: Any) -> Any:
-    return -np.log(np.maximum(100.0 - np.asarray(share, float), 1e-3))
-
-
-def _to_share(place: Any) -> Any:
-    return 100.0 - np.exp(-np.asarray(place, float))
-
-
-def _behind(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> None:
-    sign = -1.0 if results.measure.mode == "max" else 1.0
-    best = {
-        column.budget: min(
-            (sign * score for score in column.scores.values() if not math.isnan(score)),
-            default=math.nan,
-        )
-        for column in results.columns
-        if column.setting == setting
-    }
-    for method in results.methods:
-        cells = [c for c in _cells(results, setting, method) if c.budget in best]
-        whole = [c for c in cells if c.n and not c.failed]
-        _line(ax, look[method], whole, [sign * cell.mean - best[cell.budget] for cell in whole], 0)
-        for cell in cells:
-            if cell.failed:
-                _at_the_bottom(ax, cell.budget, look[method])
-    ax.set_yscale(
-        "function",
-        functions=(
-            lambda y: np.sign(y) * np.sqrt(np.abs(y)),
-            lambda y: np.sign(y) * np.square(y),
-        ),
-    )
-    highest = ax.dataLim.ymax
-    highest = max(highest, 1e-6) if math.isfinite(highest) else 1.0  # If all failed there is none.
-    ax.set_yticks(_round_ticks(highest))
-    ax.set_ylim(1.06 * highest, -0.001 * highest)
-    _budget_axis(ax, results.budgets)
-
-
-def _round_ticks(highest: float) -> list[float]:
-    """Return ticks that are about evenly spread on a square-root scale."""
-    found = [0.0]
-    for share in (0.02, 0.08, 0.2, 0.4, 0.7, 1.0):
-        exponent = math.floor(math.log10(share * highest))
-        steps = [
-            step * 10.0**exponent for step in (1, 2, 5) if step * 10.0**exponent <= share * highest
-        ]
-        if steps[-1] > found[-1]:
-            found.append(steps[-1])
+        found.append(Line2D([], [], label="a training failed", **mark))
     return found
 
 
-def _line(
-    ax: Axes, look: Look, cells: Sequence[Cell], values: Sequence[float], low: float = -math.inf
-) -> None:
-    x = [cell.budget for cell in cells]
-    ax.plot(x, values, zorder=look.order, **look.line)
-    if any(cell.n > 1 for cell in cells):
-        stds = [0.0 if math.isnan(cell.std) else cell.std for cell in cells]
-        below = [max(v - s, low) for v, s in zip(values, stds, strict=True)]
-        above = [v + s for v, s in zip(values, stds, strict=True)]
-        ax.fill_between(x, below, above, color=look.colour, alpha=0.11, linewidth=0)
+def _is_apart(facets: Sequence[_Facet]) -> bool:
+    """Return whether facets show unlike methods."""
+    return len({facet.methods[0] for facet in facets}) > 1
 
 
-def _seeds(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> None:
-    budget = results.budgets[0]
-    for row, method in enumerate(results.methods):
-        cell = results.at.get((setting, method, budget))
-        if cell is None:
-            continue
-        values = list(cell.values.values())
-        shown = look[method]
-        ax.plot(values, [row] * len(values), "o", color=shown.colour, alpha=0.4, markersize=5)
-        if cell.n:
-            error = None if math.isnan(cell.std) else cell.std
-            ax.errorbar(
-                cell.mean, row, xerr=error, fmt="|", color=shown.colour, markersize=14,
-                markeredgewidth=2.5, elinewidth=1.4,
-            )  # fmt: skip
-        if cell.failed:
-            ax.plot(0.02, row, transform=ax.get_yaxis_transform(), **shown.failed)
-    ax.set_yticks(range(len(results.methods)), results.methods)
-    ax.set_ylim(len(results.methods) - 0.4, -0.6)
-    ax.set_xlabel(results.measure.label)
+def _plain(look: Mapping[str, Look]) -> dict[str, Look]:
+    """Return looks of which those of one colour are the same: what is in panels of its own."""
+    first: dict[str, Look] = {}
+    return {method: first.setdefault(each.name, each) for method, each in look.items()}
 
 
-def _cost(ax: Axes, results: Results, setting: str, look: dict[str, Look]) -> None:
-    several = len(results.budgets) > 1
-    points = []
-    for method in results.methods:
-        for cell in _cells(results, setting, method):
-            if not cell.n:
-                continue
-            x = 100 * cell.cost * cell.budget
-            if cell.failed:  # What is left of it is no point that others are to be compared with.
-                ax.plot(x, cell.mean, **look[method].failed)
-                continue
-            points.append((x, cell.mean))
-            error = None if math.isnan(cell.std) else cell.std
-            shown = look[method]
-            ax.errorbar(
-                x, cell.mean, yerr=error, fmt=shown.marker, color=shown.colour, markersize=7,
-                markeredgecolor="white", markeredgewidth=0.8, elinewidth=1.3, zorder=shown.order,
-            )  # fmt: skip
-    front = _front(points, results.measure.mode)
-    if front:
-        ax.plot(*zip(*front, strict=True), color=PALE, linewidth=2.5, zorder=1)
-    if several or (points and max(points)[0] > 8 * min(points)[0]):
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        ax.set_xlim(left=0)
-    ax.xaxis.set_major_formatter("{x:g} %")
-    ax.set_xlabel("bit operations, of float32" + (" at the full budget" if several else ""))
-
-
-def _front(points: Sequence[tuple[float, float]], mode: str) -> list[tuple[float, float]]:
-    """Return the points that none is both cheaper and better than, from the cheapest."""
-    sign = -1.0 if mode == "max" else 1.0
-    front: list[tuple[float, float]] = []
-    for x, y in sorted(points, key=lambda point: (point[0], sign * point[1])):
-        if not front or sign * y < sign * front[-1][1]:
-            front.append((x, y))
-    return front
+def _fitting(handles: Sequence[Line2D], width: float) -> int:
+    """Return how many entries of a legend fit beside each other."""
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    return max(1, int(width / (0.085 * widest + 0.85)))
 
 
 # --- ranks ---------------------------------------------------------------------------------------
@@ -351,7 +254,8 @@ def _ranks(results: Results, look: dict[str, Look]) -> Figure:
         groups.setdefault(optimizer if optimizer in ("SGDM", "Adam", "AdamW") else "", []).append(
             setting
         )
-    figure = Figure(figsize=(5.4 * len(groups) + 0.4, 4.3), layout="constrained")
+    height = max(4.3, 0.24 * len(results.methods) + 0.9)
+    figure = Figure(figsize=(5.4 * len(groups) + 0.4, height), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     for ax, (optimizer, settings) in zip(axes, groups.items(), strict=True):
         budgets = sorted({c.budget for c in results.columns if c.setting in settings})
@@ -438,6 +342,13 @@ def _cliques(ranks: Sequence[float], apart: float) -> list[tuple[int, int]]:
         if last > first and (not found or last > found[-1][1]):
             found.append((first, last))
     return found
+
+
+def _shown_budgets(budgets: Sequence[float], facets: int) -> list[float]:
+    """Return budgets that fit beside each other: the lowest, the middle and the highest one."""
+    if facets > 1:
+        return [budgets[-1]]
+    return list(dict.fromkeys([budgets[0], budgets[len(budgets) // 2], budgets[-1]]))
 
 
 def _capital(text: str) -> str:

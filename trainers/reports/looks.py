@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.reports.results import AXES, Results
 
-__all__ = ["GREY", "INK", "PALE", "STYLE", "Look", "looks", "spread"]
+__all__ = ["GREY", "INK", "PALE", "PALETTE", "STYLE", "Look", "looks", "spread"]
 
 INK, GREY, PALE = "#1f2430", "#6b7280", "#d5dae3"
 
@@ -36,26 +36,38 @@ STYLE: Any = {
     "savefig.facecolor": "white",
     # The same results give the same file.
     "svg.hashsalt": "trainers.report",
+    # Text stays text.
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, and four more.
-_KNOWN = {
-    "none": ("#8d95a3", "o"),
-    "constant": ("#8d95a3", "o"),
-    "exp": ("#e69f00", "v"),
-    "step": ("#56b4e9", "s"),
-    "plateau": ("#8c5a2b", "P"),
-    "onecycle": ("#009e73", "^"),
-    "linear": ("#0072b2", "D"),
-    "cosine": ("#cc79a7", "h"),
-    "rex": ("#d23b1e", "o"),
-    "demon": ("#5b3a9e", "X"),
-    "float32": ("#8d95a3", "o"),
+# Apart for who sees all colours, none, or two of three kinds, and each of another lightness.
+PALETTE = {
+    "none": "#242424",
+    "cosine": "#69025c",
+    "demon": "#1511ec",
+    "plateau": "#6d5912",
+    "onecycle": "#187e50",
+    "linear": "#367bff",
+    "rex": "#ea7911",
+    "step": "#55bfd2",
+    "exp": "#dcc39b",
 }
-_OTHERS = (
-    *("#d23b1e", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b3a9e", "#8c5a2b"),
-    *("#b3a100", "#1b9aaa", "#a23b72", "#4f6d2f"),
-)
+_KNOWN = {
+    "none": (PALETTE["none"], "o"),
+    "constant": (PALETTE["none"], "o"),
+    "float32": (PALETTE["none"], "o"),
+    "exp": (PALETTE["exp"], "v"),
+    "step": (PALETTE["step"], "s"),
+    "plateau": (PALETTE["plateau"], "P"),
+    "onecycle": (PALETTE["onecycle"], "^"),
+    "linear": (PALETTE["linear"], "D"),
+    "cosine": (PALETTE["cosine"], "h"),
+    "rex": (PALETTE["rex"], "o"),
+    "demon": (PALETTE["demon"], "X"),
+}
+_OTHERS = tuple(PALETTE[name] for name in ("rex", "linear", "onecycle", "cosine", "step", "demon"))
+_OTHERS += tuple(PALETTE[name] for name in ("plateau", "exp"))
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h", "*", "<", ">", "p")
 _LINES = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
@@ -69,12 +81,16 @@ class Look:
         marker: Its marker.
         dashes: Style of its line.
         order: Higher ones are drawn over lower ones.
+        name: What its colour stands for.
+        variant: What its line stands for; empty if that is nothing.
     """
 
     colour: str
     marker: str
     dashes: Any
     order: float
+    name: str
+    variant: str
 
     @property
     def line(self) -> dict[str, Any]:
@@ -122,7 +138,9 @@ def looks(results: Results) -> dict[str, Look]:
         colour, marker = known[places[method][first]]
         if variant:
             marker = _MARKERS[(_MARKERS.index(marker) + variant) % len(_MARKERS)]
-        found[method] = Look(colour, marker, _LINES[variant % len(_LINES)], 3 + 0.1 * index)
+        said = ", ".join(places[method][axis] for axis in rest)
+        dashes = _LINES[variant % len(_LINES)]
+        found[method] = Look(colour, marker, dashes, 3 + 0.1 * index, places[method][first], said)
     return found
 
 

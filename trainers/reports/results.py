@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainers.reports.columns import Column
-from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, Grid, Trial
+from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, TUNING, Grid, Trial, resolution
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 
@@ -26,8 +26,6 @@ __all__ = [
 ]
 
 AXES = ("schedule", "momentum", "precision")
-# Relative to the largest of values: what the order of a sum changes, and what float32 keeps of one.
-_EXACT, _FLOAT32 = 1e-12, 1e-6
 # What is there when an axis is left alone.
 DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
@@ -59,6 +57,17 @@ class Measure:
         return f"{words} (%)" if self.is_share else words
 
     @property
+    def difference_label(self) -> str:
+        """What people call a difference of two: of per cent, points."""
+        return f"points of {self.label.removesuffix(' (%)')}" if self.is_share else self.label
+
+    @property
+    def tuned_label(self) -> str:
+        """What people call it where learning rates are tuned."""
+        measured, tuned = (EVALUATIONS[phase] for phase in (MEASUREMENT, TUNING))
+        return f"{tuned}{self.label.removeprefix(measured)}"
+
+    @property
     def scale(self) -> float:
         """What a value is multiplied by."""
         return 100.0 if self.is_share else 1.0
@@ -66,7 +75,7 @@ class Measure:
     def resolution(self, values: Iterable[float]) -> float:
         """Return how far values must be apart to differ: what is no count is a mean in float32."""
         largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-        return (_EXACT if self.is_count else _FLOAT32) * largest
+        return resolution(self.is_count) * largest
 
     @property
     def has_rest(self) -> bool:
@@ -95,6 +104,7 @@ class Cell:
         costs: Bit operations over those in float32, by seed, as far as they were counted.
         rate: Learning rate of what was measured; NaN without results.
         candidates: Learning rates that it was chosen from; none if it was not.
+        tuned: The measure of each tuning seed by learning rate, scaled; NaN where it failed.
     """
 
     sweep: str
@@ -113,6 +123,7 @@ class Cell:
     costs: Mapping[int, float]
     rate: float
     candidates: tuple[float, ...]
+    tuned: Mapping[float, Sequence[float]] = dataclasses.field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -279,7 +290,7 @@ def read(*directories: pathlib.Path) -> Results:
     return Results(
         grid=grid,
         measure=measure,
-        cells=_cells(grid, measured, known, measure),
+        cells=_cells(grid, known, measure),
         recorded={p: sum(t.phase == p and t.id in known for t in grid.trials) for p in phases},
         planned={p: sum(t.phase == p for t in grid.trials) for p in phases},
         strange=tuple(sorted(strange)),
@@ -338,9 +349,14 @@ def _measure(grid: Grid, results: Iterable[Result]) -> Measure:
     )
 
 
-def _cells(
-    grid: Grid, trials: Sequence[Trial], known: Mapping[str, Result], measure: Measure
-) -> tuple[Cell, ...]:
+def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[Cell, ...]:
+    trials = [trial for trial in grid.trials if trial.phase == MEASUREMENT]
+    tuned: dict[str, dict[float, list[float]]] = {}
+    for trial in grid.trials:
+        if trial.phase == TUNING and trial.id in known:
+            value = known[trial.id].value
+            found = tuned.setdefault(trial.cell, {}).setdefault(known[trial.id].learning_rate, [])
+            found.append(math.nan if value is None else measure.scale * value)
     shown = _shown(trials)
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -371,6 +387,7 @@ def _cells(
                 },
                 rate=next((r.learning_rate for r in results.values()), math.nan),
                 candidates=tuple(sorted(map(float, members[0].candidates))),
+                tuned=tuned.get(members[0].cell, {}),
             )
         )
     settings, methods = (

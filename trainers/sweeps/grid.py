@@ -43,6 +43,7 @@ __all__ = [
     "best_of",
     "chosen_rate",
     "frozen",
+    "resolution",
     "value_of",
 ]
 
@@ -51,6 +52,8 @@ TUNING, MEASUREMENT = "tuning", "measurement"
 # The evaluation that judges a trial, by its phase: what is measured is not what it was tuned on.
 EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
 JUDGED = ("final", "best")
+# What the order of a sum changes, and what float32 keeps of one.
+_EXACT, _FLOAT32 = 1e-12, 1e-6
 _AXES = ("schedules", "momenta", "precisions")
 # What the sweep itself gives to each trial.
 _OWN = frozenset({"name", "budget", "learning_rate", "seed", "split"})
@@ -390,7 +393,8 @@ def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> floa
     """Return the learning rate of a trial: its own, or the best of its candidates.
 
     The best has the best mean of the goal over its seeds. A rate with a diverged training is worse
-    than any other; of equal ones the lower is taken.
+    than any other. Of equal ones the lower is taken: means are equal that are no further apart than
+    they are known, exactly for a goal that is a count, to six digits for a mean in float32.
 
     Args:
         trial: The trial.
@@ -403,12 +407,21 @@ def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> floa
     if not trial.candidates:
         return float(trial.coordinates["learning_rate"])
     sign = 1.0 if grid.goal_mode == "max" else -1.0
-    found: list[tuple[float, float]] = []
+    found: dict[float, float] = {}
     for rate, ids in trial.candidates.items():
         values = [sign * value_of(records[each], grid, TUNING) for each in ids]
         mean = math.fsum(values) / len(values)
-        found.append((-math.inf if math.isnan(mean) else mean, -float(rate)))
-    return -max(found)[1]
+        found[float(rate)] = -math.inf if math.isnan(mean) else mean
+    best = max(found.values())
+    metric = grid.metric(TUNING)
+    is_count = all(metric in records[i].counted for ids in trial.candidates.values() for i in ids)
+    near = 0.0 if math.isinf(best) else resolution(is_count) * abs(best)
+    return min(rate for rate, mean in found.items() if mean >= best - near)
+
+
+def resolution(is_count: bool) -> float:
+    """Return how far two means are known apart, relative to them."""
+    return _EXACT if is_count else _FLOAT32
 
 
 def _check_words(sweep: Mapping[str, Any]) -> None:

@@ -1,0 +1,218 @@
+"""Figures: what people see of few methods and of many, and whether they can tell it apart."""
+
+import itertools
+import math
+import re
+
+import matplotlib.colors
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from tests.reports import synthetic
+from trainers.reports import figures, looks, panels, results
+
+# Machado, Oliveira and Fernandes (IEEE TVCG 15, 2009): severe protan, deutan and tritan vision.
+VISION = {
+    "all colours": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+# sRGB to CIE XYZ, D65.
+XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
+
+
+def lab(colour, vision):
+    """Return what someone sees of a colour, in CIE Lab: 2 apart is seen by an attentive eye."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.asarray(vision) @ linear, 0.0, 1.0)
+    part = XYZ @ seen / XYZ.sum(axis=1)
+    f = np.where(part > 216 / 24389, np.cbrt(part), (24389 / 27 * part + 16) / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def least_distance(colours, vision):
+    return min(
+        np.linalg.norm(lab(a, vision) - lab(b, vision))
+        for a, b in itertools.combinations(colours, 2)
+    )
+
+
+OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#000000")
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colours_stay_apart_for_whoever_looks(vision):
+    assert least_distance(looks.PALETTE.values(), VISION[vision]) > 20.0
+
+
+def test_colours_stay_apart_in_grey_and_from_the_page():
+    """Those that are known to be safe for colour-blind readers do not: the control."""
+
+    def lightness(colours):
+        return sorted(lab(colour, np.eye(3))[0] for colour in colours)
+
+    steps = np.diff(lightness(looks.PALETTE.values()))
+    assert steps.min() > 7.0
+    assert np.diff(lightness(OKABE_ITO)).min() < 4.0
+    assert 100.0 - lightness(looks.PALETTE.values())[-1] > 18.0
+
+
+# --- few methods and many ------------------------------------------------------------------------
+
+
+def drawn(tmp_path, **changes):
+    grid = synthetic.sweep(dict.fromkeys(("A", "B"), 300), source="", **changes)
+    found = results.read(synthetic.write(tmp_path / "sweep", grid, synthetic.accuracy))
+    return found, {name: figure for name, _, figure in figures.draw(found)}
+
+
+def lines(ax):
+    """Return what is drawn against the budget."""
+    return [line for line in ax.lines if len(line.get_xdata()) > 1]
+
+
+MANY = {
+    "schedules": (*synthetic.SCHEDULES, "Cosine restarts"),
+    "momenta": {"constant": {}, "Demon": {"m": 1}},
+}
+
+
+def test_eighteen_methods_are_in_panels_of_nine_and_the_legend_has_each_look_once(tmp_path):
+    found, figure = drawn(tmp_path, **MANY)
+    assert len(found.methods) == 18
+    for name in ("budget", "behind"):
+        axes = figure[name].axes
+        titles = [ax.get_title(loc="left") for ax in axes]
+        assert titles == ["A | constant", "A | Demon", "B | constant", "B | Demon"]
+        assert [len(lines(ax)) for ax in axes] == [9] * 4
+        assert axes[0].get_ylim() == axes[1].get_ylim()  # One scale for a setting.
+        (legend,) = figure[name].legends
+        assert [text.get_text() for text in legend.get_texts()] == list(MANY["schedules"])
+        shown = {(h.get_color(), h.get_marker(), h.get_linestyle()) for h in legend.legend_handles}
+        for ax in axes:
+            assert {(x.get_color(), x.get_marker(), x.get_linestyle()) for x in lines(ax)} == shown
+
+
+def test_few_methods_are_in_one_panel_with_their_dashes_in_the_legend(tmp_path):
+    few = {"schedules": ("Linear", "REX"), "momenta": MANY["momenta"]}
+    found, figure = drawn(tmp_path, **few)
+    axes = figure["budget"].axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["A", "B"]
+    (legend,) = figure["budget"].legends
+    assert [text.get_text() for text in legend.get_texts()] == found.methods
+    styles = [handle.get_linestyle() for handle in legend.legend_handles]
+    assert styles == [line.get_linestyle() for line in lines(axes[0])]
+    assert len(set(styles)) == 2
+    # Long enough to show the longest of them.
+    assert legend.handlelength * legend._fontsize >= 1.8 * sum((6, 1.5, 1.2, 1.5))
+
+
+@pytest.mark.parametrize("changes", [{}, MANY, {"schedules": ("Linear", "REX")}], ids=str)
+def test_nothing_overprints_or_leaves_the_figure(changes, tmp_path):
+    """Labels, titles and legends, as they are laid out at print size."""
+    _, figure = drawn(tmp_path, **changes)
+    for name, each in figure.items():
+        canvas = FigureCanvasAgg(each)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        page = each.bbox
+        for ax in each.axes:
+            if not ax.get_visible():
+                continue
+            ticks = [t for t in ax.get_yticklabels() if t.get_text()]
+            low, high = sorted(ax.get_ylim())
+            boxes = [
+                tick.get_window_extent(renderer)
+                for tick, place in zip(ticks, ax.get_yticks(), strict=False)
+                if low <= place <= high
+            ]
+            for a, b in itertools.pairwise(sorted(boxes, key=lambda box: box.y0)):
+                assert a.y1 <= b.y0 + 1.0, (name, ax.get_title(loc="left"))
+            for text in (ax.yaxis.label, ax.xaxis.label, ax._left_title):
+                if text.get_text():
+                    box = text.get_window_extent(renderer)
+                    assert page.x0 <= box.x0 and box.x1 <= page.x1, (name, text.get_text())
+                    assert page.y0 <= box.y0 and box.y1 <= page.y1, (name, text.get_text())
+
+
+def test_bands_stay_within_what_there_is(tmp_path):
+    """No accuracy is above 100 %, and nothing is ahead of the best."""
+
+    def outcome(trial):
+        return (0.985, 0.998, 1.0)[trial.coordinates["seed"]]
+
+    grid = synthetic.sweep({"A": 300}, ("Linear", "REX"), source="")
+    found = results.read(synthetic.write(tmp_path / "sweep", grid, outcome))
+    figure = {name: each for name, _, each in figures.draw(found)}
+    for name, low, high in (("budget", 0.0, 100.0), ("behind", 0.0, math.inf)):
+        (ax,) = figure[name].axes
+        heights = np.concatenate([p.vertices[:, 1] for c in ax.collections for p in c.get_paths()])
+        assert heights.min() >= low and heights.max() <= high
+    assert any(c.mean + c.std > 100.0 for c in found.cells)  # Or the test could not fail.
+
+
+def test_an_axis_says_its_scale_and_what_its_numbers_are(tmp_path):
+    _, figure = drawn(tmp_path)
+    label = " ".join(figure["budget"].axes[0].get_ylabel().split())
+    assert label == "test accuracy (%), log scale of the error"
+    label = " ".join(figure["behind"].axes[0].get_ylabel().split())
+    assert label == "points of test accuracy behind the best, square-root scale"
+
+
+@pytest.mark.parametrize("highest", [1e-6, 0.03, 0.9, 1.0, 7.3, 22.0, 410.0])
+def test_ticks_are_round_and_apart(highest):
+    ticks = panels._apart(panels._round_ticks(highest), panels._root, 0.0, highest)
+    assert 4 <= len(ticks) <= 14
+    places = np.sqrt(sorted(ticks)) / math.sqrt(highest)
+    assert np.diff(places).min() >= 0.07
+    for tick in ticks[1:]:
+        assert re.fullmatch(r"[125]", f"{tick:e}".partition(".")[0])
+
+
+# --- learning rates ------------------------------------------------------------------------------
+
+
+def test_learning_rates_are_drawn_with_the_chosen_one_large(tmp_path):
+    configs = {"A": {"config": {"epochs": 100}, "learning_rates": [0.1, 0.3, 0.9]}}
+    grid = synthetic.sweep(
+        schedules=("Linear", "REX"), configs=configs, protocol="tuned", source="", budgets=(1.0,)
+    )
+
+    def outcome(trial):
+        rate = trial.config["learning_rate"]
+        if rate == 0.9 and trial.coordinates["schedule"] == "REX":
+            return "diverged"
+        return 0.9 if rate is None else 0.9 - 0.1 * abs(math.log(rate / 0.3))
+
+    directory = synthetic.write(tmp_path / "sweep", grid, outcome, rate=0.3)
+    found = results.read(directory)
+    (ax,) = next(figure for name, _, figure in figures.draw(found) if name == "rates").axes
+    (linear, rex) = [line for line in ax.lines if len(line.get_xdata()) > 1]
+    assert list(linear.get_xdata()) == [0.1, 0.3, 0.9] and list(rex.get_xdata()) == [0.1, 0.3]
+    side = 100 * (0.9 - 0.1 * math.log(3))
+    assert list(linear.get_ydata()) == pytest.approx([side, 90.0, side])
+    large = [line for line in ax.lines if line.get_markersize() == 10 and line.get_linestyle()]
+    assert {float(line.get_xdata()[0]) for line in large if len(line.get_xdata()) == 1} == {0.3}
+    assert any(line.get_marker() == "x" for line in ax.lines)
+    assert ax.get_ylabel() == "val accuracy (%)"
