@@ -22,6 +22,7 @@ from trainers.loop.progress import counted
 from trainers.loop.records import Record
 from trainers.options.flags import parse
 from trainers.sweeps import cost, engines, growth, programs, status, table
+from trainers.sweeps import store as stores
 from trainers.sweeps.grid import Grid
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
@@ -76,12 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         grid = _grid()
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
-            programs.verify(grid, run.import_program, run.data_dir)
-            trials = grid.shard(*shard)
-            costs, tracing = cost.measure(
-                grid, trials, run.data_dir, run.import_program, console.print
-            )
-            cost.show(grid, trials, costs, tracing, run.workers, console)
+            _foretell(grid, run, console)
             return 0
         engines.verify(_ENGINE.value, run)
         store = _store(grid, console)
@@ -124,6 +120,22 @@ def _directory() -> str:
     if not _RESULTS.value:
         raise ValueError("`--results` must be the directory of a sweep. Received: none")
     return _RESULTS.value
+
+
+def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> None:
+    """Show what is left to do, and what it will cost; nothing is written."""
+    programs.verify(grid, run.import_program, run.data_dir)
+    done: set[str] = set()
+    if _RESULTS.value and stores.is_sweep(_RESULTS.value):
+        grid = stores.grown(_RESULTS.value, grid)
+        done = Store.open(_RESULTS.value).recorded()
+    mine = grid.shard(*run.shard)
+    trials = tuple(trial for trial in mine if trial.id not in done)
+    if done:
+        console.print(f"{len(mine) - len(trials)} of {counted(len(mine), 'trial')} are recorded.")
+    if trials or not done:
+        found = cost.measure(grid, trials, run.data_dir, run.import_program, console.print)
+        cost.show(grid, trials, *found, run.workers, console)
 
 
 def _store(grid: Grid, console: rich.console.Console) -> Store:

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import runpy
 import shutil
 import signal
@@ -160,6 +161,7 @@ def get_config():
         budgets=(1.0,),
         seeds=(0,),
         protocol="shared",
+        threads=0,
     )
 """
 
@@ -270,9 +272,25 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
     assert "val 0.50 s" in out and "test 1.00 s" in out
     assert "240" in out and "0:26" in out and "0:50" in out
     seconds = (480 * 0.01 + 48 * 0.5 + 48 * 1.0) / 2 + 0.25
-    assert f"{seconds / 3600:.2f} hours (0:38) with 2 workers of 1 thread, " in out
+    shown = re.search(r"hours \((\d+):(\d+)\) with 2 workers of 1 thread, ", out)
+    minutes, left = map(int, shown.groups())
+    # And what a worker takes to start.
+    assert seconds < 60 * minutes + left + 1 < seconds + 30
     assert "with 1 worker of" in running.run(results, "--dry_run", grid={"settings": ["a"]})
     assert not results.exists()
+
+
+def test_a_dry_run_counts_what_is_done_and_refuses_another_sweep(results):
+    running.run(results, grid=SHARED)
+    before = running.contents(results)
+    out = running.run(results, "--dry_run", grid=SHARED)
+    assert "2 of 2 trials are recorded" in out and "what it takes here" not in out
+    out = running.run(results, "--dry_run", grid={**SHARED, "seeds": [0, 1, 2]})
+    assert "2 of 6 trials are recorded" in out and "4 trials (4 measurement)" in out
+    changed = {**SHARED, "goal": "loss", "goal_mode": "min"}
+    assert "is another sweep" in running.run(results, "--dry_run", grid=changed, expected=2)
+    assert running.contents(results) == before
+    assert not (results / "grid-2.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_what_decides_a_rate_comes_first_and_never_sees_test_data(sweep):
     assert {t.config["split"] for t in grid.trials if t.phase == MEASUREMENT} == {"test"}
 
 
-# Validation accuracies of three tuning seeds, by rate: counts of 144, and what float32 makes of them.
+# How many of 144 are right with three tuning seeds, by rate.
 TIED = {0.1: (59, 60, 64), 0.3: (62, 62, 59), 0.9: (61, 63, 59)}
 
 

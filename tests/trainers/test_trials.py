@@ -7,6 +7,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import time
 
 import pytest
 
@@ -138,15 +140,37 @@ def test_a_trial_is_measured_without_its_data(monkeypatch):
     monkeypatch.setattr("trainers.datasets.from_tfds", None)
     config = trial(dataset="mnist", epochs=10)
     plan = trials().plan(config)
-    assert plan == Workload(traced(config), 10 * (60_000 // 128), {"test": 10})
+    assert plan == Workload(traced(config), 10 * (60_000 // 128), {"test": 10}, epochs=10)
     held_out = trials().plan({**config, "split": "validation", "evaluate_every": 4})
     assert (held_out.steps, held_out.evaluations) == (10 * (54_000 // 128), {"val": 3})
     found = trials().measure(config)
     assert 0 < found.step < found.trace
     assert found.evaluations["test"] > 0
     assert found.of(plan) == pytest.approx(
-        4680 * found.step + 10 * found.evaluations["test"], rel=1e-12
+        4680 * found.step + 10 * found.evaluations["test"] + 10 * found.epoch + found.run
     )
+
+
+def test_what_short_epochs_and_trials_take_besides_is_measured():
+    """Trials of a few steps take many times what their steps do; one left out half is found out."""
+    config = trial(epochs=12, steps_per_call=11)
+    made = trials()
+    with tempfile.TemporaryDirectory() as directory:
+        made.run(config, pathlib.Path(directory) / "first")  # It is traced.
+        times = []
+        for index in range(5):
+            began = time.monotonic()
+            made.run({**config, "seed": index + 1}, pathlib.Path(directory) / str(index))
+            times.append(time.monotonic() - began)
+    found, plan = made.measure(config), made.plan(config)
+    assert found.run > 0.0
+    true = sorted(times)[2]
+    # A busy machine is not twice as fast in the one as in the other, but may be.
+    assert 0.4 < found.of(plan) / true < 2.5
+    steps = plan.steps * found.step + sum(
+        count * found.evaluations[name] for name, count in plan.evaluations.items()
+    )
+    assert steps < 0.8 * found.of(plan)
 
 
 def resident():

@@ -136,11 +136,15 @@ class Workload:
         group: A text that all runs have that share a trace.
         steps: Data steps.
         evaluations: How many evaluations there are, by their names.
+        epochs: Epochs.
+        runs: How many runs it is of.
     """
 
     group: str
     steps: int
     evaluations: Mapping[str, int]
+    epochs: int = 0
+    runs: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,17 +155,23 @@ class Timing:
         trace: Until the first step and the first batch of each evaluation have run.
         step: A data step.
         evaluations: One evaluation, by its name.
+        epoch: What an epoch takes besides its steps and evaluations.
+        run: What a run takes besides its epochs: to begin, and to keep what came out.
     """
 
     trace: float
     step: float
     evaluations: Mapping[str, float]
+    epoch: float = 0.0
+    run: float = 0.0
 
     def of(self, workload: Workload) -> float:
         """Return the seconds of a workload, without tracing."""
-        return workload.steps * self.step + sum(
+        evaluations = sum(
             count * self.evaluations[name] for name, count in workload.evaluations.items()
         )
+        rest = workload.epochs * self.epoch + workload.runs * self.run
+        return workload.steps * self.step + evaluations + rest
 
 
 def finite(value: Any) -> Any:

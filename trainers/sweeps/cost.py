@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 
 import rich.console
@@ -16,6 +17,9 @@ from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 from trainers.sweeps.programs import load, with_rate
 
 __all__ = ["Cost", "measure", "show"]
+
+# Seconds until a worker imports what it trains with.
+_INTERPRETER = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +39,12 @@ class Cost:
     workload: Workload
 
     @property
+    def besides(self) -> float:
+        """What a trial takes besides steps and evaluations, on average."""
+        rest = self.workload.epochs * self.timing.epoch + self.workload.runs * self.timing.run
+        return rest / self.trials
+
+    @property
     def seconds(self) -> float:
         """All of it, without tracing."""
         return self.timing.of(self.workload)
@@ -46,21 +56,23 @@ def measure(
     data_dir: str | None = None,
     import_program: bool = False,
     say: Callable[[str], None] = lambda text: None,
-) -> tuple[list[Cost], float]:
+) -> tuple[list[Cost], float, float]:
     """Measure one trial of each trace: the others are alike but for their length, which is known.
 
     Nothing is downloaded or written.
 
     Returns:
-        The costs, and the seconds of all tracing if one worker ran the trials in their order,
-        holding one trace at a time.
+        The costs, the seconds of all tracing if one worker ran the trials in their order, holding
+        one trace at a time, and the seconds that a worker takes to start.
 
     Raises:
         ValueError: If there are no trials.
     """
     if not trials:
         raise ValueError("A shard must have trials to be measured. Received: one of no cells")
+    began = time.monotonic()
     program = load(grid.program, data_dir, grid.threads, import_program)
+    start = time.monotonic() - began + _INTERPRETER
     plans = [program.plan(with_rate(trial)) for trial in trials]
     groups: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
@@ -76,7 +88,7 @@ def measure(
             workload=_together(group, [plans[index] for index in members]),
         )
     runs = [group for group, _ in itertools.groupby(plan.group for plan in plans)]
-    return list(costs.values()), sum(costs[group].timing.trace for group in runs)
+    return list(costs.values()), sum(costs[group].timing.trace for group in runs), start
 
 
 def _together(group: str, plans: list[Workload]) -> Workload:
@@ -84,7 +96,13 @@ def _together(group: str, plans: list[Workload]) -> Workload:
     evaluations: collections.Counter[str] = collections.Counter()
     for plan in plans:
         evaluations.update(plan.evaluations)
-    return Workload(group, sum(plan.steps for plan in plans), dict(evaluations))
+    return Workload(
+        group,
+        sum(plan.steps for plan in plans),
+        dict(evaluations),
+        epochs=sum(plan.epochs for plan in plans),
+        runs=len(plans),
+    )
 
 
 def _label(members: list[Trial], trials: tuple[Trial, ...]) -> str:
@@ -104,6 +122,7 @@ def show(
     trials: tuple[Trial, ...],
     costs: list[Cost],
     tracing: float,
+    start: float,
     workers: int,
     console: rich.console.Console,
 ) -> None:
@@ -112,7 +131,7 @@ def show(
         title=f"{grid.name} ({grid.protocol}): what it takes here", title_justify="left"
     )
     table.add_column("what shares a trace")
-    for name in ("trials", "trace", "step", "evaluations", "steps", "all"):
+    for name in ("trials", "trace", "step", "evaluations", "a trial besides", "steps", "all"):
         table.add_column(name, justify="right")
     for cost in costs:
         table.add_row(
@@ -121,6 +140,7 @@ def show(
             f"{cost.timing.trace:.1f} s",
             f"{1000 * cost.timing.step:.1f} ms",
             ", ".join(f"{name} {each:.2f} s" for name, each in cost.timing.evaluations.items()),
+            f"{cost.besides:.2f} s",
             f"{cost.workload.steps:,.0f}",
             clock(cost.seconds),
         )
@@ -132,7 +152,7 @@ def show(
     )
     # Each worker traces what it gets to; the first traces of all of them fall together.
     tracing = max(tracing / workers, max(cost.timing.trace for cost in costs))
-    seconds = sum(cost.seconds for cost in costs) / workers + tracing
+    seconds = sum(cost.seconds for cost in costs) / workers + tracing + start
     threads = counted(grid.threads, "thread") if grid.threads else "all threads"
     console.print(
         f"{counted(len(trials), 'trial')} ({phases}), {counted(len(costs), 'trace')}: about "

@@ -37,7 +37,7 @@ from trainers.sweeps.attempts import Attempts
 from trainers.sweeps.grid import Grid, Trial, frozen
 from trainers.sweeps.results import Result
 
-__all__ = ["Claim", "Store", "UnreadableError"]
+__all__ = ["Claim", "Store", "UnreadableError", "grown", "is_sweep"]
 
 # Something is where a file or a directory of a trial should be, or it must not be used.
 _OBSTACLES = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
@@ -281,22 +281,34 @@ class Claim:
         write_once(self.store.results / f"{self.trial}.json", result.to_json(), self.directory)
 
 
-def _grow(place: pathlib.Path, grid: Grid) -> None:
-    """Freeze a grid after those in a directory, unless it is one of them.
+def is_sweep(directory: str | os.PathLike[str]) -> bool:
+    """Return whether a directory has a grid."""
+    return os.path.lexists(frozen(pathlib.Path(directory))[0])
+
+
+def grown(directory: str | os.PathLike[str], grid: Grid) -> Grid:
+    """Return the grid that the sweep in a directory will have with a given one; see `Store.create`.
 
     Raises:
-        ValueError: If it has not all of the last one.
+        ValueError: If it is another sweep.
     """
+    grids = [Grid.read_file(path) for path in frozen(pathlib.Path(directory))]
+    if any(growth.is_same(grid, each) for each in grids):
+        return grids[-1]
+    if not growth.has_all_of(grid, grids[-1]):
+        raise ValueError(
+            f"{directory} is another sweep: {growth.difference(grids[-1], grid)}. A sweep can "
+            f"grow; a changed one needs a directory of its own. Received: {grid.name!r}"
+        )
+    return grid
+
+
+def _grow(place: pathlib.Path, grid: Grid) -> None:
+    """Freeze a grid after those in a directory, unless it is one of them."""
     while True:
-        paths = frozen(place)
-        grids = [Grid.read_file(path) for path in paths]
-        if any(growth.is_same(grid, each) for each in grids):
+        paths = frozen(place)  # Before it is compared: what another one adds then is in its place.
+        if growth.is_same(grown(place, grid), Grid.read_file(paths[-1])):
             return
-        if not growth.has_all_of(grid, grids[-1]):
-            raise ValueError(
-                f"{place} is another sweep: {growth.difference(grids[-1], grid)}. A sweep can "
-                f"grow; a changed one needs a directory of its own. Received: {grid.name!r}"
-            )
         with contextlib.suppress(FileExistsError):  # Another one made it grow: look again.
             write_once(place / f"grid-{len(paths) + 1}.jsonl", grid.to_lines(), place)
 

@@ -7,10 +7,14 @@ begins where a process of its own would have begun, to the bit.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import pathlib
+import statistics
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,6 +30,57 @@ __all__ = ["Trials"]
 
 # A trial is shorter than that, or worth a checkpoint.
 _SECONDS_PER_CHECKPOINT = 30.0
+# Of epochs that take longer nothing else counts; others are timed in short runs, several times.
+_LONG_EPOCH = 5.0
+_TIMED_EPOCHS = 4
+_REPEATS = 3
+
+
+class _Ends(keras.callbacks.Callback):
+    """Ends a training after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch + 1 >= self._epochs:
+            self.model.stop_training = True
+
+
+def _with_rest(timing: Timing, task: ConfiguredTask, run: Callable[[int], float]) -> Timing:
+    """Return a timing with what epochs and runs take besides.
+
+    Args:
+        timing: What steps and evaluations take.
+        task: What is timed.
+        run: Trains so many epochs, and returns the seconds of all of it.
+    """
+    epoch = timing.step * task.steps_per_epoch
+
+    def foretold(epochs: int) -> float:
+        """Return what steps and evaluations of so many epochs take; at the end all are due."""
+        return epochs * epoch + sum(
+            timing.evaluations[name] * (epochs // each.every + bool(epochs % each.every))
+            for name, each in task.evaluations.items()
+        )
+
+    if foretold(1) > _LONG_EPOCH:
+        return timing  # What is besides takes no part that counts.
+    most = min(_TIMED_EPOCHS, task.config.training.trained_epochs)
+    times = {
+        epochs: statistics.median(run(epochs) - foretold(epochs) for _ in range(_REPEATS))
+        for epochs in {1, most}
+    }
+    each = (times[most] - times[1]) / (most - 1) if most > 1 else 0.0
+    # Steps within a run may take less than alone: then an epoch is so much shorter.
+    return dataclasses.replace(timing, epoch=each, run=max(0.0, times[1] - each))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 class Trials:
@@ -88,8 +143,16 @@ class Trials:
         """Return what a trial takes here, with data that are made up in the shape of its own."""
         task = self._made(config)
         task.data = task.stand_in(task.config)
-        with tempfile.TemporaryDirectory() as logdir:
-            return Experiment(task, plan(task.config, logdir), task.callbacks()).timed()
+        compiled = Compiled(reusable=True)
+
+        def run(callbacks: Sequence[keras.callbacks.Callback] = ()) -> Experiment:
+            # A directory of its own: there a second run would find the first one over.
+            how = plan(task.config, tempfile.mkdtemp(dir=logdir))
+            return Experiment(task, how, (*task.callbacks(), *callbacks), compiled=compiled)
+
+        with tempfile.TemporaryDirectory() as logdir, contextlib.redirect_stdout(io.StringIO()):
+            timing = run().timed()
+            return _with_rest(timing, task, lambda epochs: _seconds(run([_Ends(epochs)]).run))
 
     def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
         """Train a trial, or go on with it, and return its record.

@@ -187,6 +187,7 @@ class ConfiguredTask(Task, abc.ABC):
                 name: epochs // each.every + bool(epochs % each.every)
                 for name, each in self.evaluations.items()
             },
+            epochs=epochs,
         )
 
     def _traced(self) -> str:
