@@ -4,7 +4,10 @@ import collections
 import csv
 import html.parser
 import io
+import pathlib
 import re
+import shutil
+import subprocess
 
 import markdown_it
 import pandas
@@ -14,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.reports import synthetic
-from trainers.reports import formats, results
+from trainers.reports import figures, formats, results, tables
 from trainers.reports.document import Entry, Report, Section, Table
 
 # Each has a meaning in one of the formats, or looks like a number or like nothing.
@@ -110,7 +113,8 @@ def test_a_terminal_says_what_the_report_says():
         assert lines.count(f"{sign}  {sign} •  {sign}") == len(SIGNS)
 
 
-def test_latex_says_what_the_report_says():
+def test_latex_says_what_the_report_says(monkeypatch):
+    monkeypatch.setattr(formats, "_TEX_LETTERS", 1000)
     text = formats.to_tex(report(), {})
     expected = {
         "A_1 & 50% <b>x</b> |y|": r"A\_1 \& 50\% $<$b$>$x$<$/b$>$ \textbar{}y\textbar{}",
@@ -146,7 +150,8 @@ def test_latex_is_escaped_as_pandas_escapes_it(text):
     assert commands[0].replace(" ", "") == commands[1].replace(" ", "")
 
 
-def test_columns_of_names_are_left_and_others_right():
+def test_columns_of_names_are_left_and_others_right(monkeypatch):
+    monkeypatch.setattr(formats, "_TEX_LETTERS", 1000)
     for labels in (1, 2):
         text = formats.to_markdown(report(labels=labels), {})
         kinds = re.findall(r"^\|[:|-]+\|$", text, re.MULTILINE)
@@ -195,3 +200,56 @@ def test_spreadsheets_have_names_numbers_and_nothing_as_they_are(tmp_path):
         assert (row["seeds"], row["paper_mean"], row["paper_std"]) == ("2", "", "")
         assert "None" not in {row[name] for name in row if name not in ("setting", "workload")}
     assert not re.search("nan|inf", text)
+
+
+def wide(columns, letters=20):
+    head = ["method", *(f"c{index}" for index in range(columns))]
+    rows = [
+        [Entry(name), *(Entry(f"{name}{index}".ljust(letters, "x")) for index in range(columns))]
+        for name in ("a", "b")
+    ]
+    return Table("wide", head, rows)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 4, 7, 18])
+def test_a_table_wider_than_a_page_is_split_and_nothing_is_lost(columns):
+    table = wide(columns)
+    parts = formats._split(table)
+    assert [name for part in parts for name in part.head[1:]] == list(table.head[1:])
+    for index, row in enumerate(table.rows):
+        assert [e for part in parts for e in part.rows[index][1:]] == list(row[1:])
+        assert all(part.rows[index][0] == row[0] for part in parts)
+    assert (len(parts) > 1) == (columns > 2)
+    numbers = range(1, 1 + len(parts))
+    titles = ["wide"] if len(parts) == 1 else [f"wide ({n} of {len(parts)})" for n in numbers]
+    assert [part.title for part in parts] == titles
+    assert formats._split(wide(1, letters=300)) == [wide(1, letters=300)]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_latex_compiles_from_anywhere(tmp_path, monkeypatch):
+    """Included in an article that lies elsewhere, with its figures, and no line is too wide."""
+    grid = synthetic.sweep(
+        momenta={"constant": {}, "Demon": {"m": 1}}, budgets=(0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+    )
+    synthetic.write(tmp_path / "sweep", grid, synthetic.accuracy)
+    monkeypatch.chdir(tmp_path)
+    found = results.read(pathlib.Path("sweep"))
+    saved = figures.save(found, pathlib.Path("figures"))
+    (tmp_path / "report.tex").write_text(formats.to_tex(tables.build(found, "REX"), saved))
+    elsewhere = tmp_path / "paper"
+    elsewhere.mkdir()
+    (elsewhere / "paper.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx}\extrafloats{200}"
+        r"\begin{document}\input{../report}\end{document}"
+    )
+    made = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stdout[-2000:]
+    assert (elsewhere / "paper.pdf").stat().st_size > 50_000
+    too_wide = re.findall(r"Overfull \\hbox \(([\d.]+)pt", made.stdout)
+    assert max(map(float, too_wide), default=0.0) < 20.0

@@ -7,6 +7,7 @@ Markdown. pandas is loaded where it writes: a report on a terminal starts faster
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import itertools
 import pathlib
@@ -200,10 +201,13 @@ _TEX = {
     ">": "$>$",
     "|": r"\textbar{}",
     "±": r"$\pm$",
+    "≈": r"$\approx$",
     "χ²": r"$\chi^2$",
     "\N{MINUS SIGN}": "$-$",
     "\N{EN DASH}": "--",
 }
+# What fits on a line of an article in 10 points, and what is between two columns.
+_TEX_LETTERS, _TEX_GAP = 72, 3
 # A row that begins with "[" or "*" would be an argument of the line break before it.
 _TEX_PATTERN = re.compile(
     r"^[\[*]|" + "|".join(map(re.escape, sorted(_TEX, key=len, reverse=True)))
@@ -211,7 +215,11 @@ _TEX_PATTERN = re.compile(
 
 
 def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
-    """Return a part of a document, with tables of the package booktabs."""
+    """Return a part of a document, which can be included from anywhere.
+
+    Tables are of the package booktabs; one that is wider than a page is split by its columns.
+    Figures are PDF, by their absolute paths.
+    """
     lines = [
         r"% Needs \usepackage{booktabs} and, with figures, \usepackage{graphicx}.",
         rf"\section*{{{_tex(report.title)}}}",
@@ -222,17 +230,42 @@ def to_tex(report: Report, saved: Mapping[str, pathlib.Path]) -> str:
         lines += [rf"\subsection*{{{_tex(section.title)}}}", ""]
         lines += _paragraphs(map(_tex, section.notes))
         for table in section.tables:
-            lines += [_tex_table(table), ""]
+            for part in _split(table):
+                lines += [_tex_table(part), ""]
     for caption, path in saved.items():
         lines += [
             r"\begin{figure}[htbp]",
             r"  \centering",
-            rf"  \includegraphics[width=\linewidth]{{{path.as_posix()}}}",
+            rf"  \includegraphics[width=\linewidth]{{{path.with_suffix('.pdf').resolve()}}}",
             rf"  \caption{{{_tex(caption)}}}",
             r"\end{figure}",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _split(table: Table) -> list[Table]:
+    """Return the parts of a table whose columns fit on a page beside each other."""
+    texts = [list(table.head), *([entry.text for entry in row] for row in table.rows)]
+    widths = [max(map(len, column)) + _TEX_GAP for column in zip(*texts, strict=True)]
+    labels = list(range(table.labels))
+    parts: list[list[int]] = [[]]
+    for column in range(table.labels, len(widths)):
+        used = sum(widths[each] for each in (*labels, *parts[-1], column))
+        if used > _TEX_LETTERS and parts[-1]:
+            parts.append([])
+        parts[-1].append(column)
+    if len(parts) == 1:
+        return [table]
+    return [
+        dataclasses.replace(
+            table,
+            title=f"{table.title} ({number} of {len(parts)})",
+            head=[table.head[each] for each in (*labels, *part)],
+            rows=[[row[each] for each in (*labels, *part)] for row in table.rows],
+        )
+        for number, part in enumerate(parts, start=1)
+    ]
 
 
 def _tex_table(table: Table) -> str:
