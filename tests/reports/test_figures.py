@@ -216,3 +216,109 @@ def test_learning_rates_are_drawn_with_the_chosen_one_large(tmp_path):
     assert {float(line.get_xdata()[0]) for line in large if len(line.get_xdata()) == 1} == {0.3}
     assert any(line.get_marker() == "x" for line in ax.lines)
     assert ax.get_ylabel() == "val accuracy (%)"
+
+
+# --- axes and their ends -------------------------------------------------------------------------
+
+
+def one_setting(tmp_path, outcome, **changes):
+    given = {"schedules": ("Linear", "REX"), "source": "", **changes}
+    grid = synthetic.sweep({"A": 300}, **given)
+    return results.read(synthetic.write(tmp_path / "sweep", grid, outcome))
+
+
+def figure_of(found, name):
+    return next(figure for kind, _, figure in figures.draw(found) if kind == name)
+
+
+def test_a_loss_that_differs_by_factors_has_ticks_at_1_2_and_5(tmp_path):
+    def outcome(trial):
+        return 0.7 / trial.coordinates["budget"] ** 0.8
+
+    found = one_setting(tmp_path, outcome, goal="loss", goal_mode="min")
+    (ax,) = figure_of(found, "budget").axes
+    assert ax.get_yscale() == "log"
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert len(ticks) >= 4
+    assert {f"{tick:e}"[0] for tick in ticks} == {"1", "2", "5"}
+
+
+@pytest.mark.parametrize("best", [1.0, 0.995])
+def test_a_share_that_is_whole_has_no_logarithm_and_a_plain_scale(best, tmp_path):
+    def outcome(trial):
+        return best if trial.coordinates["budget"] == 1.0 else 0.5
+
+    (ax,) = figure_of(one_setting(tmp_path, outcome), "budget").axes
+    assert (ax.get_yscale() == "linear") == (best == 1.0)
+    low, high = sorted(ax.get_ylim())
+    for tick in ax.get_yticks():
+        if low <= tick <= min(high, 90.0):
+            assert tick % 5 == 0
+
+
+def test_a_cell_of_one_seed_has_no_band_and_breaks_no_other(tmp_path):
+    def outcome(trial):
+        place = trial.coordinates
+        is_left = place["budget"] == 0.1 and place["seed"] > 0
+        return None if is_left else synthetic.accuracy(trial)
+
+    (ax,) = figure_of(one_setting(tmp_path, outcome), "budget").axes
+    for band in ax.collections:
+        (path,) = band.get_paths()
+        assert np.isfinite(path.vertices).all()
+        at = path.vertices[np.isclose(path.vertices[:, 0], 0.1)]
+        assert np.ptp(at[:, 1]) == 0.0
+        assert np.ptp(path.vertices[np.isclose(path.vertices[:, 0], 1.0)][:, 1]) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("budgets", "costs", "scale"),
+    [
+        ((1.0,), (1.0, 0.25), "linear"),
+        ((1.0,), (1.0, 0.1), "log"),
+        ((0.5, 1.0), (1.0, 0.9), "log"),
+    ],
+)
+def test_costs_that_differ_by_factors_or_budgets_are_on_a_log_scale(
+    budgets, costs, scale, tmp_path
+):
+    def cost(trial):
+        return costs[trial.coordinates["precision"] == "CR"]
+
+    grid = synthetic.sweep(
+        {"A": 300}, ("REX",), precisions={"float32": {}, "CR": {"b": 1}}, budgets=budgets, source=""
+    )
+    found = results.read(synthetic.write(tmp_path / "sweep", grid, synthetic.accuracy, cost))
+    (ax,) = figure_of(found, "cost").axes
+    assert ax.get_xscale() == scale
+
+
+def test_names_of_ranks_begin_where_the_lines_end(tmp_path):
+    found = one_setting(tmp_path, synthetic.accuracy)
+    (ax,) = figure_of(found, "ranks").axes
+    count = len(found.budgets)
+    assert ax.get_xlim() == (-0.25, count - 1 + 0.25)
+    assert ax.get_ylim() == (len(found.methods) + 0.4, 0.6)
+    assert [text.get_text() for text in ax.texts] == sorted(
+        found.methods, key=lambda m: [t.xy[1] for t in ax.texts if t.get_text() == m]
+    )
+
+
+def test_names_of_the_critical_difference_stand_beside_the_line_of_ranks(tmp_path):
+    names = {f"S{index}": 100 for index in range(6)}
+    grid = synthetic.sweep(names, source="")
+    found = results.read(synthetic.write(tmp_path / "sweep", grid, synthetic.accuracy))
+    (ax,) = figure_of(found, "critical_difference").axes
+    count = len(found.methods)
+    low, high = ax.get_xlim()
+    for text in ax.texts:
+        name = text.get_text().rpartition("  ")[0]
+        if name in found.methods:
+            x, _ = text.get_position()
+            if text.get_ha() == "right":
+                assert low < x < 1.0
+                assert 1.0 - x < 0.1 * count
+            else:
+                assert count < x < high
+                assert x - count < 0.1 * count

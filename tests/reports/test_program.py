@@ -134,6 +134,17 @@ def test_ranks_over_settings_are_drawn_where_they_can_tell_something(tmp_path):
     assert drawn["critical_difference"].startswith("Average ranks over 6 settings.")
 
 
+def test_results_that_are_not_used_are_named_where_there_are_no_others(tmp_path, capsys):
+    grid = synthetic.sweep({"A": 100}, ("REX",), source="", seeds=(0,), budgets=(1.0,))
+    directory = synthetic.write(tmp_path / "sweep", grid, lambda trial: None)
+    assert report.main([str(directory)]) == 2
+    said = capsys.readouterr().err
+    assert said.strip().endswith("has no results to report yet: 0 of 1 measurements")
+    (directory / "results" / f"{grid.trials[0].id}.json").write_text("torn")
+    assert report.main([str(directory)]) == 2
+    assert f"; not used: {grid.trials[0].id}.json cannot be read" in capsys.readouterr().err
+
+
 def test_several_directories_are_one_report(tmp_path, capsys):
     """The parts of a sweep say what the whole does, but for what they do not have."""
     names = [f"S{index}" for index in range(4)]

@@ -1,5 +1,6 @@
 """The command: its exit codes, its status, trials that fail, and that it ends and goes on."""
 
+import contextlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pandas
 import pytest
@@ -200,6 +202,32 @@ def test_asked_to_end_it_saves_ends_with_143_and_goes_on(results, number):
     running.run(results.parent / "alone", grid=grid)
     assert running.contents(results) == running.contents(results.parent / "alone")
     assert max(timing["restarts"] for timing in running.timings(results)) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_waits_for_others_ends_with_143_or_130(results, number):
+    """It holds no trial, and nothing catches the signal but itself."""
+    store = Store.create(results, Grid.of(make(**SHARED)))
+    with contextlib.ExitStack() as held:
+        for trial in store.grid.trials:
+            held.enter_context(store.claim(trial.id))
+        flags = [f"--results={results}", "--import_program"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "trainers.sweeps.worker", *flags], cwd=running.ROOT
+        ) as worker:
+            # It handles signals from the time on that it has made its program.
+            running.wait_for(lambda: _imports(worker.pid, "numpy"))
+            time.sleep(1.0)
+            worker.send_signal(number)
+            assert worker.wait(running.PATIENCE) == 128 + number
+
+
+def _imports(pid, name):
+    """Return whether a process has loaded a library."""
+    try:
+        return name in pathlib.Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_signals_that_come_together_ask_once(results, monkeypatch):

@@ -82,6 +82,23 @@ def test_a_training_without_the_goal_is_no_result(store):
         Result.made(store.grid, store.grid.trials[0], 0.1, record, {})
 
 
+@pytest.mark.parametrize(
+    ("cost", "relative"),
+    [
+        (None, 1.0),  # Nothing is quantized.
+        ({"quantized_layers": {"relative_to_fp32": 0.25}}, 0.25),
+        ({"uncounted": ["a"]}, None),
+        ({"quantized_layers": {"relative_to_fp32": None}}, None),
+        ({"quantized_layers": 3}, None),
+    ],
+)
+def test_a_cost_is_relative_to_float32(store, cost, relative):
+    trial = next(t for t in store.grid.trials if t.phase == MEASUREMENT)
+    record = running.made_record(epochs=[{"test_accuracy": 0.5}], cost=cost)
+    result = Result.made(store.grid, trial, 0.1, record, {})
+    assert Result.of(json.loads(result.to_json())).relative_cost == relative
+
+
 def test_who_holds_a_trial_keeps_others_from_it_until_it_is_killed(store):
     trial = store.grid.trials[0].id
     process, _ = held(store, trial)

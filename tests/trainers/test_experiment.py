@@ -133,6 +133,13 @@ def test_the_callbacks_of_the_library_work_in_it(tmp_path):
     assert len((tmp_path / "steps.csv").read_text().splitlines()) == total + 1
 
 
+def test_a_momentum_that_no_schedule_drives_is_logged_too(tmp_path):
+    _, record = run(tmp_path, epochs=1, optimizer=lambda: keras.optimizers.SGD(0.05, momentum=0.75))
+    assert record.final["momentum"] == 0.75
+    _, other = run(tmp_path / "adam", epochs=1, optimizer=lambda: keras.optimizers.Adam(0.01))
+    assert "momentum" not in other.final
+
+
 def test_a_plateau_goes_on_where_it_was(tmp_path):
     """Its state is in the checkpoint: a run cut in two reduces the rate as one left alone."""
 

@@ -29,6 +29,12 @@ def test_a_pattern_of_nothing_is_refused(changes, message):
         task(**changes).check_network()
 
 
+def test_a_pattern_means_layers_and_never_the_whole_model():
+    name = task().model().name
+    with pytest.raises(ValueError, match="`frozen` must be that of"):
+        task(frozen=[name]).check_network()
+
+
 def test_patterns_cannot_take_for_ever():
     pattern = "*a" * 300 + "b"
     with pytest.raises(ValueError, match="`frozen`"):

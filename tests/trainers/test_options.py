@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import statistics
 import sys
@@ -392,3 +393,28 @@ def test_a_wrong_flag_is_told_in_a_line(given, pattern, tmp_path):
 )
 def test_a_budget_is_trained_in_whole_epochs_at_least_one(epochs, budget, expected):
     assert trained_epochs(epochs, budget) == expected
+
+
+def test_the_ends_of_a_range_are_in_it_and_what_is_beyond_is_not():
+    """Of every option that has one."""
+    seen = 0
+    for name, leaf in Classification.leaves().items():
+        for end, beyond in ((leaf.declared.low, -1), (leaf.declared.high, 1)):
+            if end is None:
+                continue
+            seen += 1
+            kind = leaf.kinds[0]
+            assert leaf.checked(kind(end)) == end, name
+            outside = end + beyond if kind is int else math.nextafter(end, beyond * math.inf)
+            with pytest.raises(ValueError, match=f"`{name}`"):
+                leaf.checked(kind(outside))
+    assert seen > 20
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53)])
+def test_whole_numbers_of_mappings_are_those_that_json_keeps(value):
+    values = {"name": "a", "schedule_options": {"d": value}}
+    assert Classification.of(values).flat()["schedule_options"] == {"d": value}
+    beyond = {"name": "a", "schedule_options": {"d": value + (1 if value > 0 else -1)}}
+    with pytest.raises(ValueError, match="`schedule_options`"):
+        Classification.of(beyond)

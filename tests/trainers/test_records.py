@@ -18,6 +18,12 @@ ROWS = [
 ]
 
 
+def test_what_a_record_does_not_say_is_nothing():
+    made = record()
+    assert (made.restarts, made.reason, made.label, made.cost) == (0, None, "", None)
+    assert (made.counted, made.hardware, made.schema) == ({}, {}, records.SCHEMA)
+
+
 def record(**changed):
     values = {
         "name": "made",

@@ -207,7 +207,7 @@ _TEX = {
     "\N{EN DASH}": "--",
 }
 # What fits on a line of an article in 10 points, and what is between two columns.
-_TEX_LETTERS, _TEX_GAP = 72, 3
+_TEX_LETTERS, _TEX_GAP = 74, 3
 # A row that begins with "[" or "*" would be an argument of the line break before it.
 _TEX_PATTERN = re.compile(
     r"^[\[*]|" + "|".join(map(re.escape, sorted(_TEX, key=len, reverse=True)))
