@@ -22,7 +22,7 @@ PAPER = ("RN20-CIFAR10-SGDM", "RN20-CIFAR10-Adam")
 
 # How the metrics of the tests are shown.
 METRICS = {
-    "accuracy": {"better": "higher", "is_share": True, "printed": "error"},
+    "accuracy": {"better": "higher", "is_share": True, "printed": "error", "is_count": True},
     "elbo": {"better": "lower", "is_share": False, "printed": "generalization loss"},
     "map": {"better": "higher", "is_share": True, "printed": "mAP"},
 }
