@@ -16,7 +16,9 @@ from trainers.sweeps.store import Store
 WORKERS, KILLS = 8, 60
 GRID = {
     "rates": [0.01, 0.1, 1.0, 100.0],
-    "budgets": [0.25, 0.5, 0.75, 1.0, 1.5],
+    "settings": ["a"],
+    "changes": {"a": {"epochs": 6}},
+    "budgets": [0.1, 0.3, 0.5, 0.7, 1.0],
     "seeds": list(range(12)),
     "tuning_seeds": [100, 101],
 }
