@@ -87,7 +87,8 @@ class Program:
             return _said(str(error))
         run = experiment(task, self._logdir.value)
         progress = Progress(run.total_steps)
-        if self._note and config.training.name == self._default.removesuffix(".py"):
+        is_default = config.training.name == self._default.removesuffix(".py")
+        if self._note and is_default and "dataset" not in self.flags.given:
             progress.say(self._note)
         progress.say(f"{config.training.trained_epochs} epochs, into {run.plan.directory}")
         try:

@@ -3,7 +3,7 @@
 It reads what `trainers.sweep` wrote, also while the sweep is running, and writes the report to
 standard output: tables by setting, the paper's numbers beside them where the settings are a
 paper's, ranks, rates and tests. Of several directories it is one report, if no cell is in two.
-`--figures=DIR` also draws it, as PNG and SVG.
+`--figures=DIR` also draws it, as PNG, SVG and PDF.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=formats.FORMATS, default="screen", help="default: %(default)s"
     )
-    parser.add_argument("--figures", metavar="DIR", help="also save figures there, as PNG and SVG")
+    parser.add_argument(
+        "--figures", metavar="DIR", help="also save figures there, as PNG, SVG and PDF"
+    )
     parser.add_argument(
         "--baseline", metavar="METHOD", help="compare with it, not with the best of each column"
     )

@@ -23,7 +23,7 @@ from trainers.loop.records import Record
 from trainers.options.flags import parse
 from trainers.sweeps import cost, engines, growth, programs, status, table
 from trainers.sweeps import store as stores
-from trainers.sweeps.grid import Grid
+from trainers.sweeps.grid import TUNING, Grid
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import BAD_USAGE, part
@@ -41,7 +41,7 @@ _ENGINE = flags.DEFINE_enum("engine", "local", engines.ENGINES, "Where the worke
 _EXTEND = flags.DEFINE_integer(
     "extend_rates",
     0,
-    "How often to add a learning rate to cells whose best one is the lowest or highest there is.",
+    "How many learning rates to add to a cell, at most, while its best is the lowest or highest.",
     lower_bound=0,
 )
 _IMPORT = flags.DEFINE_bool(
@@ -61,6 +61,11 @@ def main(arguments: Sequence[str]) -> int:
         shard = part(_SHARD.value)
         if sum(flag.value for flag in (_STATUS, _DRY_RUN, _RETRY)) > 1:
             raise ValueError("Only one of --status, --dry_run and --retry_quarantined can be given")
+        if _EXTEND.value and (_STATUS.value or _DRY_RUN.value or shard != (0, 1)):
+            raise ValueError(
+                "--extend_rates needs the results of the whole sweep: it can't be given with "
+                "--status, --dry_run or --shard"
+            )
         if _STATUS.value:
             return _show(Store.open(_directory()), shard, console)
         run = engines.Run(
@@ -72,9 +77,11 @@ def main(arguments: Sequence[str]) -> int:
             _IMPORT.value,
         )
         engines.check(_ENGINE.value, run)
-        if _EXTEND.value and shard != (0, 1):
-            raise ValueError("--extend_rates needs the whole sweep: it can't be given with --shard")
         grid = _grid()
+        if _EXTEND.value and grid.protocol != "tuned":
+            raise ValueError(
+                f"--extend_rates needs rates that are tuned. Received: protocol={grid.protocol!r}"
+            )
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
             _foretell(grid, run, console)
@@ -84,14 +91,12 @@ def main(arguments: Sequence[str]) -> int:
         if _RETRY.value:
             _forgive(store, shard)
         code, trouble = _run(store, run, console)
-        for _ in range(_EXTEND.value if not code else 0):
-            wider = growth.extended(store.grid, _records(store))
+        while not code and _EXTEND.value:
+            wider = growth.extended(store.grid, _records(store), _EXTEND.value)
             if not growth.added(wider, store.grid):
                 break
             store = _store(wider, console)
             code, trouble = _run(store, run, console)
-            if code:
-                break
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
@@ -124,13 +129,13 @@ def _directory() -> str:
 
 def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> None:
     """Show what is left to do, and what it will cost; nothing is written."""
-    programs.verify(grid, run.import_program, run.data_dir)
     done: set[str] = set()
     if _RESULTS.value and stores.is_sweep(_RESULTS.value):
         grid = stores.grown(_RESULTS.value, grid)
         done = Store.open(_RESULTS.value).recorded()
     mine = grid.shard(*run.shard)
     trials = tuple(trial for trial in mine if trial.id not in done)
+    programs.verify(grid, run.import_program, run.data_dir, trials if _is_here() else ())
     if done:
         console.print(f"{len(mine) - len(trials)} of {counted(len(mine), 'trial')} are recorded.")
     if trials or not done:
@@ -138,19 +143,53 @@ def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> No
         cost.show(grid, trials, *found, run.workers, console)
 
 
+def _is_here() -> bool:
+    """Return whether workers run on this machine: others have their own data."""
+    return _ENGINE.value in ("local", "inline")
+
+
 def _store(grid: Grid, console: rich.console.Console) -> Store:
     """Return the store of a grid; what is new of it is verified before anything is written."""
     try:
-        before: Grid | None = Store.open(_directory()).grid
+        there: Store | None = Store.open(_directory())
     except ValueError:
-        before = None
-    if before is None or (growth.has_all_of(grid, before) and growth.added(grid, before)):
-        is_here = _ENGINE.value in ("local", "inline")
-        programs.verify(grid, _IMPORT.value, _DATA_DIR.value, checks_data=is_here)
+        there = None
+    before, given = None if there is None else there.grid, grid
+    if there is None or before is None:
+        more, done = list(grid.trials), set[str]()
+    else:
+        grid = stores.grown(there.directory, grid)
+        more, done = growth.added(grid, before), there.recorded()
+    if more:
+        mine = [t for t in grid.shard(*part(_SHARD.value)) if t.id not in done]
+        programs.verify(grid, _IMPORT.value, _DATA_DIR.value, mine if _is_here() else ())
     store = Store.create(_directory(), grid)
-    if before is not None and (more := growth.added(store.grid, before)):
-        console.print(f"The sweep grows by {counted(len(more), 'trial')}.", highlight=False)
+    if before is not None and growth.added(store.grid, before):
+        console.print(_grown(store.grid, before), highlight=False, soft_wrap=True)
+    elif growth.added(store.grid, given):
+        console.print(
+            f"The sweep has grown since this configuration: it goes on with all of its "
+            f"{counted(len(store.grid.trials), 'trial')}.",
+            highlight=False,
+        )
     return store
+
+
+def _grown(grid: Grid, before: Grid) -> str:
+    """Say by how much a sweep has grown."""
+    more = growth.added(grid, before)
+    tuned = sum(trial.phase == TUNING for trial in more)
+    parts = [counted(tuned, "trial") + " that tune"] if tuned else []
+    if len(more) > tuned:
+        parts.append(counted(len(more) - tuned, "measurement"))
+    left = len(growth.added(before, grid))
+    said = f"The sweep grows by {' and '.join(parts)}."
+    if left:
+        said += (
+            f" {counted(left, 'measurement')} of before {'is' if left == 1 else 'are'} superseded: "
+            f"rates are chosen from more; where the choice stays, so does the result."
+        )
+    return said
 
 
 def _run(store: Store, run: engines.Run, console: rich.console.Console) -> tuple[int, str | None]:

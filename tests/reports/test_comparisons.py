@@ -6,7 +6,7 @@ import scipy.stats
 
 from tests.reports import synthetic
 from tests.reports.reading import by_hand, field, read, said, small
-from trainers.reports import blocks, comparisons, tables
+from trainers.reports import blocks, comparisons, figures, results, tables
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -163,7 +163,7 @@ def test_few_settings_tell_nothing_and_say_so(tmp_path):
     pair = tables.build(read(tmp_path / "pair", sweep(SETTINGS[:2]), synthetic.accuracy))
     assert "No power for pairs" in said(pair)
     single = sweep(SETTINGS[:1], seeds=(0,))
-    assert "One seed: nothing is known" in said(
+    assert "1 seed that all methods have: nothing is known" in said(
         tables.build(read(tmp_path / "single", single, noise))
     )
 
@@ -268,3 +268,121 @@ def test_without_a_second_level_there_is_no_factor(tmp_path):
     found = read(tmp_path, small(), by_hand(values(np.random.default_rng(1))))
     assert comparisons.factors(found) is None
     assert not any(s.title.startswith("What does") for s in tables.build(found).sections)
+
+
+# --- what is left out, and what does not go together ---------------------------------------------
+
+
+def test_columns_that_are_left_out_are_said_and_are_no_finding(tmp_path):
+    """REX diverges at one of two budgets, or one setting of two has a single seed."""
+    made = values(np.random.default_rng(3))
+    whole = tables.build(read(tmp_path / "whole", small(), by_hand(made)), "Linear")
+    entry = field(whole, "How much", "Mean", "REX", "all")
+    assert "columns" not in entry.text and entry.text.endswith("*") and entry.is_best
+    made["REX", 0.05] = {0: "diverged", 1: 0.9, 2: 0.9}
+    part = tables.build(read(tmp_path / "part", small(), by_hand(made)), "Linear")
+    entry = field(part, "How much", "Mean", "REX", "all")
+    assert entry.text.endswith("(1/2 columns)") and "*" not in entry.text and not entry.is_best
+    factor = {"precisions": {"CR": {"bits": 8}, "float32": {}}, "budgets": (0.5, 1.0)}
+
+    def outcome(trial):
+        place = trial.coordinates
+        if (place["precision"], place["budget"], place["seed"]) == ("CR", 0.5, 1):
+            return "diverged"
+        return synthetic.accuracy(trial) - 0.05 * (place["precision"] == "CR")
+
+    report = tables.build(read(tmp_path / "factor", small(**factor), outcome))
+    entry = field(report, "What does", "Precision", "CR", "all")
+    assert entry.text.endswith("(2/4 columns)") and "*" not in entry.text
+
+
+def test_a_setting_with_one_seed_is_left_out_and_said(tmp_path):
+    def sweep_of(name, seeds):
+        return synthetic.sweep(
+            {name: 100}, ("Linear", "REX"), source="", budgets=(1.0,), seeds=seeds
+        )
+
+    def outcome(trial):
+        place = trial.coordinates
+        better = 0.02 if place["setting"] == "A" else -0.3
+        return 0.6 + better * (place["schedule"] == "REX") + 0.001 * place["seed"] ** 2
+
+    for name, seeds in (("A", (0, 1, 2)), ("B", (0,))):
+        synthetic.write(tmp_path / name, sweep_of(name, seeds), outcome)
+    report = tables.build(results.read(tmp_path / "A", tmp_path / "B"), "Linear")
+    entry = field(report, "How much", "Mean", "REX", "all")
+    assert entry.text.endswith("(1/2 columns)") and "*" not in entry.text
+
+
+def test_workloads_are_shared_over_directories(tmp_path):
+    """Two optimizers in two directories are what they are in one."""
+
+    def sweep_of(*names):
+        return synthetic.sweep(
+            dict.fromkeys(names, 100), source="", workloads=dict.fromkeys(names, "A")
+        )
+
+    def outcome(trial):
+        place = trial.coordinates
+        key = [place["seed"], int(100 * place["budget"]), len(place["schedule"])]
+        return 0.9 + 0.01 * np.random.default_rng(key).normal()
+
+    synthetic.write(tmp_path / "both", sweep_of("A-sgd", "A-adam"), outcome)
+    for name in ("A-sgd", "A-adam"):
+        synthetic.write(tmp_path / name, sweep_of(name), outcome)
+    one = results.read(tmp_path / "both")
+    other = results.read(tmp_path / "A-sgd", tmp_path / "A-adam")
+    assert other.workloads == one.workloads == {"A-sgd": "A", "A-adam": "A"}
+    assert blocks.by_seed(other) == blocks.by_seed(one)
+    assert len(blocks.by_seed(one)) == 3 and len(blocks.by_workload(one)) == 1
+    assert "1 workload can tell nothing" in said(tables.build(other))
+
+
+def test_settings_of_one_name_that_are_not_the_same_are_refused(tmp_path):
+    for index, (epochs, schedules) in enumerate(
+        ((100, ("Linear",)), (100, ("REX",)), (200, ("Cosine",)))
+    ):
+        grid = synthetic.sweep({"A": epochs}, schedules, source="")
+        synthetic.write(tmp_path / str(index), grid, synthetic.accuracy)
+    assert results.read(tmp_path / "0", tmp_path / "1").methods == ["Linear", "REX"]
+    with pytest.raises(ValueError, match="Settings of one name must be the same"):
+        results.read(tmp_path / "0", tmp_path / "2")
+
+
+@pytest.mark.parametrize("batch_size", [32, 512])
+def test_optimizers_are_compared_only_where_nothing_else_differs(batch_size, tmp_path):
+    def config(optimizer, batch):
+        return {
+            "config": {"epochs": 100, "optimizer": optimizer, "batch_size": batch, "momentum": 0.5},
+            "learning_rates": [0.1],
+            "workload": "A",
+        }
+
+    configs = {"A-sgd": config("sgd", 32), "A-adam": config("adam", batch_size)}
+    configs["A-adam"]["config"]["momentum"] = 0.9  # Of the optimizer: it may differ.
+    found = read(
+        tmp_path, synthetic.sweep(configs=configs, source="", budgets=(1.0,)), synthetic.accuracy
+    )
+    assert (comparisons.factors(found) is not None) == (batch_size == 32)
+
+
+def test_the_figure_of_critical_differences_is_there_where_the_text_finds_something(tmp_path):
+    """Of four settings that nearly agree on four methods p is above 0.05."""
+    order = [(0, 1, 2, 3), (0, 1, 2, 3), (1, 0, 3, 2), (2, 0, 1, 3)]
+
+    def outcome(trial):
+        place = trial.coordinates
+        rank = order[int(place["setting"][1])][
+            ["None", "Exp", "Step", "REX"].index(place["schedule"])
+        ]
+        return 0.9 - 0.01 * rank + 1e-4 * place["seed"]
+
+    for count in (3, 4):
+        names = dict.fromkeys([f"S{index}" for index in range(count)], 100)
+        grid = synthetic.sweep(
+            names, ("None", "Exp", "Step", "REX"), source="", budgets=(1.0,), seeds=(0, 1)
+        )
+        found = read(tmp_path / str(count), grid, outcome)
+        text = said(tables.build(found))
+        drawn = [name for name, _, _ in figures.draw(found)]
+        assert ("critical_difference" in drawn) == ("such pairs are marked" in text)

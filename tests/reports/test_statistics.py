@@ -268,7 +268,7 @@ def test_groups_of_one_spread_have_the_error_of_a_linear_model(groups, n, seed):
 
 def test_two_groups_have_welchs_degrees_of_freedom():
     """The mean of two groups is half of a difference of which one is turned round."""
-    one, other = [0.3, 1.1, 0.2, 0.9], [2.0, -1.0, 4.0]
+    one, other = [0.3, 1.1, 0.2], [2.0, -1.0, 4.0]
     theirs = scipy.stats.ttest_ind(one, np.negative(other), equal_var=False)
     found = difference([one, other])
     assert found.p_value == pytest.approx(theirs.pvalue)
@@ -360,6 +360,26 @@ def test_intervals_hold_the_true_mean_and_tests_err_as_often_as_they_say(groups,
             each = of_seed + generator.normal(0.0, 1.0, (seeds, columns))
             naive += difference([each.ravel()]).p_value < 0.05
         assert naive / trials > 0.15
+
+
+@pytest.mark.parametrize(
+    ("sizes", "spreads"),
+    [((2, 20), (1, 1)), ((2, 5), (2, 1)), ((2, 3, 5), (3, 1, 1)), ((3, 5), (2, 1))],
+)
+def test_groups_of_unlike_sizes_are_held_as_often_as_is_said(sizes, spreads):
+    """The control: Welch and Satterthwaite's degrees of freedom, which 2 and 20 blocks deceive."""
+    generator = np.random.default_rng(sizes)
+    held = deceived = 0
+    for _ in range(2000):
+        groups = [generator.normal(0.0, s, n) for n, s in zip(sizes, spreads, strict=True)]
+        found = difference(groups)
+        held += found.low <= 0.0 <= found.high
+        parts = np.array([g.var(ddof=1) / len(g) for g in groups]) / len(groups) ** 2
+        freedom = parts.sum() ** 2 / sum(p**2 / (n - 1) for p, n in zip(parts, sizes, strict=True))
+        deceived += abs(found.mean) > scipy.stats.t.ppf(0.975, freedom) * math.sqrt(parts.sum())
+    assert held / 2000 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 2000)
+    if sizes == (2, 20):
+        assert deceived / 2000 > 0.08
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

@@ -21,7 +21,7 @@ from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.loop.progress import clock, counted
 from trainers.sweeps import pool as pools
-from trainers.sweeps import progress
+from trainers.sweeps import programs, progress
 from trainers.sweeps.grid import Grid
 from trainers.sweeps.pool import Pool
 from trainers.sweeps.progress import View
@@ -143,6 +143,10 @@ def test_missing_data_are_refused_at_once_with_what_fetches_them(flags, results,
     assert not results.exists() and not list(data.iterdir())
     # The sweep is there already, and its data are gone.
     sweep = runpy.run_path(str(path))["get_config"]()
+    if not flags:  # Of what is done, or is another machine's, nothing need be here.
+        programs.verify(Grid.of(sweep), data_dir=str(data))
+        with pytest.raises(ValueError, match=r"trainers\.fetch fashion_mnist"):
+            programs.verify(Grid.of(sweep), data_dir=str(data), data_of=Grid.of(sweep).trials)
     store = Store.create(results, Grid.of(sweep))
     with pytest.raises(DataError, match=r"trainers\.fetch fashion_mnist"):
         Worker(store, data_dir=str(data)).work()

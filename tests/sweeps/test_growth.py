@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.sweeps import growth
+from trainers.sweeps import table as tables
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, frozen
 from trainers.sweeps.status import Status
 from trainers.sweeps.store import Store
@@ -218,7 +220,7 @@ def records(sweep, best, mode="max"):
 def test_a_rate_is_added_beyond_the_edge_where_the_best_is(best, new, mode):
     changes = {} if mode == "max" else {"goal": "loss", "goal_mode": "min"}
     sweep = grid(rates=[1 / 3, 1.0, 3.0], **changes)
-    wider = growth.extended(sweep, records(sweep, best, mode))
+    wider = growth.extended(sweep, records(sweep, best, mode), 1)
     rates = {t.config["learning_rate"] for t in growth.added(wider, sweep) if t.phase == TUNING}
     assert sorted(rates) == pytest.approx([] if new is None else [new], rel=1e-8)
     assert growth.has_all_of(wider, sweep)
@@ -231,7 +233,7 @@ def test_a_rate_is_added_beyond_the_edge_where_the_best_is(best, new, mode):
 def test_rates_are_added_until_the_best_lies_within():
     sweep, rounds = grid(rates=[0.1, 0.3]), 0
     while True:
-        wider = growth.extended(sweep, records(sweep, 8.0))
+        wider = growth.extended(sweep, records(sweep, 8.0), 9)
         if not growth.added(wider, sweep):
             break
         sweep, rounds = wider, rounds + 1
@@ -244,17 +246,18 @@ def test_cells_are_extended_by_their_own_results_whatever_else_is_known():
     sweep = grid(rates=[0.1, 0.3])
     known = records(sweep, 30.0)
     some = {t.id for t in sweep.trials if t.coordinates["schedule"] == "rex"}
-    part = growth.extended(sweep, {name: known[name] for name in known if name in some})
+    part = growth.extended(sweep, {name: known[name] for name in known if name in some}, 1)
     assert {t.coordinates["schedule"] for t in growth.added(part, sweep)} == {"rex"}
-    whole = growth.extended(sweep, known)
+    whole = growth.extended(sweep, known, 1)
+    assert growth.extended(whole, {**known, **records(whole, 30.0)}, 1) == whole
     assert {t.id for t in growth.added(part, sweep)} < {t.id for t in growth.added(whole, sweep)}
-    assert growth.extended(sweep, {}) == sweep
+    assert growth.extended(sweep, {}, 1) == sweep
     lost = {name: dataclasses.replace(each, status="diverged") for name, each in known.items()}
-    down = growth.added(growth.extended(sweep, lost), sweep)
+    down = growth.added(growth.extended(sweep, lost, 1), sweep)
     rates = {t.config["learning_rate"] for t in down if t.phase == TUNING}
     assert sorted(rates) == pytest.approx([0.1 / 3], rel=1e-8)
     shared = grid(protocol="shared", rates=[0.1])
-    assert growth.extended(shared, {}) == shared
+    assert growth.extended(shared, {}, 1) == shared
 
 
 def test_the_command_extends_rates_and_goes_on(results):
@@ -262,17 +265,42 @@ def test_the_command_extends_rates_and_goes_on(results):
     running.run(results, grid=small)
     assert len(frozen(results)) == 1
     out = running.run(results, "--extend_rates=2", "--workers=2", grid=small)
-    assert out.count("The sweep grows by") == 2
+    assert (
+        out.count("The sweep grows by 2 trials that tune and 2 measurements. 2 measurements of")
+        == 2
+    )
     store = Store.open(results)
     assert Status.of(store).complete
     assert len(frozen(results)) == 3
     rates = sorted({t.config["learning_rate"] for t in store.grid.trials if t.phase == TUNING})
     assert [b / a for a, b in itertools.pairwise(rates)] == pytest.approx([3.0] * 3, rel=1e-6)
     before = running.contents(results)
-    running.run(results, grid=small)  # The same command, without rates to add, is welcome.
-    assert running.contents(results) == before
-    assert "needs the whole sweep" in running.run(
-        results, "--extend_rates=1", "--shard=0/2", grid=small, expected=2
-    )
+    for flags in ([], ["--extend_rates=2"]):  # The same command is welcome, and adds no more.
+        running.run(results, *flags, grid=small)
+        assert running.contents(results) == before
+    for flag in ("--shard=0/2", "--dry_run", "--status"):
+        said = running.run(results, "--extend_rates=1", flag, grid=small, expected=2)
+        assert "needs the results of the whole sweep" in said
+    shared = {**small, "protocol": "shared", "rates": [0.1]}
+    said = running.run(results, "--extend_rates=1", grid=shared, expected=2)
+    assert "needs rates that are tuned. Received: protocol='shared'" in said
+    # It can grow after that, by its configuration, which knows nothing of those rates.
+    running.run(results, grid={**small, "seeds": [0, 1]})
+    grown = Store.open(results)
+    assert Status.of(grown).complete and len(frozen(results)) == 4
+    assert {t.config["learning_rate"] for t in grown.grid.trials if t.phase == TUNING} == set(rates)
+    assert set(before) < set(running.contents(results))
+    running.run(results, grid={**small, "seeds": [0, 1], "rates": [*small["rates"], 0.02]})
+    assert Status.of(Store.open(results)).complete
     table = json.loads((results / "grid-3.jsonl").read_text().splitlines()[0])
+    assert set(table["extended"]) == {trial.cell for trial in store.grid.trials}
     assert table["trials"] == len(store.grid.trials)
+
+
+def test_the_table_of_who_ends_last_has_all_that_the_sweep_has(results):
+    """Also of a pool that began before the sweep grew."""
+    old = work(Store.create(results, grid()))
+    work(Store.create(results, grid(rates=[0.1, 1.0, 1000.0])))
+    frame = pandas.read_parquet(tables.write(old))
+    assert list(frame["id"]) == [trial.id for trial in Store.open(results).grid.trials]
+    assert 1000.0 in set(frame["learning_rate"])

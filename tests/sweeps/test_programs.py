@@ -1,6 +1,7 @@
 """Which programs a sweep may import: a grid is a file, and an import runs code."""
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import subprocess
@@ -54,7 +55,7 @@ def test_what_a_grid_names_is_imported_only_if_one_says_so(results, stranger):
     worker = [sys.executable, "-m", "trainers.sweeps.worker", f"--results={results}"]
     checking = [sys.executable, "-m", "trainers.sweeps.programs"]
     assert ran(worker).returncode == 2
-    text = store.grid.to_lines()
+    text = json.dumps({"grid": store.grid.to_lines(), "data_of": []})
     ended = subprocess.run(checking, input=text, capture_output=True, text=True, cwd=running.ROOT)
     assert ended.returncode == 2 and "--import_program" in ended.stdout
     with pytest.raises(ValueError, match="only with --import_program"):

@@ -320,6 +320,17 @@ def test_what_is_said_to_be_a_count_and_is_none_is_an_error(tmp_path):
         made.run()
 
 
+class Judged(Undefined):
+    def __init__(self, epochs):
+        super().__init__(epochs)
+        self.metrics = {**self.metrics, "ratio": Metric("higher", is_count=True)}
+
+
+def test_a_count_that_nobody_counts_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="must be among the means of `forward`"):
+        experiment.Experiment(Judged(1), toy.plan(tmp_path, 1)).run()
+
+
 def test_of_how_many_is_known_to_a_run_that_only_writes_its_record(tmp_path):
     callbacks = [StopsAt(50), Asks(30)]
     with pytest.raises(SystemExit):

@@ -52,7 +52,13 @@ class Facts:
             ValueError: If `batch_size` is not between 1 and the number of images.
         """
         held = 0 if split == "test" else -(-self.num_train // HELD_OUT)
-        return full_batches(math.floor((self.num_train - held) * share), batch_size)
+        count = math.floor((self.num_train - held) * share)
+        if share < 1.0 and count < batch_size:
+            raise ValueError(
+                f"`train_share` must leave a batch of images. Received: train_share={share}, which "
+                f"leaves {count} of {self.num_train - held}, and batch_size={batch_size}"
+            )
+        return full_batches(count, batch_size)
 
 
 # STL-10 is shifted as by DeVries and Taylor (arXiv 1708.04552), section 4.1; the others by four

@@ -141,7 +141,7 @@ class Images:
         images, labels = {
             "test": (self.test_images, self.test_labels),
             "val": (self.val_images, self.val_labels),
-        }[evaluation]
+        }.get(evaluation, (None, None))
         if images is None or labels is None or not len(images):
             raise ValueError(
                 f"`evaluation` must be one that has images. Received: evaluation={evaluation!r} of "

@@ -66,12 +66,12 @@ def download(name: str, data_dir: str | None = None) -> str:
         ConnectionError: If it cannot be downloaded.
         OSError: If it cannot be written.
     """
-    import tensorflow_datasets as tfds
-
     builder = _builder(name, data_dir)
     try:
         builder.download_and_prepare()
-    except (RuntimeError, ValueError, tfds.download.DownloadError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # Of a damaged download it raises one of its own.
         raise ConnectionError(f"{name!r} cannot be downloaded: {error}") from error
     return str(builder.data_path)
 

@@ -61,3 +61,8 @@ def _check_judged(task: Task, judged: Mapping[str, float], means: Mapping[str, f
             f"`judge` must return metrics that are among the task's `metrics`, and no means. "
             f"Received: {', '.join([*unknown, *twice])}"
         )
+    if counts := [name for name in judged if task.metrics[name].is_count]:
+        raise ValueError(
+            f"A metric with `is_count` must be among the means of `forward`, where it is counted. "
+            f"Received: {', '.join(counts)} from `judge`"
+        )

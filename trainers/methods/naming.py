@@ -19,7 +19,7 @@ def naming(options: Options, *names: str) -> Iterator[None]:
         if str(error).startswith(f"`{names[0]}`"):
             raise ValueError(str(error)) from error
         received = ", ".join(f"{name}={shown(getattr(options, name))}" for name in names)
-        said = str(error).removesuffix(".")
+        said = str(error) if str(error).endswith((".", "?")) else f"{error}."
         # Of two things received nobody knows which to change.
         link = "That comes from" if "Received:" in said else "Received:"
-        raise ValueError(f"`{names[0]}` is wrong: {said}. {link} {received}") from error
+        raise ValueError(f"`{names[0]}` is wrong: {said} {link} {received}") from error

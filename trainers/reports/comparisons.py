@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from trainers.loop.progress import counted
 from trainers.reports.blocks import by_seed, by_workload, paired
@@ -31,7 +31,7 @@ from trainers.reports.statistics import (
     nemenyi,
 )
 
-__all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests"]
+__all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_is_trained"]
 
 ALPHA = 0.05
 # The optimizers that are compared with others first.
@@ -60,6 +60,7 @@ def tests(results: Results) -> Section:
     title = "Do the methods differ?"
     k = len(results.methods)
     seeds, workloads = by_seed(results), by_workload(results)
+    what = what_is_trained(results)
     if k < 3 or not workloads:
         return Section(
             title,
@@ -75,14 +76,14 @@ def tests(results: Results) -> Section:
     notes.append(
         _told(friedman(list(seeds.values())), "with other seeds in these settings")
         if len(seeds) > 1
-        else "One seed: nothing is known of others."
+        else f"{counted(len(seeds), 'seed')} that all methods have: nothing is known of others."
     )
     (test, apart), count = over_workloads(results), len(workloads)
     if test is None:
         least = p_value(least_p_value(k, count)).removeprefix("= ")
         notes.append(
-            f"In other settings: no power. {counted(count, 'setting')} can tell nothing of {k} "
-            f"methods: {'its' if count == 1 else 'their'} least p-value is {least}."
+            f"In other settings: no power. {counted(count, what)} can tell nothing of "
+            f"{k} methods: {'its' if count == 1 else 'their'} least p-value is {least}."
         )
         return Section(title, notes)
     notes.append(_told(test, "in other settings"))
@@ -90,15 +91,22 @@ def tests(results: Results) -> Section:
         return Section(title, notes)
     if apart >= k - 1:
         notes.append(
-            f"No power for pairs: by Nemenyi's test average ranks over {count} settings would have "
-            f"to be {apart:.2f} apart, and {k - 1} is the most there is."
+            f"No power for pairs: by Nemenyi's test average ranks over {count} {what}s "
+            f"would have to be {apart:.2f} apart, and {k - 1} is the most there is."
         )
         return Section(title, notes)
     notes.append(
         f"By Nemenyi's test, which corrects for all pairs, two methods differ at level {ALPHA:g} "
-        f"if their average ranks over settings are {apart:.2f} apart; such pairs are marked."
+        f"if their average ranks over {what}s are {apart:.2f} apart; such pairs are "
+        f"marked."
     )
     return Section(title, notes, [_pairs_table(test, nemenyi(list(workloads.values())))])
+
+
+def what_is_trained(results: Results) -> str:
+    """Return what a workload is called: a setting, unless several train the same."""
+    is_shared = len(set(results.workloads.values())) < len(results.workloads)
+    return "workload" if is_shared else "setting"
 
 
 def _told(test: Friedman, where: str) -> str:
@@ -129,6 +137,23 @@ def _pairs_table(test: Friedman, pairs: Mapping[tuple[str, str], float]) -> Tabl
 
 
 @dataclasses.dataclass(frozen=True)
+class _Compared:
+    """A difference, and over how many columns it is of how many.
+
+    Where some are left out, as a training failed there, or there was one seed, it is shown, and is
+    no finding: what is left does not speak for the method.
+    """
+
+    found: Difference
+    columns: int
+    of: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.columns == self.of
+
+
+@dataclasses.dataclass(frozen=True)
 class _Family:
     """The comparisons of one table, which Holm's method corrects together.
 
@@ -140,26 +165,27 @@ class _Family:
 
     title: str
     head: list[str]
-    rows: dict[str, list[Difference | Entry]]
+    rows: dict[str, list[_Compared | Entry]]
 
     def table(self, measure: Measure, digits: int) -> Table:
         """Return the table."""
-        found = {
+        made = {
             (row, column): each
             for row, fields in self.rows.items()
             for column, each in enumerate(fields)
-            if isinstance(each, Difference)
+            if isinstance(each, _Compared)
         }
-        corrected = holm({place: each.p_value for place, each in found.items()})
-        numbers = {each.blocks for each in found.values()}
+        corrected = holm({place: c.found.p_value for place, c in made.items() if c.is_whole})
+        numbers = {each.found.blocks for each in made.values()}
         # Said once, where it is the same everywhere.
         title = self.title + (f", n = {min(numbers)}" if len(numbers) == 1 else "")
 
-        def entry(row: str, column: int, field: Difference | Entry) -> Entry:
+        def entry(row: str, column: int, field: _Compared | Entry) -> Entry:
             if isinstance(field, Entry):
                 return field
-            n = f" n={field.blocks}" if len(numbers) > 1 else ""
-            return _entry(field, n, corrected[row, column] < ALPHA, digits, measure)
+            n = f" n={field.found.blocks}" if len(numbers) > 1 else ""
+            differs = corrected.get((row, column), math.nan) < ALPHA
+            return _entry(field, n, differs, digits, measure)
 
         rows = [
             [Entry(row), *(entry(row, *each) for each in enumerate(fields))]
@@ -168,35 +194,48 @@ class _Family:
         return Table(title, ["", *self.head], rows)
 
 
-def _entry(found: Difference, n: str, differs: bool, digits: int, measure: Measure) -> Entry:
+def _entry(compared: _Compared, n: str, differs: bool, digits: int, measure: Measure) -> Entry:
+    found = compared.found
     text = signed(found.mean, digits)
     if not math.isnan(found.low):
         text += f" [{signed(found.low, digits)}, {signed(found.high, digits)}]"
-    text += n + " *" * differs + " ≈" * (found.p_apart < ALPHA)
-    return Entry(text, differs and (found.mean > 0.0) == (measure.mode == "max"))
+    is_near = found.p_apart < ALPHA and compared.is_whole
+    text += n + " *" * differs + " ≈" * is_near
+    if not compared.is_whole:
+        text += f" ({compared.columns}/{compared.of} columns)"
+    is_better = differs and (found.mean > 0.0) == (measure.mode == "max")
+    return Entry(text, is_better, not compared.is_whole)
 
 
 def _difference(
-    results: Results, pairs: Iterable[tuple[Cell | None, Cell | None]]
-) -> Difference | Entry:
+    results: Results, pairs: Sequence[tuple[Cell | None, Cell | None]]
+) -> _Compared | Entry:
     """Return a mean difference over the blocks of pairs of cells."""
-    given = [(one, other) for one, other in pairs if one is not None and other is not None]
-    groups = [list(apart.values()) for apart in paired(given).values()]
-    if not groups:
+    kept = [(one, other) for one, other in pairs if one is not None and other is not None]
+    found = paired(kept)
+    if not found:
         return Entry(NOTHING, is_quiet=True)
-    values = [value for pair in given for cell in pair for value in cell.values.values()]
-    return difference(
-        groups,
+    most = max(map(len, found.values()))
+    # A workload with one seed says nothing of others, and is left out beside those with more.
+    used = {workload for workload, apart in found.items() if len(apart) > 1 or most == 1}
+    counted_pairs = sum(
+        one.workload in used and not one.failed and not other.failed for one, other in kept
+    )
+    values = [value for pair in kept for cell in pair for value in cell.values.values()]
+    made = difference(
+        [list(found[workload].values()) for workload in used],
         # Of two values, each of which is known no better.
         resolution=2.0 * results.measure.resolution(values),
         margin=results.grid.margin,
     )
+    return _Compared(made, counted_pairs, len(pairs))
 
 
 def differences(results: Results, baseline: str | None) -> Section:
     """Return differences to a method, or to the best of each column, with intervals."""
     to = baseline or "the best of the column"
     good = "Above" if results.measure.mode == "max" else "Below"
+    what = what_is_trained(results)
     notes = [
         f"Mean difference of {results.measure.label} to {to}, over n seeds that both have, with "
         f"Student's 95 % interval. {good} 0 is better. A star: it differs from 0 at level "
@@ -214,15 +253,17 @@ def differences(results: Results, baseline: str | None) -> Section:
     if baseline is not None and results.columns:
         tables.append(_overall(results, baseline).table(results.measure, digits))
         notes.append(
-            "Over columns a block is a seed in a setting: its differences are averaged over the "
-            "columns, and n is the number of such blocks. Each setting has the same weight."
+            f"Over columns a block is a seed in a {what}: its differences are averaged "
+            f"over the columns, and n is the number of such blocks. Each {what} has the same "
+            f"weight. Where columns are left out, as a training failed or there is one seed, their "
+            f"number is said, and nothing is found."
         )
     for setting in results.settings:
         cells = [cell for cell in results.cells if cell.setting == setting]
         budgets = sorted({cell.budget for cell in cells})
-        rows: dict[str, list[Difference | Entry]] = {}
+        rows: dict[str, list[_Compared | Entry]] = {}
         for method in results.methods:
-            fields: list[Difference | Entry] = []
+            fields: list[_Compared | Entry] = []
             for budget in budgets:
                 reference = baseline or _leader(results, setting, budget)
                 if reference == method:
@@ -244,8 +285,9 @@ def _margin_note(results: Results) -> list[str]:
     margin = results.grid.margin
     if margin is None:
         return []
+    unit = " points" if results.measure.is_share else ""
     return [
-        f"≈: nearer to 0 than {margin:g}, the margin of the sweep, at level {ALPHA:g} by two "
+        f"≈: nearer to 0 than {margin:g}{unit}, the margin of the sweep, at level {ALPHA:g} by two "
         f"one-sided t-tests, not corrected."
     ]
 
@@ -260,7 +302,7 @@ def _leader(results: Results, setting: str, budget: float) -> str | None:
 
 def _overall(results: Results, baseline: str) -> _Family:
     groups = by_budget(results)
-    rows: dict[str, list[Difference | Entry]] = {}
+    rows: dict[str, list[_Compared | Entry]] = {}
     for method in results.methods:
         if method != baseline:
             rows[method] = [
@@ -302,11 +344,12 @@ def factors(results: Results) -> Section | None:
     if not tables:
         return None
     good = "above" if results.measure.mode == "max" else "below"
+    what = what_is_trained(results)
     notes = [
         f"Mean difference of {results.measure.label} of trainings that differ in one factor alone: "
         f"same schedule, setting, budget and seed; {good} 0 is better. A block is a seed in a "
-        f"setting, its differences are averaged over budgets and what else there is, and n is the "
-        f"number of blocks; intervals and stars are those of the differences above.",
+        f"{what}, its differences are averaged over budgets and what else there is, and "
+        f"n is the number of blocks; intervals and stars are those of the differences above.",
         *_margin_note(results),
     ]
     return Section("What does each factor change?", notes, tables)
@@ -321,25 +364,33 @@ def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Fam
 
     def rest(cell: Cell) -> tuple[object, ...]:
         """Return all but the factor."""
-        where = cell.workload if factor == "optimizer" else cell.setting
+        where = (cell.workload, cell.rest) if factor == "optimizer" else (cell.setting,)
         others = [cell.place[axis] for axis in AXES if axis != factor]
-        return where, cell.budget, *others
+        return *where, cell.budget, *others
 
-    at = {(level(cell), rest(cell)): cell for cell in results.cells}
+    at: dict[tuple[object, ...], Cell] = {}
+    twice = set()
+    for cell in results.cells:
+        key = level(cell), rest(cell)
+        if key in at:
+            twice.add(key)  # Nothing says which of them is meant.
+        at[key] = cell
     schedules = list(dict.fromkeys(cell.place["schedule"] for cell in results.cells))
-    rows: dict[str, list[Difference | Entry]] = {}
+    rows: dict[str, list[_Compared | Entry]] = {}
     for name in levels:
         if name != reference:
             pairs = [
                 (cell, other)
                 for cell in results.cells
-                if level(cell) == name and (other := at.get((reference, rest(cell)))) is not None
+                if level(cell) == name
+                and (other := at.get((reference, rest(cell)))) is not None
+                and not {(name, rest(cell)), (reference, rest(cell))} & twice
             ]
             parts = [pairs]
             if len(schedules) > 1:
                 parts += [[p for p in pairs if p[0].place["schedule"] == s] for s in schedules]
             rows[name] = [_difference(results, part) for part in parts]
-    if not any(isinstance(each, Difference) for fields in rows.values() for each in fields):
+    if not any(isinstance(each, _Compared) for fields in rows.values() for each in fields):
         return None
     head = ["all", *schedules] if len(schedules) > 1 else ["all"]
     return _Family(f"{factor.capitalize()}: difference to {reference}", head, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import math
 import pathlib
 import textwrap
@@ -17,7 +18,7 @@ from matplotlib.lines import Line2D
 from trainers.loop.progress import counted
 from trainers.reports import panels
 from trainers.reports.columns import average_ranks
-from trainers.reports.comparisons import ALPHA, over_workloads
+from trainers.reports.comparisons import ALPHA, over_workloads, what_is_trained
 from trainers.reports.document import percent
 from trainers.reports.looks import GREY, INK, STYLE, Look, looks, spread
 from trainers.reports.results import Results
@@ -28,6 +29,8 @@ __all__ = ["Picture", "draw", "pictures", "save"]
 _COLUMNS = 3
 _PANEL = (3.9, 3.1)
 _RESOLUTION = 160
+_NAMES = ("budget", "behind", "ranks", "seeds", "cost", "rates", "critical_difference")
+_ENDS = (".png", ".svg", ".pdf")
 # As many lines are told apart in a panel, at most.
 _MOST_IN_PANEL = 9
 _LEGEND_LINE = 0.24
@@ -44,7 +47,7 @@ class Picture:
 
 
 def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Draw all figures into a directory, as PNG, SVG and PDF, in place of those of before.
+    """Draw all figures into a directory, as PNG, SVG and PDF; those of before are removed.
 
     Returns:
         Paths of the PNG files by caption.
@@ -53,6 +56,8 @@ def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
         FileExistsError: If `directory` is a file.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    for name, end in itertools.product(_NAMES, _ENDS):
+        (directory / f"{name}{end}").unlink(missing_ok=True)
     saved = {}
     with matplotlib.rc_context(STYLE):
         for name, caption, figure in draw(results):
@@ -135,11 +140,12 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             _panels(results, look, panels.rates, held_out, of_budgets),
         )
     test, apart = over_workloads(results)
-    if test is not None and apart < len(test.ranks) - 1:  # The most that ranks can differ.
+    # As the text has it: where the methods differ, and ranks can be as far apart.
+    if test is not None and test.p_value < ALPHA and apart < len(test.ranks) - 1:
         yield (
             "critical_difference",
-            f"Average ranks over {test.blocks} settings. Bars join methods that do not differ at "
-            f"level {ALPHA:g} by Nemenyi's test.",
+            f"Average ranks over {counted(test.blocks, what_is_trained(results))}. Bars join "
+            f"methods that do not differ at level {ALPHA:g} by Nemenyi's test.",
             _critical(test, apart, look),
         )
 

@@ -57,6 +57,11 @@ def rates(results: Results, source: published.Source | None) -> Section:
         "all, so that rates can add up to more than 100 %; a method of which a training failed is "
         "never among the best. Average rank: 1 is best; equal methods share the mean of theirs.",
     ]
+    if len(results.full_columns) < len(results.columns):
+        notes.append(
+            "Some methods were not run in some columns: there they are not among the best, as "
+            "papers count, and average ranks are over unlike columns."
+        )
     if any(name != method for method, name in counted.items()):
         notes.append("As in REX, table 1, the better of Step and Plateau counts as Step.")
     table = Table("How often among the best", [head[0], "average rank", *head[1:]], rows)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import pathlib
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from trainers.options.optimization import Optimization
 from trainers.reports.columns import Column
 from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, TUNING, Grid, Trial, resolution
 from trainers.sweeps.results import Result
@@ -93,6 +95,7 @@ class Cell:
         setting: Setting.
         workload: What is trained, by whatever optimizer: settings that share it share their seeds.
         optimizer: The optimizer of the setting; empty if its configuration has none.
+        rest: All of its configuration that says nothing of how it is optimized, as JSON.
         method: What is compared, by its name in tables.
         place: "schedule", "momentum" and "precision" by their names in the grid.
         budget: Share of the setting's epochs.
@@ -112,6 +115,7 @@ class Cell:
     setting: str
     workload: str
     optimizer: str
+    rest: str
     method: str
     place: Mapping[str, str]
     budget: float
@@ -298,7 +302,7 @@ def read(*directories: pathlib.Path) -> Results:
 
 
 # What sweeps must have in common to be one report: what a number means.
-_COMMON = ("goal", "goal_mode", "judged", "protocol", "margin")
+_COMMON = ("goal", "goal_mode", "judged", "protocol", "margin", "program")
 
 
 def _together(stores: Sequence[Store]) -> Grid:
@@ -320,6 +324,13 @@ def _together(stores: Sequence[Store]) -> Grid:
                     f"{' '.join(map(str, spot))} in {seen[spot].directory} and {store.directory}"
                 )
         seen |= {_spot(trial): store for trial in grid.trials}
+        for name in grid.settings.keys() & first.settings.keys():
+            if grid.settings[name] != first.settings[name]:
+                raise ValueError(
+                    f"Settings of one name must be the same to be one report. Received: {name!r} "
+                    f"of one configuration in {stores[0].directory}, of another in "
+                    f"{store.directory}"
+                )
     if not others:
         return first
     sources = {grid.source for grid in (first, *others)}
@@ -339,13 +350,16 @@ def _spot(trial: Trial) -> tuple[Any, ...]:
 
 def _measure(grid: Grid, results: Iterable[Result]) -> Measure:
     """Return how the goal is shown, as the first result says; a loss is shown as it is."""
-    shown = next(iter(results)).record.metrics.get(grid.goal, {})
+    records = [result.record for result in results]
+    shown = records[0].metrics.get(grid.goal, {})
+    metric = grid.metric(MEASUREMENT)
     return Measure(
         grid.goal,
         grid.goal_mode,
         shown.get("is_share", False),
         shown.get("printed", ""),
-        shown.get("is_count", False),
+        # Of one that did not finish nothing is counted.
+        all(metric in record.counted for record in records if record.status == "finished"),
     )
 
 
@@ -372,6 +386,7 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
                 setting=place["setting"],
                 workload=grid.workloads.get(place["setting"], place["setting"]),
                 optimizer=str(members[0].config.get("optimizer", "")),
+                rest=_rest(members[0].config),
                 method=_method(place, shown),
                 place={axis: place[axis] for axis in AXES},
                 budget=place["budget"],
@@ -398,6 +413,12 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
         key=lambda cell: (settings.index(cell.setting), methods.index(cell.method), cell.budget)
     )
     return tuple(cells)
+
+
+def _rest(config: Mapping[str, Any]) -> str:
+    """Return what a configuration says besides its optimization, and the name of its run."""
+    left_out = {*Optimization.leaves(), "name", "seed", "split"}
+    return json.dumps({k: v for k, v in config.items() if k not in left_out}, sort_keys=True)
 
 
 def _method(place: Mapping[str, Any], shown: Mapping[str, frozenset[str]]) -> str:

@@ -34,6 +34,7 @@ from trainers.options.budget import trained_epochs
 
 __all__ = [
     "EVALUATIONS",
+    "GROWING",
     "JUDGED",
     "MEASUREMENT",
     "PROTOCOLS",
@@ -52,6 +53,8 @@ TUNING, MEASUREMENT = "tuning", "measurement"
 # The evaluation that judges a trial, by its phase: what is measured is not what it was tuned on.
 EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
 JUDGED = ("final", "best")
+# What a grid says of settings: of more, if it grows.
+GROWING = ("workloads", "settings", "extended")
 # What the order of a sum changes, and what float32 keeps of one.
 _EXACT, _FLOAT32 = 1e-12, 1e-6
 _AXES = ("schedules", "momenta", "precisions")
@@ -86,7 +89,7 @@ class Trial:
     def name(self) -> str:
         """What people call it."""
         place = self.coordinates
-        rate = "tuned" if place["learning_rate"] is None else f"{place['learning_rate']:g}"
+        rate = "tuned" if place["learning_rate"] is None else f"{place['learning_rate']:.10g}"
         parts = [place[axis] for axis in ("setting", "schedule", "momentum", "precision")]
         return (
             f"{' '.join(map(str, parts))} {100 * place['budget']:g} % lr {rate} "
@@ -135,10 +138,11 @@ class Grid:
         threads: Threads of a worker, so that results do not depend on how many there are; 0 for
             what TensorFlow takes.
         trials: The trials; those that decide a learning rate before those that use it.
-        margin: Methods are equivalent if they differ by less, in units of the goal; None if nobody
-            said so before the results.
-        workloads: What is trained by setting, where several settings train the same, as with two
-            optimizers.
+        margin: Methods are equivalent if they differ by less, in units of the goal, in points of
+            per cent for a share; None if nobody said so before the results.
+        workloads: What settings train, as far as they say it: several may train the same.
+        settings: For each setting ten hexadecimal digits that its own configuration decides.
+        extended: Learning rates by cell that were added, as the best one lay at an edge.
     """
 
     name: str
@@ -152,6 +156,8 @@ class Grid:
     trials: tuple[Trial, ...] = dataclasses.field(repr=False)
     margin: float | None = None
     workloads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    extended: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, sweep: Mapping[str, Any]) -> Self:
@@ -213,8 +219,9 @@ class Grid:
                 trials += [cell.trial(MEASUREMENT, shared, seed, decisive) for seed in seeds]
         # The first phase first; a stable sort leaves neighbours, which share a trace, together.
         trials.sort(key=lambda trial: trial.phase == MEASUREMENT)
-        facts = {name: sweep[name] for name in cls.facts() if name != "workloads"}
-        return cls(**facts, workloads=_workloads(sweep), trials=tuple(trials))
+        facts = {name: sweep[name] for name in cls.facts() if name not in GROWING}
+        settings = {name: digest({**each["config"]}) for name, each in sweep["settings"].items()}
+        return cls(**facts, workloads=_workloads(sweep), settings=settings, trials=tuple(trials))
 
     @classmethod
     def facts(cls) -> list[str]:
@@ -448,10 +455,9 @@ def _check_words(sweep: Mapping[str, Any]) -> None:
 
 
 def _workloads(sweep: Mapping[str, Any]) -> dict[str, str]:
-    """Return what settings train that others train, too."""
-    named = {name: each.get("workload") or name for name, each in sweep["settings"].items()}
-    shared = [workload for workload in named.values() if list(named.values()).count(workload) > 1]
-    return {name: workload for name, workload in sorted(named.items()) if workload in shared}
+    """Return what settings train that say so."""
+    named = {name: each.get("workload") for name, each in sweep["settings"].items()}
+    return {name: workload for name, workload in sorted(named.items()) if workload}
 
 
 def _rates(sweep: Mapping[str, Any], setting: str) -> tuple[float, ...]:

@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainers.loop.records import Record
-from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial, chosen_rate
+from trainers.sweeps.grid import GROWING, MEASUREMENT, TUNING, Grid, Trial, chosen_rate
 
-__all__ = ["added", "difference", "edges", "extended", "has_all_of", "is_same"]
+__all__ = [
+    "added",
+    "difference",
+    "edges",
+    "extended",
+    "has_all_of",
+    "is_same",
+    "with_rates_of",
+]
 
 # A rate that is a multiple of another one is written with as many digits.
 _DIGITS = 10
@@ -29,19 +37,33 @@ def is_same(one: Grid, other: Grid) -> bool:
 
 def has_all_of(given: Grid, frozen: Grid) -> bool:
     """Return whether a grid is another one, or that one grown."""
-    if any(
-        getattr(given, name) != getattr(frozen, name)
-        for name in Grid.facts()
-        if name != "workloads"
-    ):
-        return False
-    if any(given.workloads.get(name) != there for name, there in frozen.workloads.items()):
+    if _changed(given, frozen):
         return False
     ids = {trial.id for trial in given.trials}
     place = {_place(trial): trial for trial in given.trials if trial.phase == MEASUREMENT}
     return all(
         trial.id in ids or (_place(trial) in place and _supersedes(place[_place(trial)], trial))
         for trial in frozen.trials
+    )
+
+
+def _changed(given: Grid, frozen: Grid) -> list[str]:
+    """Return the names of what a grid says otherwise than another one, not only of more."""
+    return [
+        name
+        for name in Grid.facts()
+        if (mine := getattr(given, name)) != (there := getattr(frozen, name))
+        and not (name in GROWING and _has(mine, there))
+    ]
+
+
+def _has(mine: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Return whether one says all that another one does; of rates there may be more."""
+    return all(
+        list(mine.get(key, ()))[: len(value)] == list(value)
+        if isinstance(value, list | tuple)
+        else mine.get(key) == value
+        for key, value in there.items()
     )
 
 
@@ -80,7 +102,7 @@ def edges(grid: Grid, records: Mapping[str, Record]) -> dict[str, float]:
     return found
 
 
-def extended(grid: Grid, records: Mapping[str, Record]) -> Grid:
+def extended(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
     """Return a grid with a rate more for each cell whose best rate lies at an edge.
 
     The new rate is as many times the old one as that is its neighbour. It is a function of the
@@ -90,28 +112,65 @@ def extended(grid: Grid, records: Mapping[str, Record]) -> Grid:
         grid: A grid.
         records: The records of its trials that are done, by id. Cells whose candidates are not all
             among them stay as they are.
+        most: How many rates may be added to a cell in all.
     """
-    more: dict[str, tuple[float, list[Trial]]] = {}
+    more: dict[str, list[float]] = {}
     for cell, rate in edges(grid, records).items():
-        tuned = [t for t in grid.trials if t.cell == cell and t.phase == TUNING]
-        rates = sorted({float(t.coordinates["learning_rate"]) for t in tuned})
-        near = rates[1] if rate == rates[0] else rates[-2]
-        new = float(f"{rate * rate / near:.{_DIGITS}g}")
-        made = [_at(t, new) for t in tuned if t.coordinates["learning_rate"] == rate]
-        more[cell] = new, made
+        if len(grid.extended.get(cell, ())) < most:
+            rates = sorted(_rates(grid, cell))
+            near = rates[1] if rate == rates[0] else rates[-2]
+            more[cell] = [float(f"{rate * rate / near:.{_DIGITS}g}")]
+    return _with_rates(grid, more)
+
+
+def with_rates_of(given: Grid, frozen: Grid) -> Grid:
+    """Return a grid with the rates that the cells of another one were extended by."""
+    cells = {trial.cell for trial in given.trials}
+    more = {}
+    for cell, rates in frozen.extended.items():
+        known = _rates(given, cell) if cell in cells else set()
+        if known and (new := [rate for rate in rates if rate not in known]):
+            more[cell] = new
+    return _with_rates(given, more)
+
+
+def _rates(grid: Grid, cell: str) -> set[float]:
+    """Return the rates that a cell chooses from."""
+    return {
+        float(trial.coordinates["learning_rate"])
+        for trial in grid.trials
+        if trial.cell == cell and trial.phase == TUNING
+    }
+
+
+def _with_rates(grid: Grid, more: Mapping[str, Sequence[float]]) -> Grid:
+    """Return a grid with more rates for some cells."""
+    made: dict[str, dict[float, list[Trial]]] = {}
+    for cell, rates in more.items():
+        one = min(_rates(grid, cell))
+        alike = [
+            trial
+            for trial in grid.trials
+            if trial.cell == cell
+            and trial.phase == TUNING
+            and trial.coordinates["learning_rate"] == one
+        ]
+        made[cell] = {rate: [_at(trial, rate) for trial in alike] for rate in rates}
     trials: list[Trial] = []
     done: set[str] = set()
     for trial in grid.trials:
-        if trial.cell in more and trial.phase == TUNING and trial.cell not in done:
-            done.add(trial.cell)
-            trials += more[trial.cell][1]  # Before its neighbours, with which it shares a trace.
-        if trial.cell in more and trial.phase == MEASUREMENT:
-            rate, made = more[trial.cell]
-            candidates = {**trial.candidates, repr(rate): tuple(each.id for each in made)}
+        new = made.get(trial.cell, {})
+        if trial.phase == TUNING and trial.cell not in done:
+            done.add(trial.cell)  # Before its neighbours, with which they share a trace.
+            trials += [each for tuned in new.values() for each in tuned]
+        if trial.phase == MEASUREMENT and new:
+            added_ids = {repr(rate): tuple(t.id for t in tuned) for rate, tuned in new.items()}
+            candidates = {**trial.candidates, **added_ids}
             trials.append(dataclasses.replace(trial, candidates=candidates).named())
         else:
             trials.append(trial)
-    return dataclasses.replace(grid, trials=tuple(trials))
+    before = {cell: [*grid.extended.get(cell, ()), *rates] for cell, rates in more.items()}
+    return dataclasses.replace(grid, trials=tuple(trials), extended={**grid.extended, **before})
 
 
 def _at(trial: Trial, rate: float) -> Trial:
@@ -127,8 +186,7 @@ def difference(frozen: Grid, given: Grid) -> str:
     """Say in a line why a grid is not one grown from another."""
     said = [
         f"{name} is {getattr(frozen, name)!r} there, not {getattr(given, name)!r}"
-        for name in Grid.facts()
-        if getattr(frozen, name) != getattr(given, name)
+        for name in _changed(given, frozen)
     ]
     there, here = ({trial.name: trial.config for trial in grid.trials} for grid in (frozen, given))
     keys = sorted(

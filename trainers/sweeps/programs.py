@@ -20,7 +20,7 @@ import re
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from trainers.loop.records import Record, Timing, Workload
@@ -151,7 +151,7 @@ def verify(
     grid: Grid,
     import_program: bool = False,
     data_dir: str | None = None,
-    checks_data: bool = True,
+    data_of: Iterable[Trial] = (),
 ) -> None:
     """Check that a program may be imported, knows the goal, and trains every trial of a grid.
 
@@ -159,7 +159,7 @@ def verify(
         grid: The grid.
         import_program: Whether a program may be imported that is of no installed package.
         data_dir: Where it finds its data.
-        checks_data: Whether these must be here: other machines have their own.
+        data_of: Trials whose data must be here.
 
     Raises:
         ValueError: With what is wrong.
@@ -169,9 +169,8 @@ def verify(
         [
             *(sys.executable, "-m", "trainers.sweeps.programs", *flags(import_program)),
             *([] if data_dir is None else [f"--data_dir={data_dir}"]),
-            *(["--checks_data"] if checks_data else []),
         ],
-        input=grid.to_lines(),
+        input=json.dumps({"grid": grid.to_lines(), "data_of": [trial.id for trial in data_of]}),
         capture_output=True,
         text=True,
     )
@@ -190,14 +189,14 @@ def _main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m trainers.sweeps.programs", description=__doc__)
     parser.add_argument("--import_program", action="store_true")
     parser.add_argument("--data_dir")
-    parser.add_argument("--checks_data", action="store_true")
     given = parser.parse_args(arguments)
-    grid = Grid.from_lines(sys.stdin.read())
+    received = json.loads(sys.stdin.read())
+    grid, data_of = Grid.from_lines(received["grid"]), set(received["data_of"])
     try:
         program = load(grid.program, given.data_dir, grid.threads, given.import_program)
         _check_trials(grid, program)
-        if given.checks_data:
-            for trial in grid.trials:
+        for trial in grid.trials:
+            if trial.id in data_of:
                 program.check_data(with_rate(trial))
     except (ValueError, FileNotFoundError) as error:
         sys.stdout.write(f"{error}\n")

@@ -226,7 +226,7 @@ class Store:
 
     @functools.cached_property
     def _superseded(self) -> dict[str, Trial]:
-        """Trials of the grids before this one, as far as it does not have them."""
+        """Trials of the other grids of the directory, as far as this one does not have them."""
         before = map(Grid.read_file, frozen(self.directory))
         trials = [trial for grid in before for trial in grid.trials]
         return {trial.id: trial for trial in trials if trial.id not in self._ids}
@@ -293,12 +293,13 @@ def grown(directory: str | os.PathLike[str], grid: Grid) -> Grid:
         ValueError: If it is another sweep.
     """
     grids = [Grid.read_file(path) for path in frozen(pathlib.Path(directory))]
+    grid = growth.with_rates_of(grid, grids[-1])
     if any(growth.is_same(grid, each) for each in grids):
         return grids[-1]
     if not growth.has_all_of(grid, grids[-1]):
         raise ValueError(
             f"{directory} is another sweep: {growth.difference(grids[-1], grid)}. A sweep can "
-            f"grow; a changed one needs a directory of its own. Received: {grid.name!r}"
+            f"grow; a changed one needs a directory of its own"
         )
     return grid
 
@@ -307,10 +308,11 @@ def _grow(place: pathlib.Path, grid: Grid) -> None:
     """Freeze a grid after those in a directory, unless it is one of them."""
     while True:
         paths = frozen(place)  # Before it is compared: what another one adds then is in its place.
-        if growth.is_same(grown(place, grid), Grid.read_file(paths[-1])):
+        wanted = grown(place, grid)
+        if growth.is_same(wanted, Grid.read_file(paths[-1])):
             return
         with contextlib.suppress(FileExistsError):  # Another one made it grow: look again.
-            write_once(place / f"grid-{len(paths) + 1}.jsonl", grid.to_lines(), place)
+            write_once(place / f"grid-{len(paths) + 1}.jsonl", wanted.to_lines(), place)
 
 
 def _raise_in_the_way(trial: str, error: OSError) -> None:

@@ -63,7 +63,7 @@ def write(store: Store) -> pathlib.Path:
     """Write all results as a table, in the order of the grid, and return its path.
 
     Of several that write at a time the last one may have read first: each writes again until
-    nothing was recorded since it read.
+    nothing was recorded since it read. The grid is that of now: the sweep may have grown.
     """
     import pyarrow
     import pyarrow.parquet
@@ -71,7 +71,7 @@ def write(store: Store) -> pathlib.Path:
     types = {"string": pyarrow.string(), "float64": pyarrow.float64(), "int64": pyarrow.int64()}
     schema = pyarrow.schema([(name, types[column.kind]) for name, column in TRIALS.items()])
     recorded = None
-    while recorded != (recorded := store.recorded()):
+    while recorded != (recorded := (store := Store.open(store.directory)).recorded()):
         found, _, _ = store.sound(store.grid.trials)
         rows = [row(store.grid, each) for each in found.values()]
         made = pyarrow.Table.from_pylist(rows, schema)

@@ -201,7 +201,8 @@ class Worker:
             program = load(grid.program, self._data_dir, grid.threads, self._import_program)
             try:
                 for trial in self._trials:
-                    program.check_data(with_rate(trial))
+                    if trial.id not in self._done:
+                        program.check_data(with_rate(trial))
             except FileNotFoundError as error:
                 raise DataError(str(error)) from error
             self._program = program
