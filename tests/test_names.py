@@ -80,7 +80,7 @@ FLOORS = {
         ("tasks",),
         ("sweeps", "command"),
         ("reports",),
-        ("cifar", "sweep", "report"),  # programs
+        ("cifar", "sweep", "report", "fetch"),  # programs
     ),
 }
 # What no module of a house may use.

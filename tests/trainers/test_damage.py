@@ -6,6 +6,7 @@ Each damage is done to a copy of a run of the toy, which is then gone on from as
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import os
 import random
@@ -246,9 +247,12 @@ def test_without_checksums_one_does(run, monkeypatch):
     monkeypatch.setattr(run, "starts_twice", False)
     monkeypatch.setattr(checkpoints, "_fingerprint", lambda path: Any())
     monkeypatch.setattr(checkpoints, "digest", lambda value: Any())
-    assert "WRONG" in (state for _, _, _, state, _ in outcomes(run, 0, 250))
+    # The first is enough, whenever it comes.
+    damages = itertools.chain.from_iterable(outcomes(run, seed, 250) for seed in range(8))
+    assert "WRONG" in (state for _, _, _, state, _ in damages)
     monkeypatch.setattr(records, "digest", lambda value: Any())
-    assert "WRONG" in (record for _, _, record, _, _ in outcomes(run, 0, 250))
+    damages = itertools.chain.from_iterable(outcomes(run, seed, 250) for seed in range(8))
+    assert "WRONG" in (record for _, _, record, _, _ in damages)
 
 
 def test_with_two_damages_at_a_time_none_gives_another_state(run):
