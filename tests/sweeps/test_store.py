@@ -388,16 +388,16 @@ def test_the_table_says_what_the_results_say(done):
 def test_a_table_that_was_read_too_early_is_written_again(done, monkeypatch):
     """Another worker records a trial between the reading and the writing."""
     last = done.results / f"{done.grid.trials[-1].id}.json"
-    aside, read = done.directory / ".aside", done.sound
+    aside, read = done.directory / ".aside", Store.sound
     os.rename(last, aside)
 
-    def slow(*arguments):
-        found = read(*arguments)
+    def slow(self, trials):
+        found = read(self, trials)
         if aside.exists():
             os.rename(aside, last)
         return found
 
-    monkeypatch.setattr(done, "sound", slow)
+    monkeypatch.setattr(Store, "sound", slow)
     assert len(pandas.read_parquet(tables.write(done))) == len(done.grid.trials)
 
 
