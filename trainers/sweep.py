@@ -12,6 +12,7 @@ wrongly, and 143 if it was asked to end; then the same command goes on.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 
 import rich.console
@@ -135,12 +136,17 @@ def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> No
         done = Store.open(_RESULTS.value).recorded()
     mine = grid.shard(*run.shard)
     trials = tuple(trial for trial in mine if trial.id not in done)
+    began = time.monotonic()
     programs.verify(grid, run.import_program, run.data_dir, trials if _is_here() else ())
+    checking = time.monotonic() - began
     if done:
         console.print(f"{len(mine) - len(trials)} of {counted(len(mine), 'trial')} are recorded.")
     if trials or not done:
-        found = cost.measure(grid, trials, run.data_dir, run.import_program, console.print)
-        cost.show(grid, trials, *found, run.workers, console)
+        costs, tracing, start = cost.measure(
+            grid, trials, run.data_dir, run.import_program, console.print
+        )
+        # A sweep that begins is checked, as it was here.
+        cost.show(grid, trials, costs, tracing, start + checking, run.workers, console)
 
 
 def _is_here() -> bool:
