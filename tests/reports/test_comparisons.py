@@ -132,7 +132,8 @@ SETTINGS = tuple(f"S{index}" for index in range(6))
 
 
 def sweep(settings, **changes):
-    return synthetic.sweep(dict.fromkeys(settings, 100), source="", **changes)
+    given = {"budgets": (0.05, 0.25, 1.0), **changes}
+    return synthetic.sweep(dict.fromkeys(settings, 100), source="", **given)
 
 
 def noise(trial):

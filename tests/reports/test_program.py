@@ -148,10 +148,11 @@ def test_results_that_are_not_used_are_named_where_there_are_no_others(tmp_path,
 def test_several_directories_are_one_report(tmp_path, capsys):
     """The parts of a sweep say what the whole does, but for what they do not have."""
     names = [f"S{index}" for index in range(4)]
-    whole = synthetic.sweep(dict.fromkeys(names, 100), source="")
+    small = {"source": "", "schedules": ("Linear", "Cosine", "REX"), "budgets": (0.1, 1.0)}
+    whole = synthetic.sweep(dict.fromkeys(names, 100), **small)
     synthetic.write(tmp_path / "whole", whole, accuracy_of_place)
     for part, mine in (("a", names[:1]), ("b", names[1:])):
-        grid = synthetic.sweep(dict.fromkeys(mine, 100), source="")
+        grid = synthetic.sweep(dict.fromkeys(mine, 100), **small)
         synthetic.write(tmp_path / part, grid, accuracy_of_place)
     directories = [str(tmp_path / name) for name in ("a", "b")]
     together = [written(capsys, *directories, f"--format={form}") for form in ("csv", "md")]
