@@ -346,8 +346,13 @@ def test_settings_of_one_name_that_are_not_the_same_are_refused(tmp_path):
         grid = synthetic.sweep({"A": epochs}, schedules, source="")
         synthetic.write(tmp_path / str(index), grid, synthetic.accuracy)
     assert results.read(tmp_path / "0", tmp_path / "1").methods == ["Linear", "REX"]
-    with pytest.raises(ValueError, match="Settings of one name must be the same"):
-        results.read(tmp_path / "0", tmp_path / "2")
+    synthetic.write(
+        tmp_path / "B", synthetic.sweep({"B": 100}, ("REX",), source=""), synthetic.accuracy
+    )
+    # Also of two of which neither is the first.
+    for places in (("0", "2"), ("B", "0", "2")):
+        with pytest.raises(ValueError, match="Settings of one name must be the same"):
+            results.read(*(tmp_path / place for place in places))
 
 
 @pytest.mark.parametrize("batch_size", [32, 512])

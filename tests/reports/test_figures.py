@@ -218,6 +218,28 @@ def test_learning_rates_are_drawn_with_the_chosen_one_large(tmp_path):
     assert ax.get_ylabel() == "val accuracy (%)"
 
 
+def test_figures_of_before_are_kept_until_others_are_drawn(tmp_path, monkeypatch):
+    found, _ = drawn(tmp_path, budgets=(0.5, 1.0))
+    assert {"budget", "behind", "ranks"} == {
+        p.stem for p in figures.save(found, tmp_path / "f").values()
+    }
+    for name in ("cost.pdf", "mine.png"):
+        (tmp_path / "f" / name).touch()
+    before = {path.name for path in (tmp_path / "f").iterdir()}
+
+    def fails(results):
+        raise RuntimeError("nothing is drawn")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(figures, "draw", fails)
+        with pytest.raises(RuntimeError, match="nothing is drawn"):
+            figures.save(found, tmp_path / "f")
+    assert {path.name for path in (tmp_path / "f").iterdir()} == before
+    figures.save(found, tmp_path / "f")
+    assert {path.name for path in (tmp_path / "f").iterdir()} == before - {"cost.pdf"}
+
+
 # --- axes and their ends -------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ from trainers.loop.files import replace
 from trainers.loop.lock import BusyError, locked
 from trainers.loop.means import FOLDED_AFTER
 from trainers.loop.progress import Progress
-from trainers.loop.records import Record, Timing
+from trainers.loop.records import Record, Timing, seconds_of
 from trainers.loop.signals import EndRequest
 from trainers.loop.state import restore, snapshot
 from trainers.loop.task import Metric, Plan, Task
@@ -172,12 +172,12 @@ class Experiment:
         for name, data in evaluated.items():
             functions[name](next(data))
         trace = time.monotonic() - began
-        count = self.plan.steps_per_call if _seconds(lambda: self._call(batches, 1)) < 0.1 else 1
-        step = [_seconds(lambda: self._call(batches, count)) / count for _ in range(calls)]
+        count = self.plan.steps_per_call if seconds_of(lambda: self._call(batches, 1)) < 0.1 else 1
+        step = [seconds_of(lambda: self._call(batches, count)) / count for _ in range(calls)]
         evaluations = {}
         for name, data in evaluated.items():
             work = functools.partial(_next, functions[name], data)
-            times = [_seconds(work) for _ in range(calls)]
+            times = [seconds_of(work) for _ in range(calls)]
             evaluations[name] = statistics.median(times) * batches_of[name]
         self._list.on_train_end()
         return Timing(trace=trace, step=statistics.median(step), evaluations=evaluations)
@@ -501,9 +501,3 @@ class Experiment:
 
 def _next(evaluate: Callable[[Any], object], data: Iterator[Any]) -> None:
     evaluate(next(data))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began

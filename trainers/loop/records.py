@@ -9,7 +9,8 @@ import math
 import os
 import pathlib
 import platform
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from absl import logging
@@ -28,6 +29,7 @@ __all__ = [
     "finite",
     "note_start",
     "read",
+    "seconds_of",
     "write",
 ]
 
@@ -172,6 +174,13 @@ class Timing:
         )
         rest = workload.epochs * self.epoch + workload.runs * self.run
         return workload.steps * self.step + evaluations + rest
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the seconds that something takes."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 def finite(value: Any) -> Any:

@@ -47,7 +47,7 @@ class Picture:
 
 
 def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Draw all figures into a directory, as PNG, SVG and PDF; those of before are removed.
+    """Draw all figures into a directory, as PNG, SVG and PDF; what is drawn no more is removed.
 
     Returns:
         Paths of the PNG files by caption.
@@ -56,8 +56,6 @@ def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
         FileExistsError: If `directory` is a file.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, end in itertools.product(_NAMES, _ENDS):
-        (directory / f"{name}{end}").unlink(missing_ok=True)
     saved = {}
     with matplotlib.rc_context(STYLE):
         for name, caption, figure in draw(results):
@@ -66,6 +64,10 @@ def save(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
             figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
             figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})
             saved[caption] = path
+    drawn = {path.stem for path in saved.values()}
+    for name, end in itertools.product(_NAMES, _ENDS):
+        if name not in drawn:
+            (directory / f"{name}{end}").unlink(missing_ok=True)
     return saved
 
 

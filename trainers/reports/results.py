@@ -309,6 +309,7 @@ def _together(stores: Sequence[Store]) -> Grid:
     """Return the grid of one sweep, or one with the trials of several."""
     first, *others = [store.grid for store in stores]
     seen = {_spot(trial): stores[0] for trial in first.trials}
+    settings = {name: (_setting(first, name), stores[0]) for name in first.settings}
     for store, grid in zip(stores[1:], others, strict=True):
         for name in _COMMON:
             if getattr(grid, name) != getattr(first, name):
@@ -324,11 +325,12 @@ def _together(stores: Sequence[Store]) -> Grid:
                     f"{' '.join(map(str, spot))} in {seen[spot].directory} and {store.directory}"
                 )
         seen |= {_spot(trial): store for trial in grid.trials}
-        for name in grid.settings.keys() & first.settings.keys():
-            if grid.settings[name] != first.settings[name]:
+        for name in grid.settings:
+            known, where = settings.setdefault(name, (_setting(grid, name), store))
+            if _setting(grid, name) != known:
                 raise ValueError(
                     f"Settings of one name must be the same to be one report. Received: {name!r} "
-                    f"of one configuration in {stores[0].directory}, of another in "
+                    f"of one configuration or workload in {where.directory}, of another in "
                     f"{store.directory}"
                 )
     if not others:
@@ -341,6 +343,11 @@ def _together(stores: Sequence[Store]) -> Grid:
         trials=tuple(trial for grid in (first, *others) for trial in grid.trials),
         workloads={k: v for grid in (first, *others) for k, v in grid.workloads.items()},
     )
+
+
+def _setting(grid: Grid, name: str) -> tuple[str, str]:
+    """Return what makes a setting what it is: its configuration, and what it trains."""
+    return grid.settings[name], grid.workloads.get(name, name)
 
 
 def _spot(trial: Trial) -> tuple[Any, ...]:

@@ -13,7 +13,6 @@ import io
 import pathlib
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ import tensorflow as tf
 from trainers.loop.compiled import LOSS, Compiled
 from trainers.loop.experiment import Experiment
 from trainers.loop.names import names_anew
-from trainers.loop.records import Record, Timing, Workload
+from trainers.loop.records import Record, Timing, Workload, seconds_of
 from trainers.tasks.configured import ConfiguredTask, plan
 
 __all__ = ["Trials"]
@@ -31,7 +30,7 @@ __all__ = ["Trials"]
 # A trial is shorter than that, or worth a checkpoint.
 _SECONDS_PER_CHECKPOINT = 30.0
 # Of epochs that take longer nothing else counts; others are timed in short runs, several times.
-_LONG_EPOCH = 5.0
+_LONG_EPOCH = 1.0
 _TIMED_EPOCHS = 4
 _REPEATS = 3
 
@@ -75,12 +74,6 @@ def _with_rest(timing: Timing, task: ConfiguredTask, run: Callable[[int], float]
     each = (times[most] - times[1]) / (most - 1) if most > 1 else 0.0
     # Steps within a run may take less than alone: then an epoch is so much shorter.
     return dataclasses.replace(timing, epoch=each, run=max(0.0, times[1] - each))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
 
 
 class Trials:
@@ -152,7 +145,7 @@ class Trials:
 
         with tempfile.TemporaryDirectory() as logdir, contextlib.redirect_stdout(io.StringIO()):
             timing = run().timed()
-            return _with_rest(timing, task, lambda epochs: _seconds(run([_Ends(epochs)]).run))
+            return _with_rest(timing, task, lambda epochs: seconds_of(run([_Ends(epochs)]).run))
 
     def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
         """Train a trial, or go on with it, and return its record.

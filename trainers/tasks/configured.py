@@ -209,8 +209,9 @@ def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
     training = config.training
     values = config.flat()
     if training.initial_weights:  # Other weights in the same place begin another run.
-        contents = pathlib.Path(training.initial_weights).read_bytes()
-        values["initial_weights_digest"] = hashlib.sha256(contents).hexdigest()[:10]
+        with open(training.initial_weights, "rb") as file:
+            found = hashlib.file_digest(file, "sha256")
+        values["initial_weights_digest"] = found.hexdigest()[:10]
     return Plan(
         name=training.name,
         config=values,
