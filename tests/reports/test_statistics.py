@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.weightstats import ttost_paired
 
-from trainers.reports import statistics
 from trainers.reports.statistics import (
     critical_difference,
     difference,
@@ -393,7 +392,3 @@ def test_equivalence_is_claimed_wrongly_as_rarely_as_it_says(seeds):
             claims[truth] += found.p_apart < 0.05
     assert claims[1.0] / 1500 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 1500)
     assert claims[0.0] / 1500 > 0.8
-
-
-def test_as_many_orders_are_tried_as_is_said():
-    assert statistics.PERMUTATIONS == 20_000

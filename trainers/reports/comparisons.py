@@ -21,6 +21,7 @@ from trainers.reports.document import (
 from trainers.reports.ratings import by_budget
 from trainers.reports.results import AXES, DEFAULTS, Cell, Measure, Results
 from trainers.reports.statistics import (
+    PERMUTATIONS,
     Difference,
     Friedman,
     critical_difference,
@@ -111,7 +112,7 @@ def what_is_trained(results: Results) -> str:
 
 def _told(test: Friedman, where: str) -> str:
     """Say what a test says."""
-    kind = "all" if test.is_exact else "20,000"
+    kind = "all" if test.is_exact else f"{PERMUTATIONS:,}"
     verdict = "differ" if test.p_value < ALPHA else "are not shown to differ"
     return (
         f"The methods {verdict} {where}: Friedman's χ² = {test.statistic:.2f} over "

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.stats
 
 __all__ = [
+    "PERMUTATIONS",
     "Difference",
     "Friedman",
     "critical_difference",
