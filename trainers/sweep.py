@@ -6,11 +6,12 @@ A configuration with more settings, methods, budgets, seeds or rates makes the s
 recorded is kept. `--extend_rates=N` adds rates where the best one lies at an edge.
 
 It ends with 0 if all trials are recorded, 1 if some cannot be (see `--status`), 2 if it was called
-wrongly, and 143 if it was asked to end; then the same command goes on.
+wrongly, and 143 if it was asked to end, or 130 before it has begun; the same command goes on.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -98,6 +99,9 @@ def main(arguments: Sequence[str]) -> int:
                 break
             store = _store(wider, console)
             code, trouble = _run(store, run, console)
+    except KeyboardInterrupt:  # Workers have their own way to end: this is what comes before them.
+        sys.stderr.write("Interrupted before any worker was started: nothing is lost.\n")
+        return 128 + signal.SIGINT
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE
