@@ -11,6 +11,8 @@ wrongly, and 143 if it was asked to end, or 130 before it has begun; the same co
 
 from __future__ import annotations
 
+import os
+import pathlib
 import signal
 import sys
 import time
@@ -135,22 +137,42 @@ def _directory() -> str:
 def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> None:
     """Show what is left to do, and what it will cost; nothing is written."""
     done: set[str] = set()
+    again = 0
+    mine = grid.shard(*run.shard)
     if _RESULTS.value and stores.is_sweep(_RESULTS.value):
         grid = stores.grown(_RESULTS.value, grid)
-        done = Store.open(_RESULTS.value).recorded()
-    mine = grid.shard(*run.shard)
+        mine = grid.shard(*run.shard)
+        store = Store(pathlib.Path(_RESULTS.value), grid)
+        done = store.recorded()
+        again = sum(t.id not in done and any(store.supersedes(t)) for t in mine)
     trials = tuple(trial for trial in mine if trial.id not in done)
     began = time.monotonic()
     programs.verify(grid, run.import_program, run.data_dir, trials if _is_here() else ())
     checking = time.monotonic() - began
     if done:
         console.print(f"{len(mine) - len(trials)} of {counted(len(mine), 'trial')} are recorded.")
+    if again:
+        console.print(
+            f"{counted(again, 'measurement')} of those that are left had a result before the sweep "
+            f"grew, which is taken over where the choice of a rate stays: it may take less.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if trials or not done:
+        # Workers elsewhere are taken to have a core each; those here share what there is.
+        together = min(run.workers, _cores()) if _is_here() else run.workers
+        beside = together - 1 if _is_here() else 0
         costs, tracing, start = cost.measure(
-            grid, trials, run.data_dir, run.import_program, console.print
+            grid, trials, run.data_dir, run.import_program, beside, console.print
         )
         # A sweep that begins is checked, as it was here.
-        cost.show(grid, trials, costs, tracing, start + checking, run.workers, console)
+        cost.show(grid, trials, costs, tracing, start + checking, run.workers, together, console)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    known = getattr(os, "sched_getaffinity", None)  # Not on every system.
+    return len(known(0)) if known is not None else os.cpu_count() or 1
 
 
 def _is_here() -> bool:
@@ -158,24 +180,18 @@ def _is_here() -> bool:
     return _ENGINE.value in ("local", "inline")
 
 
-def _store(grid: Grid, console: rich.console.Console) -> Store:
+def _store(given: Grid, console: rich.console.Console) -> Store:
     """Return the store of a grid; what is new of it is verified before anything is written."""
-    try:
-        there: Store | None = Store.open(_directory())
-    except ValueError:
-        there = None
-    before, given = None if there is None else there.grid, grid
-    if there is None or before is None:
-        more, done = list(grid.trials), set[str]()
-    else:
-        grid = stores.grown(there.directory, grid)
-        more, done = growth.added(grid, before), there.recorded()
-    if more:
+    directory = _directory()
+    before = Store.open(directory) if stores.is_sweep(directory) else None
+    grid = given if before is None else stores.grown(directory, given)
+    if before is None or growth.added(grid, before.grid):
+        done = set() if before is None else before.recorded()
         mine = [t for t in grid.shard(*part(_SHARD.value)) if t.id not in done]
         programs.verify(grid, _IMPORT.value, _DATA_DIR.value, mine if _is_here() else ())
-    store = Store.create(_directory(), grid)
-    if before is not None and growth.added(store.grid, before):
-        console.print(_grown(store.grid, before), highlight=False, soft_wrap=True)
+    store = Store.create(directory, grid)
+    if before is not None and growth.added(store.grid, before.grid):
+        console.print(_grown(store.grid, before.grid), highlight=False, soft_wrap=True)
     elif growth.added(store.grid, given):
         console.print(
             f"The sweep has grown since this configuration: it goes on with all of its "

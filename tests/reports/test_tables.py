@@ -249,6 +249,8 @@ def test_trials_that_only_tune_are_counted_and_not_shown(tmp_path):
     assert not found.is_complete
     assert {cell.n for cell in found.cells} == {3}
     assert "0 of 4 trials of tuning" in tables.build(found).title
+    # There was one rate, so that none was chosen.
+    assert "There was one learning rate to choose from." in tables.build(found).notes[0]
 
 
 def test_names_say_what_differs_and_no_two_methods_have_the_same(tmp_path):

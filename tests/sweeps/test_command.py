@@ -304,7 +304,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(results):
     assert "val 0.50 s" in out and "test 1.00 s" in out
     assert "240" in out and "0:26" in out and "0:50" in out
     seconds = (480 * 0.01 + 48 * 0.5 + 48 * 1.0) / 2 + 0.25
-    shown = re.search(r"hours \((\d+):(\d+)\) with 2 workers of 1 thread, ", out)
+    shown = re.search(r"hours \((\d+):(\d+)\) with 2 workers of 1 thread", out)
     minutes, left = map(int, shown.groups())
     # And what a worker takes to start.
     assert seconds < 60 * minutes + left + 1 < seconds + 30

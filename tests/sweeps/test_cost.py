@@ -1,14 +1,18 @@
 """What a sweep is said to cost: sums of what was measured, under names that tell what it is of."""
 
+import contextlib
 import io
+import os
+import pathlib
 import re
 
 import pytest
 import rich.console
 
 from tests.sweeps.config import make
+from tests.sweeps.program import Logistic
 from trainers.loop.records import Timing, Workload
-from trainers.sweeps import cost
+from trainers.sweeps import contention, cost
 from trainers.sweeps.grid import Grid
 
 TIMING = Timing(trace=2.0, step=0.01, evaluations={"val": 0.5}, epoch=0.1, run=0.25)
@@ -39,8 +43,8 @@ def test_a_label_names_few_and_counts_many(settings, label):
     assert cost._label(rex, grid.trials) == f"{label} float32 rex measurement"
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_the_estimate_is_the_work_over_the_workers_and_what_each_does_first(workers):
+@pytest.mark.parametrize(("workers", "together"), [(1, 1), (4, 4), (4, 2)])
+def test_the_estimate_is_the_work_over_the_workers_and_what_each_does_first(workers, together):
     grid = Grid.of(make(protocol="shared", rates=[0.1]))
     costs = [
         cost.Cost(name, 4, TIMING, Workload(name, steps, {"val": 4}, epochs=4, runs=4))
@@ -48,7 +52,57 @@ def test_the_estimate_is_the_work_over_the_workers_and_what_each_does_first(work
     ]
     said = io.StringIO()
     console = rich.console.Console(file=said, width=200)
-    cost.show(grid, grid.trials, costs, tracing=12.0, start=7.0, workers=workers, console=console)
+    cost.show(grid, grid.trials, costs, 12.0, 7.0, workers, together, console)
     minutes, seconds = map(int, re.search(r"\((\d+):(\d+)\) with", said.getvalue()).groups())
-    expected = sum(each.seconds for each in costs) / workers + max(12.0 / workers, 2.0) + 7.0
+    expected = sum(each.seconds for each in costs) / together + max(12.0 / together, 2.0) + 7.0
     assert 60 * minutes + seconds == int(expected)
+    assert ("of which 2 can train at the same time" in said.getvalue()) == (together < workers)
+
+
+def busy():
+    """Return the processes that train beside a measurement of this one."""
+    mine = str(os.getpid())
+    found = []
+    for each in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = (each / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == mine and b"trainers.sweeps.contention" in (each / "cmdline").read_bytes():
+                found.append(int(each.name))
+    return found
+
+
+@pytest.mark.parametrize("beside", [0, 2])
+def test_other_trials_run_while_one_is_measured_and_no_longer(beside, monkeypatch):
+    seen = []
+    measure = Logistic.measure
+    monkeypatch.setattr(
+        Logistic,
+        "measure",
+        lambda self, config: (seen.append(len(busy())), measure(self, config))[1],
+    )
+    grid = Grid.of(make(protocol="shared", rates=[0.1]))
+    costs, _, _ = cost.measure(grid, grid.trials, import_program=True, beside=beside)
+    assert seen == [beside] * len(costs) and seen
+    assert busy() == []
+
+
+def test_another_process_that_cannot_measure_is_told_of():
+    with (
+        pytest.raises(ValueError, match=r"cannot be measured:[\s\S]*KeyError"),
+        contention.others(
+            2, "tests.sweeps.program:Logistic", [{"name": "lacks all"}], None, 1, True
+        ) as wait,
+    ):
+        wait()
+    assert busy() == []
+
+
+def test_the_longest_trial_of_a_trace_is_measured(monkeypatch):
+    seen = []
+    measure = Logistic.measure
+    monkeypatch.setattr(
+        Logistic, "measure", lambda self, config: (seen.append(config), measure(self, config))[1]
+    )
+    grid = Grid.of(make(protocol="shared", rates=[0.1], budgets=[0.5, 1.0]))
+    cost.measure(grid, grid.trials, import_program=True)
+    assert [config["budget"] for config in seen] == [1.0]

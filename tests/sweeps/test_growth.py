@@ -149,7 +149,8 @@ def test_a_choice_that_stays_is_not_trained_again(results):
         assert old.record.epochs == new.record.epochs and old.value == new.value
         assert old.trial["id"] != new.trial["id"]
     for trial in store.grid.trials:
-        assert store.superseded(trial, 12.0) is None
+        found = [result.learning_rate for result in store.supersedes(trial)]
+        assert len(found) == (trial.phase == MEASUREMENT) and set(found) <= {0.1, 1.0}
 
 
 def grow(directory, seeds, barrier, said):
@@ -304,3 +305,13 @@ def test_the_table_of_who_ends_last_has_all_that_the_sweep_has(results):
     frame = pandas.read_parquet(tables.write(old))
     assert list(frame["id"]) == [trial.id for trial in Store.open(results).grid.trials]
     assert 1000.0 in set(frame["learning_rate"])
+
+
+def test_a_dry_run_says_how_many_results_may_be_taken_over(results):
+    running.run(results, grid=SMALL)
+    more = {**SMALL, "rates": [0.1, 1.0, 10.0]}
+    out = running.run(results, "--dry_run", grid=more)
+    assert "4 of 8 trials are recorded" in out
+    assert "2 measurements of those that are left had a result before the sweep grew" in out
+    alone = running.run(results, "--dry_run", grid={**SMALL, "seeds": [0, 1]})
+    assert "before the sweep grew" not in alone

@@ -116,6 +116,10 @@ def test_the_momentum_of_a_configuration_is_the_start_of_its_schedule(name):
             "`momentum_schedule`.*highest value must be 0.9999",
         ),
         ({"momentum_options": {"steps": 101}}, "`momentum_schedule`.*beyond the run"),
+        ({"schedule": "plato"}, "`schedule` must be the name .*'plato'. Did you mean 'plateau'"),
+        ({"schedule": "zzz"}, "schedule='zzz'. Expected one of: .*, plateau, "),
+        ({"momentum_schedule": "plateau"}, "`momentum_schedule` must be the name of a schedule"),
+        ({"momentum_schedule": "demonn"}, "Did you mean 'demon'"),
     ],
 )
 def test_a_schedule_that_leaves_its_range_or_the_run_is_refused(changes, message):

@@ -172,7 +172,11 @@ def test_epochs_and_tensorboard_have_bits_and_cost(trained):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["--precision_schedule=crr"], "`precision_schedule` must be one of none, cpt, cr"),
+        (
+            ["--precision_schedule=crr"],
+            "`precision_schedule` must be the name .*'crr'. Did you mean 'rr'",
+        ),
+        (["--precision_schedule=no"], "Received: precision_schedule='no'. Did you mean 'none'"),
         (["--bits_min=1"], "`bits_min` must be a whole number, at least 2, at most 16"),
         (["--bits_max=17"], "`bits_max` must be a whole number, at least 2, at most 16"),
         ([*CPT, "--bits_min=9"], "must not be above"),

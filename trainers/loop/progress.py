@@ -91,7 +91,7 @@ class Progress:
         """Write the result."""
         table = rich.table.Table(title=title, show_header=False, title_justify="left")
         for name, value in rows.items():
-            table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+            table.add_row(name, _figure(value) if isinstance(value, float) else str(value))
         self._console.print(table)
 
 
@@ -101,6 +101,11 @@ def _line(values: Mapping[str, float]) -> str:
         for name, value in values.items()
         if name not in _HIDDEN
     )
+
+
+def _figure(value: float) -> str:
+    """Return a result for people: four places, and no long row of digits after a divergence."""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def clock(seconds: float) -> str:

@@ -10,6 +10,7 @@ import keras_sched as ks
 from keras_sched.precision.checks import MOST_BITS, check_schedule, highest_of
 from keras_sched.precision.phases import Lengths
 from trainers.methods.naming import naming
+from trainers.options.fields import near, shown
 from trainers.options.precision import NONE, Precision
 
 __all__ = ["bits", "callbacks", "check", "phases", "quantized", "scaled", "unread"]
@@ -53,10 +54,10 @@ def bits(options: Precision) -> ks.Schedule | None:
     name, others = options.precision_schedule, dict(options.precision_options)
     if name == NONE:
         return None
-    if name not in ks.precision.names():
+    if name not in (known := ks.precision.names()):
         raise ValueError(
-            f"`precision_schedule` must be one of {', '.join([NONE, *ks.precision.names()])}. "
-            f"Received: precision_schedule={name!r}"
+            f"`precision_schedule` must be the name of a schedule. Received: "
+            f"precision_schedule={shown(name)}.{near(name, [NONE, *sorted(known)])}"
         )
     if name == "deficit" and "length" not in others:
         raise ValueError(

@@ -30,6 +30,7 @@ from trainers.reports.statistics import (
     holm,
     least_p_value,
     nemenyi,
+    telling,
 )
 
 __all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_is_trained"]
@@ -216,9 +217,7 @@ def _difference(
     found = paired(kept)
     if not found:
         return Entry(NOTHING, is_quiet=True)
-    most = max(map(len, found.values()))
-    # A workload with one seed says nothing of others, and is left out beside those with more.
-    used = {workload for workload, apart in found.items() if len(apart) > 1 or most == 1}
+    used = telling(found)
     counted_pairs = sum(
         one.workload in used and not one.failed and not other.failed for one, other in kept
     )

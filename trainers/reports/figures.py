@@ -138,7 +138,9 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
         yield (
             "rates",
             f"{_capital(held_out)} against learning rate, at {', '.join(map(percent, shares))} of "
-            f"the epochs: means over tuning seeds; the chosen rate is large.",
+            f"the epochs: means over tuning seeds; the chosen rate is large."
+            + " Each budget has a scale of its own."
+            * (len(shares) > 1),
             _panels(results, look, panels.rates, held_out, of_budgets),
         )
     test, apart = over_workloads(results)

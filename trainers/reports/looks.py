@@ -133,11 +133,15 @@ def looks(results: Results) -> dict[str, Look]:
         known[name] = free[place], _MARKERS[(place + turn) % len(_MARKERS)]
     variants = list(dict.fromkeys(tuple(places[m][axis] for axis in rest) for m in results.methods))
     found = {}
+    used = {marker for _, marker in known.values()}
     for index, method in enumerate(results.methods):
         variant = variants.index(tuple(places[method][axis] for axis in rest))
         colour, marker = known[places[method][first]]
         if variant:
-            marker = _MARKERS[(_MARKERS.index(marker) + variant) % len(_MARKERS)]
+            start = (_MARKERS.index(marker) + variant) % len(_MARKERS)
+            turned = _MARKERS[start:] + _MARKERS[:start]
+            marker = next((each for each in turned if each not in used), turned[0])
+            used.add(marker)
         said = ", ".join(places[method][axis] for axis in rest)
         dashes = _LINES[variant % len(_LINES)]
         found[method] = Look(colour, marker, dashes, 3 + 0.1 * index, places[method][first], said)

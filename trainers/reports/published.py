@@ -18,26 +18,18 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from trainers.reports.columns import Column, Rate, merged, top_rates
+from trainers.reports.columns import Column
 
 __all__ = [
     "AS_STEP",
-    "DEMON_METHODS",
-    "REX_METHODS",
     "Source",
     "Value",
     "columns",
-    "known_rates",
     "load",
     "parse_source",
     "printed_rates",
 ]
 
-REX_METHODS = ("None", "Exp", "OneCycle", "Linear", "Step", "Cosine", "REX")
-DEMON_METHODS = (
-    *("OneCycle momentum", "Linear momentum", "Exp momentum", "Cosine momentum"),
-    *("Exp", "Plateau", "OneCycle", "Linear", "Step", "Cosine", "Demon"),
-)
 # REX counts the better of the two as one schedule.
 AS_STEP = {"Plateau": "Step"}
 _RATES = {"Top-1 rate %": 1, "Top-3 rate %": 3}
@@ -187,30 +179,6 @@ def columns(paper: str, tables: Iterable[str]) -> list[Column]:
         )
         for values in found.values()
     ]
-
-
-def known_rates(paper: str, top: int) -> dict[str, Rate]:
-    """Return the rates that the paper's own columns have, counted as for a sweep.
-
-    Args:
-        paper: "REX" (tables 4 to 9: 58 of its 82 columns) or "Demon" (tables 3 and 4: 26 columns).
-        top: 1 or 3.
-    """
-    if paper == "REX":
-        found = [merged(column, AS_STEP) for column in columns("REX", "456789")]
-        return top_rates(found, REX_METHODS, top)
-    if paper == "Demon":
-        found = [
-            column for column in columns("Demon", "34") if "TinyImageNet" not in column.setting
-        ]
-        kept = [
-            dataclasses.replace(
-                column, scores={m: v for m, v in column.scores.items() if m in DEMON_METHODS}
-            )
-            for column in found
-        ]
-        return top_rates(kept, DEMON_METHODS, top)
-    raise ValueError(f"`paper` must be 'REX' or 'Demon'. Received: paper={paper!r}")
 
 
 def printed_rates(paper: str) -> dict[tuple[str, str, int], float]:

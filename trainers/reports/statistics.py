@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence, Sized
+from typing import TypeVar
 
 import numpy as np
 import scipy.stats
@@ -26,8 +27,10 @@ __all__ = [
     "holm",
     "least_p_value",
     "nemenyi",
+    "telling",
 ]
 
+_K = TypeVar("_K", bound=Hashable)
 # As many permutations are tried at most: all of them, where there are fewer.
 PERMUTATIONS = 20_000
 
@@ -196,6 +199,15 @@ class Difference:
     p_apart: float = math.nan
 
 
+def telling(groups: Mapping[_K, Sized]) -> list[_K]:
+    """Return the groups that tell how blocks vary: those with several, or all if none has.
+
+    Beside them a group with one block says nothing of others, and is left out.
+    """
+    several = [name for name, blocks in groups.items() if len(blocks) > 1]
+    return several or list(groups)
+
+
 def difference(
     groups: Sequence[Sequence[float]],
     level: float = 0.95,
@@ -219,7 +231,7 @@ def difference(
         margin: Methods are equivalent if they differ by less; above 0, given before the results.
 
     Returns:
-        The difference. Groups with one block count in the mean only if no group has more. Where the
+        The difference, of the groups that are `telling`. Where the
         blocks of no group differ, as those of a metric in coarse steps may, nothing is known of how
         others would vary, and it has neither interval nor p-values.
 
@@ -239,11 +251,10 @@ def difference(
         )
     if margin is not None and not 0.0 < margin < math.inf:
         raise ValueError(f"`margin` must be finite and above 0. Received: margin={margin}")
-    several = [sample for sample in samples if len(sample) > 1]
-    used = several or samples
+    used = [samples[index] for index in telling(dict(enumerate(samples)))]
     mean = math.fsum(float(sample.mean()) for sample in used) / len(used)
     count = sum(map(len, used))
-    varied = [sample for sample in several if np.ptp(sample) > resolution]
+    varied = [sample for sample in used if len(sample) > 1 and np.ptp(sample) > resolution]
     if not varied:
         return Difference(mean, math.nan, math.nan, math.nan, count, len(used))
     sizes = np.array([len(sample) for sample in varied])

@@ -79,6 +79,8 @@ def _facts(results: Results) -> list[str]:
         "tuned": "The learning rate of each cell was chosen on validation data, with other seeds.",
         "shared": "All cells of a setting were trained with the same learning rate.",
     }[grid.protocol]
+    if grid.protocol == "tuned" and all(len(cell.candidates) < 2 for cell in results.cells):
+        how = "There was one learning rate to choose from."
     when = {"final": "at the end of training", "best": "at its best epoch"}[grid.judged]
     said = [f"Judged by {measure.label}, {when}; {good} is better. {how}"]
     if grid.source:

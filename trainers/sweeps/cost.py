@@ -13,6 +13,7 @@ import rich.table
 
 from trainers.loop.progress import clock, counted
 from trainers.loop.records import Timing, Workload
+from trainers.sweeps.contention import others
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 from trainers.sweeps.programs import load, with_rate
 
@@ -55,11 +56,20 @@ def measure(
     trials: tuple[Trial, ...],
     data_dir: str | None = None,
     import_program: bool = False,
+    beside: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Cost], float, float]:
     """Measure one trial of each trace: the others are alike but for their length, which is known.
 
     Nothing is downloaded or written.
+
+    Args:
+        grid: The grid.
+        trials: Those of its trials that are left to do.
+        data_dir: Where the program finds its data.
+        import_program: Whether a program may be imported that is of no installed package.
+        beside: How many other processes train while it is measured.
+        say: Is told what happens.
 
     Returns:
         The costs, the seconds of all tracing if one worker ran the trials in their order, holding
@@ -77,16 +87,23 @@ def measure(
     groups: dict[str, list[int]] = {}
     for index, plan in enumerate(plans):
         groups.setdefault(plan.group, []).append(index)
+    # The longest of each: one epoch does not tell what another one costs besides its steps.
+    longest = {group: max(m, key=lambda i: plans[i].steps) for group, m in groups.items()}
+    configs = {group: with_rate(trials[index]) for group, index in longest.items()}
     costs: dict[str, Cost] = {}
-    for group, members in groups.items():
-        label = _label([trials[index] for index in members], trials)
-        say(f"measuring {label}")
-        costs[group] = Cost(
-            label=label,
-            trials=len(members),
-            timing=program.measure(with_rate(trials[members[0]])),
-            workload=_together(group, [plans[index] for index in members]),
-        )
+    with others(
+        beside, grid.program, [*configs.values()], data_dir, grid.threads, import_program
+    ) as wait:
+        wait()
+        for group, members in groups.items():
+            label = _label([trials[index] for index in members], trials)
+            say(f"measuring {label}" + f", beside {beside} more" * (beside > 0))
+            costs[group] = Cost(
+                label=label,
+                trials=len(members),
+                timing=program.measure(configs[group]),
+                workload=_together(group, [plans[index] for index in members]),
+            )
     runs = [group for group, _ in itertools.groupby(plan.group for plan in plans)]
     return list(costs.values()), sum(costs[group].timing.trace for group in runs), start
 
@@ -124,9 +141,21 @@ def show(
     tracing: float,
     start: float,
     workers: int,
+    together: int,
     console: rich.console.Console,
 ) -> None:
-    """Write the costs for people."""
+    """Write the costs for people.
+
+    Args:
+        grid: The grid.
+        trials: What is left to do.
+        costs: What it costs.
+        tracing: Seconds of all tracing.
+        start: Seconds until a worker trains.
+        workers: How many there are to be.
+        together: How many of them can train at the same time.
+        console: Where to write.
+    """
     table = rich.table.Table(
         title=f"{grid.name} ({grid.protocol}): what it takes here", title_justify="left"
     )
@@ -151,13 +180,14 @@ def show(
         if (count := sum(trial.phase == phase for trial in trials))
     )
     # Each worker traces what it gets to; the first traces of all of them fall together.
-    tracing = max(tracing / workers, max(cost.timing.trace for cost in costs))
-    seconds = sum(cost.seconds for cost in costs) / workers + tracing + start
+    tracing = max(tracing / together, max(cost.timing.trace for cost in costs))
+    seconds = sum(cost.seconds for cost in costs) / together + tracing + start
     threads = counted(grid.threads, "thread") if grid.threads else "all threads"
+    few = f", of which {together} can train at the same time" if together < workers else ""
     console.print(
         f"{counted(len(trials), 'trial')} ({phases}), {counted(len(costs), 'trace')}: about "
         f"{seconds / 3600:.2f} hours ({clock(seconds)}) with {counted(workers, 'worker')} of "
-        f"{threads}, if the machine has a core for each. Nothing was written.",
+        f"{threads}{few}. Nothing was written.",
         highlight=False,
         soft_wrap=True,
     )

@@ -8,6 +8,7 @@ the choice is the same.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
@@ -115,46 +116,44 @@ def extended(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
         most: How many rates may be added to a cell in all.
     """
     more: dict[str, list[float]] = {}
+    tuned = _tuned(grid)
     for cell, rate in edges(grid, records).items():
         if len(grid.extended.get(cell, ())) < most:
-            rates = sorted(_rates(grid, cell))
+            rates = sorted(tuned[cell])
             near = rates[1] if rate == rates[0] else rates[-2]
             more[cell] = [float(f"{rate * rate / near:.{_DIGITS}g}")]
-    return _with_rates(grid, more)
+    return _with_rates(grid, more, tuned)
 
 
 def with_rates_of(given: Grid, frozen: Grid) -> Grid:
     """Return a grid with the rates that the cells of another one were extended by."""
-    cells = {trial.cell for trial in given.trials}
+    tuned = _tuned(given)
     more = {}
     for cell, rates in frozen.extended.items():
-        known = _rates(given, cell) if cell in cells else set()
+        known = tuned.get(cell, {})
         if known and (new := [rate for rate in rates if rate not in known]):
             more[cell] = new
-    return _with_rates(given, more)
+    return _with_rates(given, more, tuned)
 
 
-def _rates(grid: Grid, cell: str) -> set[float]:
-    """Return the rates that a cell chooses from."""
-    return {
-        float(trial.coordinates["learning_rate"])
-        for trial in grid.trials
-        if trial.cell == cell and trial.phase == TUNING
-    }
+_Tuned = Mapping[str, Mapping[float, Sequence[Trial]]]
 
 
-def _with_rates(grid: Grid, more: Mapping[str, Sequence[float]]) -> Grid:
+def _tuned(grid: Grid) -> _Tuned:
+    """Return the trials that tune, by cell and learning rate."""
+    found: dict[str, dict[float, list[Trial]]] = collections.defaultdict(dict)
+    for trial in grid.trials:
+        if trial.phase == TUNING:
+            rate = float(trial.coordinates["learning_rate"])
+            found[trial.cell].setdefault(rate, []).append(trial)
+    return found
+
+
+def _with_rates(grid: Grid, more: Mapping[str, Sequence[float]], tuned: _Tuned) -> Grid:
     """Return a grid with more rates for some cells."""
     made: dict[str, dict[float, list[Trial]]] = {}
     for cell, rates in more.items():
-        one = min(_rates(grid, cell))
-        alike = [
-            trial
-            for trial in grid.trials
-            if trial.cell == cell
-            and trial.phase == TUNING
-            and trial.coordinates["learning_rate"] == one
-        ]
+        alike = tuned[cell][min(tuned[cell])]
         made[cell] = {rate: [_at(trial, rate) for trial in alike] for rate in rates}
     trials: list[Trial] = []
     done: set[str] = set()

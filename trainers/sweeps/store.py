@@ -20,6 +20,7 @@ The locks are `flock`: the directory must be on a local disk, or on a network di
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import errno
@@ -152,10 +153,11 @@ class Store:
     def foreign(self) -> list[str]:
         """Say what each thing in ``results/`` is that belongs to no trial; not of hidden ones."""
         said = []
+        before = {name for names in self._superseded.values() for name in names}
         for path in sorted(self.results.glob("[!.]*")):
             if path.name.removesuffix(".json") in self._ids and path.name.endswith(".json"):
                 continue
-            if path.name.removesuffix(".json") in self._superseded:
+            if path.name.removesuffix(".json") in before:
                 continue
             name, _, number = path.name.partition(".json.torn-")
             if name in self._ids and number.isdecimal():
@@ -225,21 +227,25 @@ class Store:
         return {trial.id for trial in self.grid.trials}
 
     @functools.cached_property
-    def _superseded(self) -> dict[str, Trial]:
-        """Trials of the other grids of the directory, as far as this one does not have them."""
-        before = map(Grid.read_file, frozen(self.directory))
-        trials = [trial for grid in before for trial in grid.trials]
-        return {trial.id: trial for trial in trials if trial.id not in self._ids}
+    def _superseded(self) -> dict[tuple[str, int], list[str]]:
+        """Trials of the other grids of the directory that this one does not have, by their place.
 
-    def superseded(self, trial: Trial, rate: float) -> Result | None:
-        """Return the result that a trial had with this learning rate before the sweep grew."""
-        for each in self._superseded.values():
-            if (each.cell, each.coordinates["seed"]) == (trial.cell, trial.coordinates["seed"]):
-                with contextlib.suppress(ValueError, UnreadableError):
-                    found = self.result(each.id)
-                    if found is not None and found.learning_rate == rate:
-                        return found
-        return None
+        A place is a cell and a seed.
+        """
+        found: dict[tuple[str, int], list[str]] = collections.defaultdict(list)
+        for grid in map(Grid.read_file, frozen(self.directory)):
+            for trial in grid.trials:
+                if trial.id not in self._ids:
+                    found[trial.cell, trial.coordinates["seed"]].append(trial.id)
+        return found
+
+    def supersedes(self, trial: Trial) -> Iterator[Result]:
+        """Yield the results that a trial had before the sweep grew, at whatever learning rate."""
+        for name in self._superseded.get((trial.cell, trial.coordinates["seed"]), ()):
+            with contextlib.suppress(ValueError, UnreadableError):
+                found = self.result(name)
+                if found is not None:
+                    yield found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import math
 import pathlib
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,16 +24,17 @@ import tensorflow as tf
 from trainers.loop.compiled import LOSS, Compiled
 from trainers.loop.experiment import Experiment
 from trainers.loop.names import names_anew
-from trainers.loop.records import Record, Timing, Workload, seconds_of
+from trainers.loop.records import Record, Timing, Workload
 from trainers.tasks.configured import ConfiguredTask, plan
 
 __all__ = ["Trials"]
 
 # A trial is shorter than that, or worth a checkpoint.
 _SECONDS_PER_CHECKPOINT = 30.0
-# Of epochs that take longer nothing else counts; others are timed in short runs, several times.
+# Of epochs that take longer nothing else counts; of others a run of so many seconds is timed, and
+# several of one epoch.
 _LONG_EPOCH = 1.0
-_TIMED_EPOCHS = 4
+_TIMED_SECONDS = 2.0
 _REPEATS = 3
 
 
@@ -47,33 +50,50 @@ class _Ends(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _with_rest(timing: Timing, task: ConfiguredTask, run: Callable[[int], float]) -> Timing:
-    """Return a timing with what epochs and runs take besides.
+def _as_in_runs(
+    timing: Timing, task: ConfiguredTask, run: Callable[[int], tuple[Record, float]]
+) -> Timing:
+    """Return a timing as whole runs have it, with what epochs and runs take besides.
 
     Args:
-        timing: What steps and evaluations take.
+        timing: What steps and evaluations take, timed alone.
         task: What is timed.
-        run: Trains so many epochs, and returns the seconds of all of it.
+        run: Trains so many epochs, and returns the record and the seconds of all of it.
     """
-    epoch = timing.step * task.steps_per_epoch
+    per_epoch = task.steps_per_epoch
 
-    def foretold(epochs: int) -> float:
-        """Return what steps and evaluations of so many epochs take; at the end all are due."""
-        return epochs * epoch + sum(
-            timing.evaluations[name] * (epochs // each.every + bool(epochs % each.every))
-            for name, each in task.evaluations.items()
-        )
+    def count(name: str, epochs: int) -> int:  # At the end all are due.
+        every = task.evaluations[name].every
+        return epochs // every + bool(epochs % every)
 
-    if foretold(1) > _LONG_EPOCH:
+    def foretold(timing: Timing, epochs: int) -> float:
+        work = {name: count(name, epochs) for name in task.evaluations}
+        return timing.of(Workload("", epochs * per_epoch, work, epochs=epochs, runs=0))
+
+    if (alone := foretold(timing, 1)) > _LONG_EPOCH:
         return timing  # What is besides takes no part that counts.
-    most = min(_TIMED_EPOCHS, task.config.training.trained_epochs)
-    times = {
-        epochs: statistics.median(run(epochs) - foretold(epochs) for _ in range(_REPEATS))
-        for epochs in {1, most}
-    }
-    each = (times[most] - times[1]) / (most - 1) if most > 1 else 0.0
-    # Steps within a run may take less than alone: then an epoch is so much shorter.
-    return dataclasses.replace(timing, epoch=each, run=max(0.0, times[1] - each))
+    most = min(1 + math.ceil(_TIMED_SECONDS / alone), task.config.training.trained_epochs)
+    first = statistics.median(run(1)[1] for _ in range(_REPEATS))
+    if most > 1:
+        record, seconds = run(most)
+        most = len(record.epochs)  # A training on random images may diverge.
+    if most > 1:
+        evaluated = sum(timing.evaluations[name] * count(name, most) for name in task.evaluations)
+        factor = record.seconds["evaluation"] / evaluated if evaluated else 1.0
+        timing = dataclasses.replace(
+            timing,
+            step=record.seconds["train"] / record.steps,
+            evaluations={name: factor * each for name, each in timing.evaluations.items()},
+        )
+        rest = (seconds - first - foretold(timing, most) + foretold(timing, 1)) / (most - 1)
+        timing = dataclasses.replace(timing, epoch=max(0.0, rest))
+    return dataclasses.replace(timing, run=max(0.0, first - foretold(timing, 1)))
+
+
+def _timed(run: Experiment) -> tuple[Record, float]:
+    began = time.monotonic()
+    record = run.run()
+    return record, time.monotonic() - began
 
 
 class Trials:
@@ -145,7 +165,7 @@ class Trials:
 
         with tempfile.TemporaryDirectory() as logdir, contextlib.redirect_stdout(io.StringIO()):
             timing = run().timed()
-            return _with_rest(timing, task, lambda epochs: seconds_of(run([_Ends(epochs)]).run))
+            return _as_in_runs(timing, task, lambda epochs: _timed(run([_Ends(epochs)])))
 
     def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
         """Train a trial, or go on with it, and return its record.

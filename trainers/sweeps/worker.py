@@ -143,9 +143,9 @@ class Worker:
         begun = now()
         try:
             rate = self._rate(trial)
-            before = self._store.superseded(trial, rate)
-            if before is not None:  # The sweep has grown, and the choice is the same.
-                record = before.record
+            before = [r for r in self._store.supersedes(trial) if r.learning_rate == rate]
+            if before:  # The sweep has grown, and the choice is the same.
+                record = before[0].record
             else:
                 record = self._make_program().run(with_rate(trial, rate), claim.logdir)
             timing = {
