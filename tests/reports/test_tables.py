@@ -13,7 +13,7 @@ from configs.sweeps import base
 from tests.reports import synthetic
 from tests.reports.reading import by_hand, field, read, said, small
 from trainers.loop.files import digest
-from trainers.reports import formats, published, results, tables
+from trainers.reports import document, formats, published, results, tables
 from trainers.sweeps.grid import Grid
 
 
@@ -356,3 +356,12 @@ def test_errors_are_told_to_be_turned_only_where_they_are(tmp_path):
     other = tables.build(read(tmp_path / "loss", grid, lambda trial: 134.0))
     section = next(s for s in other.sections if s.title.startswith("Beside"))
     assert section.tables and "100 -" not in said(other)
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.004, 2, "0.00"), (-0.004, 2, "0.00"), (-0.0, 2, "0.00"), (0.006, 2, "+0.01")]
+    + [(-0.006, 2, "−0.01"), (12.0, 0, "+12"), (-0.2, 0, "0"), (-10.0, 1, "−10.0")],
+)
+def test_a_difference_has_a_sign_unless_it_rounds_to_nothing(value, digits, text):
+    assert document.signed(value, digits) == text

@@ -90,8 +90,9 @@ def plus_minus(mean: float, std: float, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """Return a number with its sign."""
-    return f"{value:+.{digits}f}".replace("-", _MINUS)
+    """Return a number with its sign; one that rounds to 0 has none."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", _MINUS) if text.strip("+-0.") else text[1:]
 
 
 def percent(budget: float) -> str:

@@ -302,7 +302,7 @@ tbody tr:hover td { background: #f5f8fc; }
 td.best { font-weight: 700; background: #e8f4ea; }
 td.quiet { color: #8a91a0; }
 figure { margin: 1.6rem 0 2.2rem; }
-figure svg { width: 100%; height: auto; }
+figure svg { max-width: 100%; height: auto; }
 figcaption { color: #4a5162; max-width: 78ch; }
 @media print { body { margin: 0; max-width: none; } .scroll { overflow: visible; } }
 """
