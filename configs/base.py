@@ -5,14 +5,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from trainers.options.classification import Classification
+from trainers.options.fields import Options
 from trainers.options.flags import config_dict_of
 
 __all__ = ["setting"]
 
 
-def setting(**changes: Any) -> ConfigDict:
-    """Return a setting of image classification: the options' defaults with `changes`.
+def setting(family: type[Options] = Classification, /, **changes: Any) -> ConfigDict:
+    """Return a setting: the defaults of a family's options with `changes`.
 
     The defaults are those that the papers share: momentum SGD, batches of 128, 300 epochs, REX.
     """
-    return config_dict_of(Classification, changes)
+    return config_dict_of(family, changes)

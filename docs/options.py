@@ -13,9 +13,13 @@ sys.path.insert(0, str(ROOT))
 from trainers import datasets, models  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
+from trainers.options.vae import VariationalAutoencoder  # noqa: E402
 from trainers.sweeps import columns  # noqa: E402
 
-FAMILIES: dict[str, type[Options]] = {"trainers.cifar": Classification}
+FAMILIES: dict[str, type[Options]] = {
+    "trainers.cifar": Classification,
+    "trainers.vae": VariationalAutoencoder,
+}
 HEAD = """# Options of the trainers
 
 What a file in `configs/` may say, and `--config.NAME=VALUE` change. Those with a flag can be given

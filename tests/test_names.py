@@ -78,9 +78,9 @@ FLOORS = {
         ("loop",),
         ("methods",),
         ("tasks",),
-        ("sweeps", "command"),
+        ("sweeps", "command", "dry_run"),
         ("reports",),
-        ("cifar", "sweep", "report", "fetch"),  # programs
+        ("cifar", "vae", "sweep", "report", "fetch"),  # programs
     ),
 }
 # What no module of a house may use.

@@ -13,8 +13,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import rich.console
 from absl import app, flags
 
+from trainers import dry_run
 from trainers.loop.checkpoints import CheckpointError
 from trainers.loop.experiment import BusyError
 from trainers.loop.progress import Progress
@@ -56,10 +58,13 @@ class Program:
         self._data_dir = flags.DEFINE_string(
             "data_dir", None, "Where TensorFlow Datasets finds its data."
         )
+        self._dry_run = flags.DEFINE_bool(
+            "dry_run", False, "Show the configuration and what it will cost; train nothing."
+        )
 
     def main(self) -> None:
         """Parse the flags, run, and end the process with the exit code."""
-        for name in (*self.flags.names, "logdir", "data_dir"):
+        for name in (*self.flags.names, "logdir", "data_dir", "dry_run"):
             # absl's --help shows the flags that the main module defines, and these are its own.
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
         app.run(self, flags_parser=self.flags.parse)
@@ -80,8 +85,10 @@ class Program:
             config = self.flags.configuration()
             self._check_read(config)
             task = self._task(config)
-            task.check_data(config, self._data_dir.value)
             task.check_network()
+            if self._dry_run.value:
+                return self._foretell(task)
+            task.check_data(config, self._data_dir.value)
             task.data = self._task.load(config, self._data_dir.value)
         except (ValueError, FileNotFoundError) as error:
             return _said(str(error))
@@ -102,6 +109,16 @@ class Program:
             return _said(f"The run directory {run.plan.directory} fails: {error}", code)
         _show(record, task, str(run.plan.directory / "record.json"), progress)
         return _EXIT[record.status]
+
+    def _foretell(self, task: ConfiguredTask) -> int:
+        """Show what it is and what it costs, also without its data."""
+        console = rich.console.Console()
+        dry_run.show(task, console)
+        try:
+            task.check_data(task.config, self._data_dir.value)
+        except FileNotFoundError as error:
+            console.print(str(error), highlight=False, soft_wrap=True)
+        return 0
 
     def _check_read(self, config: Any) -> None:
         """Refuse flags about bits that say nothing to the schedule that is asked for."""

@@ -17,7 +17,6 @@ from trainers.methods import optimizers
 from trainers.options.classification import Classification
 from trainers.sweeps.grid import EVALUATIONS, Grid
 from trainers.sweeps.programs import TASKS, with_rate
-from trainers.tasks.classification import ImageClassification
 
 ROOT = pathlib.Path(__file__).parents[2]
 NO_SWEEP = {"__init__", "base", "rows"}
@@ -44,8 +43,11 @@ def column(found, key):
 @pytest.mark.parametrize(("name", "part"), SWEEPS)
 def test_every_trial_of_a_sweep_can_be_trained(name, part):
     found = grid(name, part)
-    assert found.program == "classification" in TASKS
-    assert (found.goal, found.goal_mode, found.judged) == ("accuracy", "max", "final")
+    assert found.program in TASKS
+    goals = {"classification": ("accuracy", "max"), "vae": ("loss", "min")}
+    assert (found.goal, found.goal_mode) == goals[found.program] and found.judged == "final"
+    module, _, name = TASKS[found.program].partition(":")
+    family = getattr(importlib.import_module(module), name)
     seen = set()
     for trial in found.trials:
         assert (trial.config["learning_rate"] is None) == bool(trial.candidates)
@@ -53,7 +55,7 @@ def test_every_trial_of_a_sweep_can_be_trained(name, part):
         # Rates and seeds are numbers of a kind: one of each cell and phase is checked.
         if (trial.cell, trial.phase) not in seen:
             seen.add((trial.cell, trial.phase))
-            task = ImageClassification.of(with_rate(trial))
+            task = family.of(with_rate(trial))
             task.check()
             assert task.config.training.trained_epochs == max(1, round(trial.epochs))
             assert task.goal == found.metric(trial.phase)
@@ -73,6 +75,7 @@ def test_a_sweep_says_where_it_is_from_and_what_it_takes(name):
         ("rex_table_4", "RN20-CIFAR10", {3, 15, 30, 75, 150, 300}),
         ("rex_table_5", "WRN-STL10", {2, 10, 20, 50, 100, 200}),
         ("rex_table_6", "VGG16-CIFAR100", {3, 15, 30, 75, 150, 300}),
+        ("rex_table_7", "VAE-MNIST", {2, 10, 20, 50, 100, 200}),
     ],
 )
 def test_the_tables_of_rex(name, setting, epochs):

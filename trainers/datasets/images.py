@@ -35,6 +35,7 @@ class Images:
         classes: Number of classes.
         flip: Whether a mirrored image is an image of the same class.
         shift: Pixels by which a training image is shifted at most, in each direction.
+        is_normalised: Whether pixels are normalised by channel; else they are in [0, 1].
         val_images: As `test_images`; None where none are held out.
         val_labels: As `test_labels`.
     """
@@ -47,6 +48,7 @@ class Images:
     classes: int
     flip: bool
     shift: int = 4
+    is_normalised: bool = True
     val_images: np.ndarray | None = dataclasses.field(default=None, repr=False)
     val_labels: np.ndarray | None = dataclasses.field(default=None, repr=False)
 
@@ -92,6 +94,10 @@ class Images:
             val_labels=self.train_labels[held],
         )
 
+    def plain(self) -> Self:
+        """Return it with images as they are: neither shifted nor mirrored, pixels in [0, 1]."""
+        return dataclasses.replace(self, flip=False, shift=0, is_normalised=False)
+
     def thinned(self, share: float) -> Self:
         """Return it with a share of the training images, evenly spaced, rounded down."""
         if share == 1.0:
@@ -117,7 +123,7 @@ class Images:
         """Return the endless batches from data step `start_step` on, shuffled and augmented.
 
         Returns:
-            Pairs of float32 images, normalised by channel, and int32 labels.
+            Pairs of float32 images and int32 labels.
         """
         batch = self._batch_function(batch_size)
         return (
@@ -190,7 +196,7 @@ class Images:
         return tf.constant(self.train_images), tf.constant(self.train_labels, tf.int32)
 
     def _normaliser(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        mean, spread = self._statistics
+        mean, spread = self._statistics if self.is_normalised else (0.0, 1.0)
 
         def normalise(images: tf.Tensor) -> tf.Tensor:
             return (tf.cast(images, tf.float32) / 255.0 - mean) / spread

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trainers.options.fields import Options, option
+from trainers.options.images import ImageData
 from trainers.options.optimization import Optimization
 from trainers.options.precision import Precision
 from trainers.options.training import Training
@@ -17,15 +18,7 @@ class Classification(Options):
     """A setting of image classification; see `configs/` for those of the papers."""
 
     training: Training
-    dataset: str = option("digits", "Data set.", flag=True)
+    images: ImageData = dataclasses.field(default_factory=ImageData)
     model: str = option("resnet8", "Model.", flag=True)
-    train_share: float = option(
-        1.0,
-        "Share of the training images that is trained on, evenly spaced: for a quick look at "
-        "large data. What is evaluated stays whole.",
-        above=0.0,
-        high=1.0,
-        flag=True,
-    )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     precision: Precision = dataclasses.field(default_factory=Precision)

@@ -28,7 +28,10 @@ from trainers.sweeps.grid import EVALUATIONS, Grid, Trial
 
 __all__ = ["TASKS", "Program", "check", "load", "verify", "with_rate"]
 
-TASKS = {"classification": "trainers.tasks.classification:ImageClassification"}
+TASKS = {
+    "classification": "trainers.tasks.classification:ImageClassification",
+    "vae": "trainers.tasks.vae:VAE",
+}
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _OWN = "trainers"
 _BAD = 2

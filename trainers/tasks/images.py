@@ -1,0 +1,97 @@
+"""What tasks share whose data are images in memory."""
+
+from __future__ import annotations
+
+import abc
+import functools
+from typing import Any, Protocol
+
+import tensorflow as tf
+
+from trainers import datasets
+from trainers.datasets import Images
+from trainers.loop.task import Evaluation
+from trainers.options.images import ImageData
+from trainers.tasks.configured import Configuration, ConfiguredTask
+
+__all__ = ["ImageTask"]
+
+
+class ImageConfiguration(Configuration, Protocol):
+    """What a configuration has besides: which images."""
+
+    @property
+    def images(self) -> ImageData: ...
+
+
+class ImageTask(ConfiguredTask, abc.ABC):
+    """A task that trains on a data set of images, and is evaluated on them.
+
+    A family sets `metrics` and `goal` before it calls this.
+    """
+
+    config: ImageConfiguration
+    data: Images
+
+    def __init__(self, config: Any, data: Images | None = None) -> None:
+        training = config.training
+        self.evaluations = {
+            name: Evaluation(functools.partial(self._evaluated, name), training.evaluate_every)
+            for name in training.evaluations
+        }
+        self._held: dict[str, tf.data.Dataset] = {}
+        super().__init__(config, data)
+
+    @classmethod
+    def prepared(cls, data: Images) -> Images:
+        """Return images as the family trains on them: shifted, mirrored and normalised, or not."""
+        return data
+
+    @classmethod
+    def load(cls, config: ImageConfiguration, data_dir: str | None = None) -> Images:
+        """Return the images that it trains on and is evaluated with."""
+        return cls._split(datasets.get(config.images.dataset, data_dir), config)
+
+    @classmethod
+    def check_data(cls, config: ImageConfiguration, data_dir: str | None = None) -> None:
+        """Check that the data set is there."""
+        datasets.check(config.images.dataset, data_dir)
+
+    @classmethod
+    def stand_in(cls, config: ImageConfiguration) -> Images:
+        """Return random images in the shape and number of the data set."""
+        return cls._split(datasets.random(config.images.dataset), config)
+
+    @classmethod
+    def _split(cls, data: Images, config: ImageConfiguration) -> Images:
+        return cls.prepared(data).split(config.training.split).thinned(config.images.train_share)
+
+    @classmethod
+    def data_key(cls, config: ImageConfiguration) -> tuple[Any, ...]:
+        """Return what the images depend on."""
+        return config.images.dataset, config.training.split, config.images.train_share
+
+    @property
+    def facts(self) -> datasets.Facts:
+        """What is known of the data set without having it."""
+        return datasets.facts(self.config.images.dataset)
+
+    def count_steps(self) -> int:
+        """Return the full batches of an epoch."""
+        training = self.config.training
+        share = self.config.images.train_share
+        return self.facts.steps_per_epoch(training.split, training.batch_size, share)
+
+    def train(self, step: int) -> tf.data.Dataset:
+        """Return batches of images and labels, shuffled, from a data step on."""
+        training = self.config.training
+        return self.data.train(training.batch_size, training.seed, step)
+
+    def evaluate(self, name: str) -> tf.data.Dataset:
+        """Return the batches of an evaluation, once."""
+        return self.data.evaluate(4 * self.config.training.batch_size, name)
+
+    def _evaluated(self, name: str) -> tf.data.Dataset:
+        if name not in self._held:  # Made once: each would keep its own copy of the images.
+            self._held[name] = self.evaluate(name)
+        return self._held[name]
