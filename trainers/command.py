@@ -13,13 +13,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import rich.console
 from absl import app, flags
 
 from trainers import dry_run
 from trainers.loop.checkpoints import CheckpointError
 from trainers.loop.experiment import BusyError
-from trainers.loop.progress import Progress
+from trainers.loop.progress import Progress, screen
 from trainers.loop.records import Record, RecordError
 from trainers.methods import bits
 from trainers.options.flags import BAD_USAGE, Flags
@@ -112,7 +111,7 @@ class Program:
 
     def _foretell(self, task: ConfiguredTask) -> int:
         """Show what it is and what it costs, also without its data."""
-        console = rich.console.Console()
+        console = screen()
         dry_run.show(task, console)
         try:
             task.check_data(task.config, self._data_dir.value)

@@ -22,7 +22,7 @@ import rich.console
 from absl import app, flags
 from ml_collections import config_flags
 
-from trainers.loop.progress import counted
+from trainers.loop.progress import counted, screen
 from trainers.loop.records import Record
 from trainers.options.flags import parse
 from trainers.sweeps import cost, engines, growth, programs, status, table
@@ -58,7 +58,7 @@ _OPTIONS = flags.DEFINE_list("engine_options", [], "Options of the engine, as ke
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sweep that the flags describe, and return the exit code."""
-    console = rich.console.Console()
+    console = screen()
     try:
         if len(arguments) > 1:
             raise ValueError(f"Unknown arguments: {' '.join(arguments[1:])}")
@@ -97,8 +97,15 @@ def main(arguments: Sequence[str]) -> int:
         code, trouble = _run(store, run, console)
         while not code and _EXTEND.value:
             wider = growth.extended(store.grid, _records(store), _EXTEND.value)
-            if not growth.added(wider, store.grid):
+            if not (more := growth.added(wider, store.grid)):
                 break
+            rates = sum(trial.phase == TUNING for trial in more)
+            console.print(
+                f"The best rate lies at an edge in some cells: {counted(rates, 'trial')} with new "
+                f"rates.",
+                highlight=False,
+                soft_wrap=True,
+            )
             store = _store(wider, console)
             code, trouble = _run(store, run, console)
     except KeyboardInterrupt:  # Workers have their own way to end: this is what comes before them.
@@ -220,7 +227,7 @@ def _grown(grid: Grid, before: Grid) -> str:
 
 def _run(store: Store, run: engines.Run, console: rich.console.Console) -> tuple[int, str | None]:
     """Run all that is left of a sweep; return the code, and what was wrong."""
-    view = View(store.grid.shard(*run.shard), store.recorded(), _unit(), console)
+    view = View(store.grid.shard(*run.shard), store.recorded(), _unit(), console, store.taken)
     return engines.start(_ENGINE.value, store, run, view)
 
 

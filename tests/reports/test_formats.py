@@ -145,7 +145,7 @@ def test_latex_is_escaped_as_pandas_escapes_it(text):
     (theirs,) = re.findall(r"x.*x(?= \\\\\n)", style.to_latex())
     commands = [
         re.sub(r"(\\text(?:backslash|asciitilde|asciicircum))(?:\{\}| )|(?:\\space )", r"\1", each)
-        for each in (theirs, formats._tex(f"x{text}x"))
+        for each in (theirs, formats._tex(f"x{text}x").replace("-{}-", "--"))
     ]
     assert commands[0].replace(" ", "") == commands[1].replace(" ", "")
 

@@ -14,6 +14,7 @@ import pytest
 from tests.reports import synthetic
 from trainers import report
 from trainers.reports import figures, formats, looks, panels, results
+from trainers.reports.columns import average_ranks
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,8 @@ def test_results_that_are_not_used_are_named_where_there_are_no_others(tmp_path,
     directory = synthetic.write(tmp_path / "sweep", grid, lambda trial: None)
     assert report.main([str(directory)]) == 2
     said = capsys.readouterr().err
-    assert said.strip().endswith("has no results to report yet: 0 of 1 measurements")
+    assert "has no results to report yet: 0 of 1 measurements. Where it stands says" in said
+    assert said.strip().endswith(f"python -m trainers.sweep --results={directory} --status")
     (directory / "results" / f"{grid.trials[0].id}.json").write_text("torn")
     assert report.main([str(directory)]) == 2
     assert f"; not used: {grid.trials[0].id}.json cannot be read" in capsys.readouterr().err
@@ -167,6 +169,40 @@ def test_several_directories_are_one_report(tmp_path, capsys):
     )
     assert report.main([directories[0], str(tmp_path / "c")]) == 2
     assert "the same `goal` to be one report. Received: 'accuracy'" in capsys.readouterr().err
+
+
+def test_ranks_are_over_the_columns_that_have_all_methods(tmp_path, capsys):
+    """A directory that lacks a method leaves ranks, tests and marks as they are without it."""
+    small = {"source": "", "budgets": (0.1, 1.0)}
+    methods = ("Linear", "Cosine", "REX")
+    synthetic.write(
+        tmp_path / "a",
+        synthetic.sweep({"S0": 100, "S1": 100}, schedules=methods, **small),
+        accuracy_of_place,
+    )
+    synthetic.write(
+        tmp_path / "b",
+        synthetic.sweep({"S2": 100}, schedules=methods[:2], **small),
+        accuracy_of_place,
+    )
+    directories = [tmp_path / name for name in ("a", "b")]
+    alone, both = results.read(directories[0]), results.read(*directories)
+    assert len(both.columns) == 6 and both.ranked_columns == alone.columns == alone.ranked_columns
+    assert average_ranks(both.ranked_columns) == average_ranks(alone.columns)
+    text = written(capsys, *directories, "--format=md")
+    said = "2 of 6 complete columns lack methods (S2): ranks and tests are over the others."
+    assert text.count(said) == 2
+    assert "The best of each complete column that has all methods is marked." in text
+    (table,) = re.findall(r"\*\*S2: test accuracy.*?\n\n(.*?)\n\n", text, re.DOTALL)
+    assert "**" not in table
+    third = results.read(directories[1])
+    assert third.lacking == "" and third.ranked_columns == third.columns
+    # The negative control: of two that share no method there are no full columns.
+    synthetic.write(
+        tmp_path / "c", synthetic.sweep({"S3": 100}, schedules=("REX",), **small), accuracy_of_place
+    )
+    apart = results.read(tmp_path / "b", tmp_path / "c")
+    assert "ranks are over unlike columns, and there are no tests" in apart.lacking
 
 
 def accuracy_of_place(trial):

@@ -367,3 +367,36 @@ def test_errors_are_told_to_be_turned_only_where_they_are(tmp_path):
 )
 def test_a_difference_has_a_sign_unless_it_rounds_to_nothing(value, digits, text):
     assert document.signed(value, digits) == text.replace("-", "\N{MINUS SIGN}")
+
+
+def test_costs_are_those_of_each_precision_on_average(tmp_path):
+    costs = {("CR", 0.05): [0.04, 0.06], ("CR", 1.0): [0.03, 0.05], "float32": 1.0}
+
+    def cost(trial):
+        place = trial.coordinates
+        if place["precision"] == "float32":
+            return 1.0
+        return costs["CR", place["budget"]][place["schedule"] == "REX"]
+
+    grid = small(precisions={"float32": {}, "CR": {"p": 1}})
+    found = tables.build(read(tmp_path, grid, lambda trial: 0.5, cost))
+    row = {
+        name: field(found, "What does precision cost?", "A: cost (%)", name, "5 %").text
+        for name in ("float32", "CR")
+    }
+    assert row == {"float32": "100.0", "CR": "5.0"}
+    assert field(found, "What does precision cost?", "A: cost (%)", "CR", "100 %").text == "4.0"
+    plain = tables.build(read(tmp_path / "b", small(), lambda trial: 0.5, lambda trial: 1.0))
+    assert "What does precision cost?" not in [section.title for section in plain.sections]
+
+
+def test_learning_rates_of_two_are_at_no_edge(tmp_path):
+    for count, sentence in ((2, "were chosen from two"), (3, "lie at an edge")):
+        rates = [0.1 * 3**k for k in range(count)]
+        configs = {"A": {"config": {"epochs": 10}, "learning_rates": rates}}
+        grid = small(protocol="tuned", tuning_seeds=(100,), configs=configs)
+        report = tables.build(read(tmp_path / str(count), grid, lambda trial: 0.5))
+        notes = "\n".join(report.notes)
+        assert sentence in notes
+        assert ("lie at an edge" in notes) != ("were chosen from two" in notes)
+        assert "with one other seed" in notes

@@ -130,5 +130,5 @@ def starts(results):
     """Return how often the program began each trial, by its id."""
     return {
         path.parts[-3]: len(path.read_text().splitlines())
-        for path in pathlib.Path(results).glob("trials/*/run/starts")
+        for path in pathlib.Path(results).glob("trials/*/*/starts")
     }

@@ -63,7 +63,8 @@ def test_three_errors_put_a_trial_in_quarantine_until_it_is_forgiven(results):
         assert [entry["status"] for entry in attempts[trial]] == ["erred"] * 3
         assert "in _trouble" in attempts[trial][2]["traceback"]
         assert f"RuntimeError: told to fail in {trial}" in out
-        (results / "trials" / trial / "run" / "told").touch()
+        for folder in (results / "trials" / trial).glob("*-measurement"):
+            (folder / "told").touch()
     # Alone, the same command does not try them again, and says the same.
     out = running.run(results, grid=grid, expected=1)
     assert "2 quarantined" in out
@@ -108,6 +109,7 @@ def test_ten_disappearances_put_a_trial_in_quarantine(results):
     assert "1 quarantined" in out
     assert "10 attempts vanished" in out
     assert "killed 10 times" in out
+    assert out.count("was killed by signal 9: another one is started") == 10
     assert sorted(map(len, running.attempts(results).values())) == [1, 10]
 
 
@@ -188,7 +190,7 @@ def test_nothing_but_errors_stops_the_pool(results, monkeypatch):
 def test_asked_to_end_it_saves_ends_with_143_and_goes_on(results, number):
     grid = {**SHARED, "changes": {"a": {"epochs": 60}}, "seeds": [0, 1]}
     with running.start(results, "--workers=2", grid=grid, sleep=0.1) as process:
-        running.wait_for(lambda: list(results.glob("trials/*/run/checkpoint.json")))
+        running.wait_for(lambda: list(results.glob("trials/*/*/checkpoint.json")))
         workers = running.children(process)
         if number == signal.SIGTERM:  # As a scheduler does, to every process at once.
             for pid in workers:
@@ -196,11 +198,12 @@ def test_asked_to_end_it_saves_ends_with_143_and_goes_on(results, number):
         process.send_signal(number)
         out, _ = process.communicate(timeout=running.PATIENCE)
     assert process.returncode == 143, out
+    assert "Asked to end: trials that run save what they have" in out
     assert len(workers) == 2
     assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers)
     ended = [entry["status"] for all in running.attempts(results).values() for entry in all]
     assert set(ended) <= {"asked to end", "recorded"} and "asked to end" in ended
-    saved = [json.loads(path.read_text())["step"] for path in results.glob("trials/*/run/c*.json")]
+    saved = [json.loads(path.read_text())["step"] for path in results.glob("trials/*/*/c*.json")]
     assert saved and all(step > 0 for step in saved)
     running.run(results, "--workers=2")
     running.run(results.parent / "alone", grid=grid)
@@ -254,31 +257,41 @@ def test_the_status_writes_nothing(results):
     assert "missing" in running.run(results, "--status", expected=1)
 
 
-def test_the_time_left_is_that_of_trials_not_of_the_beginning(monkeypatch):
+def test_the_time_left_is_what_trials_like_those_left_have_taken(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     console = rich.console.Console(file=io.StringIO(), width=100)
-    trials = Grid.of(make(**SHARED, settings=("a", "b", "c"))).trials
-    view = View(trials, set(), console=console)
-    for number, moment in enumerate((600.0, 610.0, 621.0)):  # It traced for ten minutes.
-        now[0] = moment
-        view.update({trial.id for trial in trials[: number + 1]}, 2)
-    said = console.file.getvalue().splitlines()
-    assert [line.rpartition("workers  ")[2] for line in said] == [
-        "time left unknown",
-        "about 0:40 left",
-        "about 0:31 left",
-    ]
-    now[0] = 0.0  # As a clock that was set.
-    view._next_line = 0.0
-    view.update({trial.id for trial in trials[:4]}, 1)
-    assert console.file.getvalue().splitlines()[-1].endswith("1 worker  about 0:00 left")
+    grid = {**SHARED, "changes": {"b": {"epochs": 40}}}
+    trials = Grid.of(make(**grid, settings=("a", "b", "c"))).trials
+    taken = {t.id: {"a": 2.0, "b": 0.5}[t.coordinates["setting"]] * t.epochs for t in trials[:4]}
+    view = View(trials, {trials[0].id}, console=console, taken=taken.get)
+
+    def shown(count, workers):
+        now[0] += 100.0  # However long ago it is: it may have been started again.
+        view.update({trial.id for trial in trials[:count]}, workers)
+        return console.file.getvalue().splitlines()[-1].rpartition("  ")[2]
+
+    assert shown(0, 2) == "time left unknown"
+    first = [t.coordinates["setting"] for t in trials[:1]]
+    assert first == ["a"]
+    everything = 2.0 * sum(trial.epochs for trial in trials[1:])
+    assert shown(1, 2) == f"about {progress.clock(everything / 2)} left"
+    known = [trial.coordinates["setting"] for trial in trials[:4]]
+    spent = {
+        name: (sum(taken[t.id] for t in trials[:4] if t.coordinates["setting"] == name))
+        for name in set(known)
+    }
+    each = sum(spent.values()) / sum(t.epochs for t in trials[:4])
+    rate = {"a": 2.0, "b": 0.5 if "b" in known else each, "c": each}
+    left = sum(rate[t.coordinates["setting"]] * t.epochs for t in trials[4:])
+    assert shown(4, 1) == f"about {progress.clock(left)} left"
+    assert shown(len(trials), 1) == "done"
 
 
 def test_workers_die_with_a_pool_that_is_killed(results):
     grid = {**SHARED, "changes": {"a": {"epochs": 60_000}}}
     with running.start(results, "--workers=2", grid=grid, sleep=0.1) as process:
-        running.wait_for(lambda: list(results.glob("trials/*/run/checkpoint.json")))
+        running.wait_for(lambda: list(results.glob("trials/*/*/checkpoint.json")))
         workers = running.children(process)
         process.kill()
         process.communicate()

@@ -70,7 +70,7 @@ def test_asked_to_end_the_jobs_end_and_the_command_goes_on(alone, results, engin
     with running.start(
         results, f"--engine={engine}", "--workers=2", grid=GRID, sleep=0.5
     ) as process:
-        running.wait_for(lambda: list(results.glob("trials/*/run/checkpoint.json")))
+        running.wait_for(lambda: list(results.glob("trials/*/*/checkpoint.json")))
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=running.PATIENCE)
     assert process.returncode == 143, out

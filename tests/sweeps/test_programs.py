@@ -119,7 +119,7 @@ def test_only_installed_packages_are_imported_unasked(name, is_installed):
     if is_installed:
         programs.check(name, False)
     else:
-        with pytest.raises(ValueError, match="must be a task, .*or of an installed"):
+        with pytest.raises(ValueError, match=r"must be a task, .*or of an installed"):
             programs.check(name, False)
     programs.check(name, True)
     top = name.partition(".")[0].partition(":")[0]

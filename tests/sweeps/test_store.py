@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import signal
 
 import pandas
@@ -465,3 +466,18 @@ def test_what_a_killed_process_was_writing_is_removed(store):
     with store.claim(trial) as claim:
         assert not any(path.exists() for path in left)
         assert [entry["status"] for entry in claim.attempts.all()] == ["begun"]
+
+
+def test_trials_train_in_directories_that_say_what_they_are(results):
+    """TensorBoard shows them: no two of a sweep have the same."""
+    long = "\N{GREEK SMALL LETTER LAMDA}" * 150
+    made = make(settings=["a b/c", ".hidden", long], momenta={"0.9": {}, "D": {"momentum": 0.5}})
+    store = Store.create(results, Grid.of(made))
+    names = list(store.folders.values())
+    assert all(re.fullmatch(r"(?!\.)[\w.+-]+", name) for name in names)
+    assert max(len(name.encode()) for name in names) == 200
+    assert "a_b_c-rex-0.9-float32-b0.5-lr0.1-s100-tuning" in names
+    assert "hidden-linear-D-float32-b1-tuned-s1-measurement" in names
+    with store.claim(store.grid.trials[0].id) as claim:
+        assert claim.logdir.parent == claim.directory
+        assert claim.logdir.name == store.folders[claim.trial]

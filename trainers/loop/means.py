@@ -6,7 +6,7 @@ are taken over by the host, in float64: a float32 sum that goes on stops at 16.8
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -120,23 +120,36 @@ class Means:
         """Return the sums of values and of weights that the step holds."""
         if not self._means[phase]:
             return np.zeros([2, 0])
-        return np.asarray(self._read(phase), np.float64)
+        return np.asarray(self._readers[phase](), np.float64)
 
     def _make_functions(self) -> None:
         """Make traced functions to read and reset: op by op it outlasts a short epoch."""
 
-        @tf.function(autograph=False)
-        def read(phase: str | None) -> tf.Tensor:
-            mine = self._means[phase].values()
-            parts = [[_value(mean.total) for mean in mine], [_value(mean.count) for mean in mine]]
-            return tf.stack([tf.stack(part) for part in parts])
+        # One for each phase: of one that is traced for all TensorFlow warns.
+        self._readers = {phase: _reader(mine) for phase, mine in self._means.items()}
+        self._resetters = {phase: _resetter(mine) for phase, mine in self._means.items()}
 
-        @tf.function(autograph=False)
-        def reset(phase: str | None) -> None:
-            for mean in self._means[phase].values():
-                mean.reset_state()
+    def _reset(self, phase: str | None) -> None:
+        self._resetters[phase]()
 
-        self._read, self._reset = read, reset
+
+def _reader(means: Mapping[str, keras.metrics.Mean]) -> Callable[[], tf.Tensor]:
+    @tf.function(autograph=False)
+    def read() -> tf.Tensor:
+        mine = means.values()
+        parts = [[_value(mean.total) for mean in mine], [_value(mean.count) for mean in mine]]
+        return tf.stack([tf.stack(part) for part in parts])
+
+    return read
+
+
+def _resetter(means: Mapping[str, keras.metrics.Mean]) -> Callable[[], None]:
+    @tf.function(autograph=False)
+    def reset() -> None:
+        for mean in means.values():
+            mean.reset_state()
+
+    return reset
 
 
 def _value(variable: Any) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Self
@@ -10,7 +11,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-__all__ = ["Progress", "clock", "counted"]
+__all__ = ["Progress", "clock", "counted", "screen"]
 
 _SHORT = {
     "learning_rate": "lr",
@@ -21,6 +22,15 @@ _SHORT = {
 }
 # Logged, not shown.
 _HIDDEN = frozenset({"bitops", "effective_bits"})
+
+
+# Tables are as wide in a file, where nothing says how wide it is shown.
+_WIDTH_OF_FILES = 200
+
+
+def screen() -> rich.console.Console:
+    """Return the console of standard output."""
+    return rich.console.Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
 
 
 class Progress:
@@ -35,7 +45,7 @@ class Progress:
     def __init__(
         self, total_steps: int, done_steps: int = 0, console: rich.console.Console | None = None
     ) -> None:
-        self._console = console or rich.console.Console()
+        self._console = console or screen()
         # Where the clock began: the first call after a start is traced, and tells nothing.
         self._began: tuple[float, int] | None = None
         self._total = total_steps

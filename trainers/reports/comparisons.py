@@ -36,8 +36,8 @@ from trainers.reports.statistics import (
 __all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_is_trained"]
 
 ALPHA = 0.05
-# The optimizers that are compared with others first.
-_PLAIN = ("sgd",)
+# What others are compared with, where it is there.
+_PLAIN = {"schedule": ("none", "constant"), "optimizer": ("sgd",)}
 
 
 # --- several methods -----------------------------------------------------------------------------
@@ -80,6 +80,8 @@ def tests(results: Results) -> Section:
         if len(seeds) > 1
         else f"{counted(len(seeds), 'seed')} that all methods have: nothing is known of others."
     )
+    if results.lacking:
+        notes.append(results.lacking)
     (test, apart), count = over_workloads(results), len(workloads)
     if test is None:
         least = p_value(least_p_value(k, count)).removeprefix("= ")
@@ -88,7 +90,12 @@ def tests(results: Results) -> Section:
             f"{k} methods: {'its' if count == 1 else 'their'} least p-value is {least}."
         )
         return Section(title, notes)
-    notes.append(_told(test, "in other settings"))
+    notes.append(
+        _told(
+            test,
+            f"in other {what}s, if these {count} are a random sample of them",
+        )
+    )
     if test.p_value >= ALPHA:
         return Section(title, notes)
     if apart >= k - 1:
@@ -258,6 +265,7 @@ def differences(results: Results, baseline: str | None) -> Section:
             f"weight. Where columns are left out, as a training failed or there is one seed, their "
             f"number is said, and nothing is found."
         )
+        notes += _interval_note(results)
     for setting in results.settings:
         cells = [cell for cell in results.cells if cell.setting == setting]
         budgets = sorted({cell.budget for cell in cells})
@@ -279,6 +287,25 @@ def differences(results: Results, baseline: str | None) -> Section:
             family.table(results.measure, digits_of([c.mean for c in cells], results.measure))
         )
     return Section("How much do they differ?", notes, tables)
+
+
+def _rates_note(results: Results) -> list[str]:
+    if not any(len(cell.candidates) > 1 for cell in results.cells):
+        return []
+    return ["Each training has the learning rate that was chosen for its cell: rates differ too."]
+
+
+def _interval_note(results: Results) -> list[str]:
+    """Say what an interval over several workloads is of, where there are any."""
+    if len(set(results.workloads.values())) < 2:
+        return []
+    what = what_is_trained(results)
+    return [
+        f"Over several {what}s g with n_g seeds the standard error is sqrt(sum_g s_g² / n_g) / G, "
+        f"s_g being the spread of seeds within one: intervals are of other seeds in these "
+        f"{what}s, not of others. Degrees of freedom are Welch and Satterthwaite's, or the least "
+        f"n_g - 1 where numbers of seeds differ."
+    ]
 
 
 def _margin_note(results: Results) -> list[str]:
@@ -331,6 +358,7 @@ def factors(results: Results) -> Section | None:
     Two trainings are compared that differ in that factor alone.
     """
     kinds: dict[str, Callable[[Cell], str]] = {
+        "schedule": lambda cell: cell.place["schedule"],
         "momentum": lambda cell: cell.place["momentum"],
         "precision": lambda cell: cell.place["precision"],
     }
@@ -338,18 +366,21 @@ def factors(results: Results) -> Section | None:
         kinds["optimizer"] = lambda cell: cell.optimizer
     tables = []
     digits = digits_of([cell.mean for cell in results.cells], results.measure)
-    for factor, level in kinds.items():
-        if (family := _factor(results, factor, level)) is not None:
+    found = {factor: _factor(results, factor, level) for factor, level in kinds.items()}
+    if not any(family is not None for factor, family in found.items() if factor != "schedule"):
+        return None  # Schedules alone are the methods, which are compared above.
+    for family in found.values():
+        if family is not None:
             tables.append(family.table(results.measure, digits))
-    if not tables:
-        return None
     good = "above" if results.measure.mode == "max" else "below"
     what = what_is_trained(results)
     notes = [
-        f"Mean difference of {results.measure.label} of trainings that differ in one factor alone: "
-        f"same schedule, setting, budget and seed; {good} 0 is better. A block is a seed in a "
-        f"{what}, its differences are averaged over budgets and what else there is, and "
-        f"n is the number of blocks; intervals and stars are those of the differences above.",
+        f"Mean difference of {results.measure.label} of trainings that differ in one axis of the "
+        f"sweep alone, and have the same seed; {good} 0 is better. A block is a seed in a {what}, "
+        f"its differences are averaged over budgets and what else there is, and n is the number of "
+        f"blocks; stars are those of the differences above.",
+        *_rates_note(results),
+        *_interval_note(results),
         *_margin_note(results),
     ]
     return Section("What does each factor change?", notes, tables)
@@ -359,7 +390,7 @@ def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Fam
     levels = list(dict.fromkeys(map(level, results.cells)))
     if len(levels) < 2:
         return None
-    plain = (*DEFAULTS.get(factor, ()), *_PLAIN)
+    plain = _PLAIN.get(factor) or DEFAULTS[factor]
     reference = next((each for each in levels if each.casefold() in plain), levels[0])
 
     def rest(cell: Cell) -> tuple[object, ...]:
@@ -375,7 +406,7 @@ def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Fam
         if key in at:
             twice.add(key)  # Nothing says which of them is meant.
         at[key] = cell
-    schedules = list(dict.fromkeys(cell.place["schedule"] for cell in results.cells))
+    schedules = [] if factor == "schedule" else results.schedules
     rows: dict[str, list[_Compared | Entry]] = {}
     for name in levels:
         if name != reference:

@@ -100,13 +100,13 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             yield (
                 "behind",
                 f"How far each is behind the best at its budget, in {points}, on a square-root "
-                f"scale; only complete columns{band}.",
+                f"scale; only complete columns{band}{', cut off at 0' * (n > 1)}.",
                 _panels(results, look, panels.behind, f"{points} behind the best", facets),
             )
             yield (
                 "ranks",
                 f"Average rank against budget, 1 is best, over the "
-                f"{counted(len(results.columns), 'complete column')}.",
+                f"{counted(len(results.ranked_columns), 'complete column')}.",
                 _ranks(results, look),
             )
     else:
@@ -119,8 +119,9 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
     if any(not math.isnan(c.cost) and abs(c.cost - 1) > 1e-9 for c in results.cells):
         yield (
             "cost",
-            f"Bit operations over those of the full budget in float32, against {label}{band}. The "
-            f"line joins what nothing beats in both.",
+            f"Bit operations over those of the full budget in float32, against {label}"
+            f"{band.replace('bands', 'bars')}. They are those of the quantized layers. The line "
+            f"joins what nothing beats in both.",
             _panels(results, look, panels.cost, label, [_Facet("", results.methods)]),
         )
     if any(len(cell.tuned) > 1 for cell in results.cells):
@@ -201,11 +202,16 @@ def _panels(
     is_row = _is_apart(facets) and len(facets) == columns  # One row for each setting.
     axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if is_row else "none")
     said = ""
+    firsts: dict[str, Any] = {}
     for index, ax in enumerate(axes.flat):
         if index >= len(places):
             ax.set_visible(False)
             continue
         setting, facet = places[index]
+        if _is_apart(facets) and not is_row:  # Panels of one setting can be compared by eye.
+            first = firsts.setdefault(setting, ax)
+            if first is not ax:
+                ax.sharey(first)
         scale = panel(ax, results, setting, look, facet.methods, **facet.options)
         ax.set_title(" | ".join(filter(None, [setting, facet.name])), loc="left")
         is_first = index % columns == 0
@@ -268,10 +274,11 @@ def _ranks(results: Results, look: dict[str, Look]) -> Figure:
     figure = Figure(figsize=(5.4 * len(groups) + 0.4, height), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     for ax, (optimizer, settings) in zip(axes, groups.items(), strict=True):
-        budgets = sorted({c.budget for c in results.columns if c.setting in settings})
+        mine = [column for column in results.ranked_columns if column.setting in settings]
+        budgets = sorted({column.budget for column in mine})
         lines: dict[str, list[tuple[int, float]]] = {}
         for index, budget in enumerate(budgets):
-            here = [c for c in results.columns if c.setting in settings and c.budget == budget]
+            here = [c for c in mine if c.budget == budget]
             for method, rank in average_ranks(here).items():
                 lines.setdefault(method, []).append((index, rank))
         ends = {}

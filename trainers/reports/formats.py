@@ -12,7 +12,6 @@ import html
 import itertools
 import pathlib
 import re
-import sys
 import typing
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ import rich.console
 import rich.markup
 import rich.table
 
+from trainers.loop.progress import screen
 from trainers.reports import published
 from trainers.reports.document import Entry, Report, Table
 from trainers.reports.figures import Picture
@@ -38,8 +38,6 @@ __all__ = ["FORMATS", "to_csv", "to_html", "to_markdown", "to_screen", "to_tex",
 
 FORMATS = ("screen", "md", "tex", "csv", "html")
 _FAILED = [end for end in ENDS if end != "finished"]
-# A file or a pipe has no width: as wide as tables with six budgets need.
-_WIDTH_OF_FILES = 200
 
 
 def written(
@@ -196,6 +194,7 @@ _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
+    "--": "-{}-",  # Two hyphens would be a dash.
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
@@ -356,7 +355,7 @@ def to_screen(
 ) -> None:
     """Print a report, in colours if standard output is a terminal; else what is marked has a •."""
     if console is None:
-        console = rich.console.Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES)
+        console = screen()
     say = rich.markup.escape
     console.print(f"[bold]{say(report.title)}[/]")
     for note in report.notes:

@@ -43,7 +43,7 @@ def rates(results: Results, source: published.Source | None) -> Section:
         if theirs:
             head.append(f"paper, all: Top-{top}")
             columns.append(theirs)
-    ranks = average_ranks(results.columns)
+    ranks = average_ranks(results.ranked_columns)
     lowest = min(ranks.values())
     rows = []
     for method in sorted(ranks, key=lambda each: (ranks[each], results.methods.index(each))):
@@ -53,14 +53,16 @@ def rates(results: Results, source: published.Source | None) -> Section:
             fields = [Entry(f"as {counted[method]}", is_quiet=True) for _ in columns]
         rows.append([Entry(method), rank, *fields])
     notes = [
-        "A column is a setting at a budget; low budgets are those below 25 %. Equal methods count "
-        "all, so that rates can add up to more than 100 %; a method of which a training failed is "
-        "never among the best. Average rank: 1 is best; equal methods share the mean of theirs.",
+        "A column is a setting at a budget"
+        + "; low budgets are those below 25 %" * (len(groups) > 1)
+        + ". Equal methods count all, so that rates can add up to more than 100 %; a method of "
+        "which a training failed is never among the best. Average rank: 1 is best; equal methods "
+        "share the mean of theirs.",
     ]
-    if len(results.full_columns) < len(results.columns):
+    if results.lacking:
         notes.append(
-            "Some methods were not run in some columns: there they are not among the best, as "
-            "papers count, and average ranks are over unlike columns."
+            f"{results.lacking} Where a method was not run it is not among the best, as papers "
+            f"count."
         )
     if any(name != method for method, name in counted.items()):
         notes.append("As in REX, table 1, the better of Step and Plateau counts as Step.")

@@ -156,8 +156,8 @@ class Cell:
 
     @property
     def is_at_edge(self) -> bool:
-        """Whether the rate is the lowest or highest of several that it was chosen from."""
-        return len(self.candidates) > 1 and self.rate in (self.candidates[0], self.candidates[-1])
+        """Whether the rate is the lowest or highest of those it was chosen from, at least three."""
+        return len(self.candidates) > 2 and self.rate in (self.candidates[0], self.candidates[-1])
 
     @property
     def cost(self) -> float:
@@ -201,6 +201,11 @@ class Results:
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
     @functools.cached_property
+    def schedules(self) -> list[str]:
+        """Names of learning-rate schedules, in the order of tables."""
+        return list(dict.fromkeys(cell.place["schedule"] for cell in self.cells))
+
+    @functools.cached_property
     def budgets(self) -> list[float]:
         """Budgets, from the lowest."""
         return sorted({cell.budget for cell in self.cells})
@@ -232,6 +237,28 @@ class Results:
     def full_columns(self) -> list[Column]:
         """Those of them that have every method."""
         return [column for column in self.columns if len(column.scores) == len(self.methods)]
+
+    @functools.cached_property
+    def ranked_columns(self) -> list[Column]:
+        """The columns over which ranks are averaged: full ones, so that none is among fewer.
+
+        Where no column has every method they are all complete ones.
+        """
+        return self.full_columns or self.columns
+
+    @property
+    def lacking(self) -> str:
+        """What columns lack methods of others, as a sentence; empty if none does."""
+        left = [column for column in self.columns if column not in self.full_columns]
+        if not left:
+            return ""
+        names = ", ".join(dict.fromkeys(column.setting for column in left))
+        what = f"{len(left)} of {len(self.columns)} complete columns lack methods ({names})"
+        return f"{what}: " + (
+            "ranks and tests are over the others."
+            if self.full_columns
+            else "ranks are over unlike columns, and there are no tests."
+        )
 
     @functools.cached_property
     def workloads(self) -> dict[str, str]:
@@ -286,7 +313,8 @@ def read(*directories: pathlib.Path) -> Results:
     if not any(trial.id in known for trial in measured):
         names = ", ".join(map(str, directories))
         raise ValueError(
-            f"{names} has no results to report yet: 0 of {len(measured)} measurements"
+            f"{names} has no results to report yet: 0 of {len(measured)} measurements. Where it "
+            f"stands says python -m trainers.sweep --results={directories[0]} --status"
             + (f"; not used: {'; '.join(sorted(strange))}" if strange else "")
         )
     measure = _measure(grid, (known[trial.id] for trial in measured if trial.id in known))

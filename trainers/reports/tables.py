@@ -26,6 +26,8 @@ __all__ = ["build", "comparable"]
 
 # A budget whose whole epochs are further from it than this share is told of.
 _ROUNDING = 0.1
+# Costs that differ from that of float32 by no more are those of float32.
+_PLAIN = 1e-9
 
 
 def build(results: Results, baseline: str | None = None) -> Report:
@@ -46,6 +48,8 @@ def build(results: Results, baseline: str | None = None) -> Report:
     source = published.parse_source(results.grid.source)
     if source is not None:
         sections.append(_beside(results, source))
+    if any(abs(cell.cost - 1.0) > _PLAIN for cell in results.cells):
+        sections.append(_cost(results))
     if len(results.methods) > 1:
         sections += [rates(results, source), tests(results), differences(results, baseline)]
         if (found := factors(results)) is not None:
@@ -76,10 +80,12 @@ def _facts(results: Results) -> list[str]:
     grid, measure = results.grid, results.measure
     good = "higher" if measure.mode == "max" else "lower"
     how = {
-        "tuned": "The learning rate of each cell was chosen on validation data, with other seeds.",
+        "tuned": f"The learning rate of each cell was chosen on validation data, with "
+        f"{_tuning_seeds(results)}.",
         "shared": "All cells of a setting were trained with the same learning rate.",
     }[grid.protocol]
-    if grid.protocol == "tuned" and all(len(cell.candidates) < 2 for cell in results.cells):
+    numbers = [len(cell.candidates) for cell in results.cells]
+    if grid.protocol == "tuned" and max(numbers) < 2:
         how = "There was one learning rate to choose from."
     when = {"final": "at the end of training", "best": "at its best epoch"}[grid.judged]
     said = [f"Judged by {measure.label}, {when}; {good} is better. {how}"]
@@ -106,12 +112,24 @@ def _facts(results: Results) -> list[str]:
             f"{len(edges)} of {len(chosen)} chosen learning rates lie at an edge of their grid, so "
             f"that better ones may lie beyond: widen it, as with --extend_rates."
         )
+    if few := numbers.count(2):
+        said.append(
+            f"{few} of {len(numbers)} learning rates were chosen from two, which does not tell "
+            f"where the best one lies: more are added with --extend_rates."
+        )
     if results.strange:
         said.append(
             f"{counted(len(results.strange), 'file')} among the results not used: "
             f"{'; '.join(results.strange)}."
         )
     return said
+
+
+def _tuning_seeds(results: Results) -> str:
+    counts = {len(values) for cell in results.cells for values in cell.tuned.values()}
+    if counts in (set(), {1}):
+        return "one other seed" if counts else "other seeds"
+    return f"{' or '.join(map(str, sorted(counts)))} other seeds"
 
 
 # --- what was measured ---------------------------------------------------------------------------
@@ -127,7 +145,10 @@ def _measured(results: Results) -> Section:
             f"Mean ± standard deviation (over n - 1) of n = {seeds} seeds; m/n where only m "
             f"finished."
         )
-    notes = [spread, "The best of each complete column is marked."]
+    which = "complete column" + " that has all methods" * bool(
+        results.lacking and results.full_columns
+    )
+    notes = [spread, f"The best of each {which} is marked."]
     for cell in results.cells:
         planned = cell.budget * cell.full_epochs
         note = (
@@ -158,8 +179,8 @@ def _measured(results: Results) -> Section:
 def _chosen(results: Results) -> Section:
     """Return the learning rates that were chosen."""
     notes = [
-        "The rate with the best mean on validation data. A star: the lowest or the highest there "
-        "was, so that a better one may lie beyond it."
+        "The rate with the best mean on validation data. A star: the lowest or the highest of "
+        "three or more, so that a better one may lie beyond it."
     ]
     tables = []
     for setting in results.settings:
@@ -174,6 +195,37 @@ def _chosen(results: Results) -> Section:
         title = f"{setting}: learning rate, of {', '.join(f'{rate:g}' for rate in candidates)}"
         tables.append(Table(title, ["", *map(percent, budgets)], rows))
     return Section("Learning rates", notes, tables)
+
+
+def _cost(results: Results) -> Section:
+    """Return the bit operations of each precision."""
+    notes = [
+        "Bit operations of the quantized layers in training, in % of those of as many steps in "
+        "float32: mean over schedules and seeds. They are counted; the arithmetic is emulated in "
+        "float32, so that nothing is faster here."
+    ]
+    tables = []
+    for setting in results.settings:
+        cells = [cell for cell in results.cells if cell.setting == setting]
+        budgets = sorted({cell.budget for cell in cells})
+        costs: dict[str, dict[float, list[float]]] = {}
+        for cell in cells:
+            if not math.isnan(cell.cost):
+                found = costs.setdefault(cell.place["precision"], {})
+                found.setdefault(cell.budget, []).append(cell.cost)
+        rows = [
+            [Entry(name), *(_percent(found.get(budget, [])) for budget in budgets)]
+            for name, found in costs.items()
+        ]
+        if rows:
+            tables.append(Table(f"{setting}: cost (%)", ["", *map(percent, budgets)], rows))
+    return Section("What does precision cost?", notes, tables)
+
+
+def _percent(shares: Sequence[float]) -> Entry:
+    if not shares:
+        return Entry(NOTHING, is_quiet=True)
+    return Entry(f"{100.0 * math.fsum(shares) / len(shares):.1f}")
 
 
 def _rate(cell: Cell | None) -> Entry:
@@ -205,7 +257,7 @@ def _entry(
 def _best(results: Results, setting: str) -> set[tuple[str, float]]:
     return {
         (method, column.budget)
-        for column in results.columns
+        for column in results.ranked_columns
         if column.setting == setting and len(column.scores) > 1
         for method, place in column.places().items()
         if place == 1

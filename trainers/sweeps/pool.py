@@ -98,10 +98,15 @@ class Pool:
         try:
             while any(not slot.is_over for slot in self._slots):
                 for slot in self._slots:
-                    self._look_after(slot)
+                    self._look_after(slot, view)
                 if passed_on == 1 and time.monotonic() > grace_ends:
                     self._pass_on(signal.SIGKILL)  # Hung: what it has saved is on the disk.
                 if self._asked > passed_on:
+                    if not passed_on:
+                        view.say(
+                            "Asked to end: trials that run save what they have, and the same "
+                            "command goes on. Once more, and they are killed."
+                        )
                     grace_ends = time.monotonic() + _GRACE_SECONDS
                     passed_on = self._asked
                     self._pass_on(signal.SIGTERM if passed_on == 1 else signal.SIGKILL)
@@ -125,7 +130,7 @@ class Pool:
             if slot.process is not None:
                 slot.process.send_signal(number)
 
-    def _look_after(self, slot: _Slot) -> None:
+    def _look_after(self, slot: _Slot, view: View) -> None:
         if slot.is_over:
             return
         if slot.process is None:
@@ -147,6 +152,11 @@ class Pool:
         if code == BAD_USAGE or slot.fruitless >= _MOST_FRUITLESS or self._is_hopeless:
             self._give_up(slot, code, said)
             return
+        if code < 0:  # An exception has its traceback in the log; of this nothing else tells.
+            view.say(
+                f"Worker {slot.number} was killed by signal {-code}: another one is started, and "
+                f"goes on with its trial."
+            )
         # A worker that fails before it has begun a trial would fail again at once.
         slot.start_at = time.monotonic() + (0.1 * 2**slot.fruitless if slot.fruitless else 0.0)
 

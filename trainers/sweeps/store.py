@@ -6,7 +6,7 @@
     grid-2.jsonl …        all of them and more, written once: the sweep has grown
     trials/ID/lock        locked by the process that runs the trial; the kernel frees it at its end
     trials/ID/attempts/   what became of each attempt
-    trials/ID/run/        where the program keeps its checkpoints
+    trials/ID/NAME/       where the program keeps its checkpoints
     results/ID.json       THE result of a trial: linked into place whole, and never replaced
     results.parquet       all results as a table, made from them
     logs/                 what the workers said
@@ -29,6 +29,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import stat
 from collections.abc import Iterable, Iterator
 
@@ -39,6 +40,9 @@ from trainers.sweeps.grid import Grid, Trial, frozen
 from trainers.sweeps.results import Result
 
 __all__ = ["Claim", "Store", "UnreadableError", "grown", "is_sweep"]
+
+# Of the name of a directory: less than any disk takes.
+_MOST_BYTES = 200
 
 # Something is where a file or a directory of a trial should be, or it must not be used.
 _OBSTACLES = {errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM}
@@ -127,6 +131,14 @@ class Store:
         if found is not None and found.trial["id"] != trial:
             raise ValueError(f"{path.name} is not the result of {trial}")
         return found
+
+    def taken(self, trial: str) -> float | None:
+        """Return the seconds that a worker spent on a recorded trial; None if nobody knows."""
+        with contextlib.suppress(ValueError, UnreadableError):
+            found = self.result(trial)
+            seconds = None if found is None else found.timing.get("worker_seconds")
+            return float(seconds) if isinstance(seconds, int | float) else None
+        return None
 
     def sound(self, trials: Iterable[Trial]) -> tuple[dict[str, Result], list[str], dict[str, str]]:
         """Return the results of trials by their ids, and what is wrong with files that are none.
@@ -227,6 +239,14 @@ class Store:
         return {trial.id for trial in self.grid.trials}
 
     @functools.cached_property
+    def folders(self) -> dict[str, str]:
+        """The name of the directory that each trial trains in: what people call it.
+
+        TensorBoard shows it.
+        """
+        return {trial.id: _folder(trial) for trial in self.grid.trials}
+
+    @functools.cached_property
     def _superseded(self) -> dict[tuple[str, int], list[str]]:
         """Trials of the other grids of the directory that this one does not have, by their place.
 
@@ -259,7 +279,7 @@ class Claim:
     @property
     def logdir(self) -> pathlib.Path:
         """Where the program keeps what it needs to go on."""
-        return self.directory / "run"
+        return self.directory / self.store.folders[self.trial]
 
     @property
     def attempts(self) -> Attempts:
@@ -285,6 +305,16 @@ class Claim:
             FileExistsError: If there is one.
         """
         write_once(self.store.results / f"{self.trial}.json", result.to_json(), self.directory)
+
+
+def _folder(trial: Trial) -> str:
+    place = trial.coordinates
+    parts = [place[axis] for axis in ("setting", "schedule", "momentum", "precision")]
+    rate = place["learning_rate"]
+    parts += [f"b{place['budget']:g}", "tuned" if rate is None else f"lr{rate:.10g}"]
+    parts += [f"s{place['seed']}", trial.phase]
+    name = re.sub(r"[^\w.+-]+", "_", "-".join(map(str, parts)))
+    return name.encode()[-_MOST_BYTES:].decode(errors="ignore").lstrip(".")
 
 
 def is_sweep(directory: str | os.PathLike[str]) -> bool:
