@@ -27,7 +27,7 @@ from trainers.loop.records import Record
 from trainers.options.flags import parse
 from trainers.sweeps import cost, engines, growth, programs, status, table
 from trainers.sweeps import store as stores
-from trainers.sweeps.grid import TUNING, Grid
+from trainers.sweeps.grid import TUNING, Grid, Trial
 from trainers.sweeps.progress import View
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import BAD_USAGE, part
@@ -154,7 +154,7 @@ def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> No
         again = sum(t.id not in done and any(store.supersedes(t)) for t in mine)
     trials = tuple(trial for trial in mine if trial.id not in done)
     began = time.monotonic()
-    programs.verify(grid, run.import_program, run.data_dir, trials if _is_here() else ())
+    _verify(grid, trials)
     checking = time.monotonic() - began
     if done:
         console.print(f"{len(mine) - len(trials)} of {counted(len(mine), 'trial')} are recorded.")
@@ -176,6 +176,13 @@ def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> No
         cost.show(grid, trials, costs, tracing, start + checking, run.workers, together, console)
 
 
+def _verify(grid: Grid, trials: Sequence[Trial]) -> None:
+    """Check that trials can be trained, and their data, if they are looked for on this machine."""
+    here = _is_here()
+    place = _DATA_DIR.value if here else None
+    programs.verify(grid, _IMPORT.value, place, trials if here else ())
+
+
 def _cores() -> int:
     """Return how many cores this process may use."""
     known = getattr(os, "sched_getaffinity", None)  # Not on every system.
@@ -195,7 +202,7 @@ def _store(given: Grid, console: rich.console.Console) -> Store:
     if before is None or growth.added(grid, before.grid):
         done = set() if before is None else before.recorded()
         mine = [t for t in grid.shard(*part(_SHARD.value)) if t.id not in done]
-        programs.verify(grid, _IMPORT.value, _DATA_DIR.value, mine if _is_here() else ())
+        _verify(grid, mine)
     store = Store.create(directory, grid)
     if before is not None and growth.added(store.grid, before.grid):
         console.print(_grown(store.grid, before.grid), highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""Trains the smallest setting of each family, as a process that can be killed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from tests.trainers.unlike.program import Announce
+from trainers.sweeps.programs import TASKS
+from trainers.tasks.configured import experiment
+
+# The configuration that each program takes by itself, less what makes it long.
+SMALLEST = {
+    "classification": ("digits", {"dataset": "digits8", "model": "cnn2"}),
+    "vae": ("vae_digits", {"hidden": [20, 12]}),
+}
+
+
+def family(name):
+    """Return the class of a task."""
+    module, _, attribute = TASKS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def values(name, **changes):
+    """Return a configuration with all that a schedule can drive: rate, momentum, bits, dtype."""
+    config, smaller = SMALLEST[name]
+    given = importlib.import_module(f"configs.{config}").get_config().to_dict()
+    return {
+        **given,
+        **smaller,
+        "epochs": 4,
+        "split": "validation",
+        "warmup": "0.1dur",
+        "schedule": "rex",
+        "momentum_schedule": "demon",
+        "precision_schedule": "cr",
+        "bits_min": 4,
+        "cycles": 2,
+        "evaluation_bits": "current",
+        "policies": ["mixed_bfloat16", "float32"],
+        "policy_lengths": ["0.5dur"],
+        "steps_per_call": 5,
+        "steps_per_checkpoint": 4,
+        "seconds_per_checkpoint": 0.0,
+        **changes,
+    }
+
+
+def main(name, logdir, changes):
+    """Train a family to its end; the exit code is 0 if it finished."""
+    announce = Announce()
+    task = family(name).of(values(name, **changes))
+    task.data = task.load(task.config)
+    announce.run = experiment(task, logdir, callbacks=[announce])
+    sys.exit(0 if announce.run.run().status == "finished" else 3)
