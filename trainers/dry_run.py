@@ -37,7 +37,7 @@ def show(task: ConfiguredTask, console: rich.console.Console) -> None:
     for name, value in _costs(task).items():
         costs.add_row(name, value)
     console.print(costs)
-    console.print("Nothing was trained or written.", highlight=False)
+    console.print("Nothing was kept.", highlight=False)
 
 
 def _costs(task: ConfiguredTask) -> dict[str, str]:
@@ -53,8 +53,8 @@ def _costs(task: ConfiguredTask) -> dict[str, str]:
     }
     kept = _bytes(model.variables) + _bytes(optimizer.variables)
     timing, workload = measure(task), task.workload
-    evaluations = ", ".join(
-        f"{workload.evaluations[name]} of {name} of {each:.3g} s"
+    evaluations = "; ".join(
+        f"{workload.evaluations[name]} on {name!r}, {each:.3g} s each"
         for name, each in timing.evaluations.items()
     )
     return found | {
@@ -63,7 +63,7 @@ def _costs(task: ConfiguredTask) -> dict[str, str]:
         "evaluations": evaluations,
         "all of it": f"{clock(timing.trace + timing.of(workload))} (without reading the data)",
         "weights and optimizer": _size(kept),
-        "memory of this process": f"{_size(_peak())} at most, with the data in it",
+        "host memory": f"{_size(_peak())} at most, with data of this size in it",
     }
 
 

@@ -97,15 +97,8 @@ def main(arguments: Sequence[str]) -> int:
         code, trouble = _run(store, run, console)
         while not code and _EXTEND.value:
             wider = growth.extended(store.grid, _records(store), _EXTEND.value)
-            if not (more := growth.added(wider, store.grid)):
+            if not growth.added(wider, store.grid):
                 break
-            rates = sum(trial.phase == TUNING for trial in more)
-            console.print(
-                f"The best rate lies at an edge in some cells: {counted(rates, 'trial')} with new "
-                f"rates.",
-                highlight=False,
-                soft_wrap=True,
-            )
             store = _store(wider, console)
             code, trouble = _run(store, run, console)
     except KeyboardInterrupt:  # Workers have their own way to end: this is what comes before them.
@@ -168,6 +161,7 @@ def _foretell(grid: Grid, run: engines.Run, console: rich.console.Console) -> No
     if trials or not done:
         # Workers elsewhere are taken to have a core each; those here share what there is.
         together = min(run.workers, _cores()) if _is_here() else run.workers
+        together = max(1, min(together, len(trials)))
         beside = together - 1 if _is_here() else 0
         costs, tracing, start = cost.measure(
             grid, trials, run.data_dir, run.import_program, beside, console.print

@@ -250,7 +250,7 @@ def test_trials_that_only_tune_are_counted_and_not_shown(tmp_path):
     assert {cell.n for cell in found.cells} == {3}
     assert "0 of 4 trials of tuning" in tables.build(found).title
     # There was one rate, so that none was chosen.
-    assert "There was one learning rate to choose from." in tables.build(found).notes[0]
+    assert "Each cell had one learning rate: none was chosen." in tables.build(found).notes[0]
 
 
 def test_names_say_what_differs_and_no_two_methods_have_the_same(tmp_path):

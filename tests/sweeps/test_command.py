@@ -285,6 +285,8 @@ def test_the_time_left_is_what_trials_like_those_left_have_taken(monkeypatch):
     rate = {"a": 2.0, "b": 0.5 if "b" in known else each, "c": each}
     left = sum(rate[t.coordinates["setting"]] * t.epochs for t in trials[4:])
     assert shown(4, 1) == f"about {progress.clock(left)} left"
+    longest = rate[trials[-1].coordinates["setting"]] * trials[-1].epochs
+    assert shown(len(trials) - 1, 8) == f"about {progress.clock(longest)} left"
     assert shown(len(trials), 1) == "done"
 
 

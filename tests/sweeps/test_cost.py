@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import re
+import sys
 
 import pytest
 import rich.console
@@ -54,7 +55,9 @@ def test_the_estimate_is_the_work_over_the_workers_and_what_each_does_first(work
     console = rich.console.Console(file=said, width=200)
     cost.show(grid, grid.trials, costs, 12.0, 7.0, workers, together, console)
     minutes, seconds = map(int, re.search(r"\((\d+):(\d+)\) with", said.getvalue()).groups())
-    expected = sum(each.seconds for each in costs) / together + max(12.0 / together, 2.0) + 7.0
+    longest = max(each.seconds / each.trials for each in costs)
+    work = max(sum(each.seconds for each in costs) / together, longest)
+    expected = work + max(12.0 / together, 2.0) + 7.0
     assert 60 * minutes + seconds == int(expected)
     assert ("of which 2 can train at the same time" in said.getvalue()) == (together < workers)
 
@@ -106,3 +109,28 @@ def test_the_longest_trial_of_a_trace_is_measured(monkeypatch):
     grid = Grid.of(make(protocol="shared", rates=[0.1], budgets=[0.5, 1.0]))
     cost.measure(grid, grid.trials, import_program=True)
     assert [config["budget"] for config in seen] == [1.0]
+
+
+def test_what_a_program_prints_is_no_message(tmp_path, monkeypatch):
+    (tmp_path / "talking.py").write_text(
+        "from tests.sweeps.program import Logistic\nprint('hello')\n"
+        "class Talks(Logistic):\n"
+        "    def measure(self, config):\n"
+        "        print('x' * 10_000)\n"
+        "        return super().measure(config)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    config = {**Grid.of(make(protocol="shared", rates=[0.1])).trials[0].config}
+    with contention.others(1, "talking:Talks", [config], None, 1, True) as wait:
+        wait()
+        assert len(busy()) == 1
+    assert busy() == []
+
+
+def test_one_trial_takes_as_long_however_many_workers_there_are():
+    grid = Grid.of(make(protocol="shared", rates=[0.1]))
+    costs = [cost.Cost("one", 1, Timing(0.0, 1.0, {}), Workload("one", 3600, {}))]
+    said = io.StringIO()
+    console = rich.console.Console(file=said, width=200)
+    cost.show(grid, grid.trials[:1], costs, 0.0, 0.0, 8, 8, console)
+    assert "(1:00:00)" in said.getvalue()

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
-import pytest
-
-from trainers.tasks.classification import ImageClassification
-
 ROOT = pathlib.Path(__file__).parents[2]
-CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "base")
 
 
 def program(*flags):
@@ -25,23 +19,6 @@ def program(*flags):
         text=True,
         timeout=900,
     )
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "configs" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_configuration_is_whole_and_says_where_it_is_from(name):
-    module = load(name)
-    task = ImageClassification.of(module.get_config().to_dict())
-    assert task.config.training.name == name
-    for part in ("Source:", "Command:", "Cost:", "Published:"):
-        assert part in module.__doc__
-    assert "@" not in module.__doc__
 
 
 def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):

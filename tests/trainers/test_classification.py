@@ -38,7 +38,7 @@ def task(**changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "resnet9"}, "`model` must be one of"),
+        ({"model": "resnet9"}, "`model` must be the name of a model"),
         ({"dataset": "digit"}, "`dataset` must be one of"),
         ({"batch_size": 1438}, "`batch_size` must be in"),
         ({"schedule": "plateau", "schedule_options": {"factor": 2.0}}, "`factor`"),

@@ -84,7 +84,7 @@ def test_what_is_in_the_trace_is_not_shared():
 
 
 def test_a_bad_configuration_is_refused_before_any_directory(tmp_path):
-    with pytest.raises(ValueError, match="`model` must be one of"):
+    with pytest.raises(ValueError, match="`model` must be the name of a model"):
         trials().verify(trial(model="lenet"))
     with pytest.raises(ValueError, match="colour"):
         trials().verify({**trial(), "colour": "red"})

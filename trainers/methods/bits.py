@@ -10,7 +10,7 @@ import keras_sched as ks
 from keras_sched.precision.checks import MOST_BITS, check_schedule, highest_of
 from keras_sched.precision.phases import Lengths
 from trainers.methods.naming import naming
-from trainers.options.fields import near, shown
+from trainers.options.fields import check_known
 from trainers.options.precision import NONE, Precision
 
 __all__ = ["bits", "callbacks", "check", "phases", "quantized", "scaled", "unread"]
@@ -54,11 +54,7 @@ def bits(options: Precision) -> ks.Schedule | None:
     name, others = options.precision_schedule, dict(options.precision_options)
     if name == NONE:
         return None
-    if name not in (known := ks.precision.names()):
-        raise ValueError(
-            f"`precision_schedule` must be the name of a schedule. Received: "
-            f"precision_schedule={shown(name)}.{near(name, [NONE, *sorted(known)])}"
-        )
+    check_known("precision_schedule", name, [NONE, *ks.precision.names()], "a schedule")
     if name == "deficit" and "length" not in others:
         raise ValueError(
             f"A deficit must have a length. Received: precision_options={others}. Expected one, "

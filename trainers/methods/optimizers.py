@@ -13,7 +13,7 @@ import tensorflow as tf
 import keras_sched as ks
 from trainers.methods.naming import naming
 from trainers.methods.networks import matching
-from trainers.options.fields import near, shown
+from trainers.options.fields import check_known
 from trainers.options.optimization import MOST_MOMENTUM, PLATEAU, Optimization
 
 __all__ = ["callbacks", "check", "optimizer", "penalty", "schedules"]
@@ -90,7 +90,9 @@ def schedules(options: Optimization, run: ks.Run) -> tuple[ks.Schedule, ks.Sched
             rises above what the configuration allows it.
     """
     with naming(options, "momentum_schedule", "momentum_options"):
-        _check_known("momentum_schedule", options.momentum_schedule, ks.schedules.names())
+        check_known(
+            "momentum_schedule", options.momentum_schedule, ks.schedules.names(), "a schedule"
+        )
         momentum = _with_number(
             options.momentum_schedule, _START, options.momentum, options.momentum_options
         ).resolve(run)
@@ -105,7 +107,9 @@ def _rate(options: Optimization, run: ks.Run) -> ks.Schedule:
         if options.schedule == PLATEAU:
             plain: ks.Schedule = ks.Constant(options.learning_rate)
         else:
-            _check_known("schedule", options.schedule, [*ks.schedules.names(), PLATEAU])
+            check_known(
+                "schedule", options.schedule, [*ks.schedules.names(), PLATEAU], "a schedule"
+            )
             plain = _with_number(
                 options.schedule, _PEAK, options.learning_rate, options.schedule_options
             )
@@ -129,14 +133,6 @@ def _rate(options: Optimization, run: ks.Run) -> ks.Schedule:
         plain, rate = (each.warmup(options.warmup) for each in (plain, rate))
         _check_length(plain.resolve(run), run)
         return rate.resolve(run)
-
-
-def _check_known(option: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise ValueError(
-            f"`{option}` must be the name of a schedule. Received: {option}={shown(name)}."
-            f"{near(name, sorted(known))}"
-        )
 
 
 def _with_number(

@@ -33,7 +33,7 @@ from typing import Any, Self
 
 import numpy as np
 
-__all__ = ["Leaf", "Options", "near", "option", "shown", "tracing"]
+__all__ = ["Leaf", "Options", "check_known", "near", "option", "shown", "tracing"]
 
 _META = "option"
 _NOUNS = {
@@ -365,6 +365,20 @@ class Options:
     def untraced(cls) -> frozenset[str]:
         """Return the names of the options that are not part of the compiled step."""
         return frozenset(name for name, leaf in cls.leaves().items() if not leaf.is_traced)
+
+
+def check_known(option: str, name: Any, known: Iterable[str], what: str) -> None:
+    """Check a text of which only what names it knows.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    known = sorted(known)
+    if name not in known:
+        raise ValueError(
+            f"`{option}` must be the name of {what}. Received: {option}={shown(name)}."
+            f"{near(name, known)}"
+        )
 
 
 def near(name: Any, known: Iterable[str]) -> str:

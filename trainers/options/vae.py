@@ -29,10 +29,10 @@ class VariationalAutoencoder(Options):
     )
     importance_samples: int = option(
         16,
-        "Codes of an image that are drawn to estimate its likelihood where it is evaluated; 0 for "
-        "no estimate.",
+        "Codes of an image that are drawn to estimate its likelihood where it is evaluated, all at "
+        "once; 0 for no estimate.",
         low=0,
-        high=10_000,
+        high=256,
     )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     precision: Precision = dataclasses.field(default_factory=Precision)

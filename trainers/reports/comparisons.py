@@ -37,7 +37,7 @@ __all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_i
 
 ALPHA = 0.05
 # What others are compared with, where it is there.
-_PLAIN = {"schedule": ("none", "constant"), "optimizer": ("sgd",)}
+_BASELINES = {"schedule": ("none", "constant"), "optimizer": ("sgd",)}
 
 
 # --- several methods -----------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Fam
     levels = list(dict.fromkeys(map(level, results.cells)))
     if len(levels) < 2:
         return None
-    plain = _PLAIN.get(factor) or DEFAULTS[factor]
+    plain = _BASELINES.get(factor) or DEFAULTS[factor]
     reference = next((each for each in levels if each.casefold() in plain), levels[0])
 
     def rest(cell: Cell) -> tuple[object, ...]:

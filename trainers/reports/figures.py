@@ -116,7 +116,7 @@ def draw(results: Results) -> Iterator[tuple[str, str, Figure]]:
             f"and standard deviation.",
             _panels(results, look, panels.seeds, "", facets, legend=False),
         )
-    if any(not math.isnan(c.cost) and abs(c.cost - 1) > 1e-9 for c in results.cells):
+    if results.has_costs:
         yield (
             "cost",
             f"Bit operations over those of the full budget in float32, against {label}"

@@ -194,7 +194,6 @@ _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
-    "--": "-{}-",  # Two hyphens would be a dash.
     "^": r"\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
@@ -277,7 +276,9 @@ def _tex_table(table: Table) -> str:
 
 
 def _tex(text: str) -> str:
-    return _TEX_PATTERN.sub(lambda found: _TEX.get(found[0], f"{{{found[0]}}}"), text)
+    apart = re.sub("-(?=-)", "-\0", text)  # Two hyphens would be a dash.
+    made = _TEX_PATTERN.sub(lambda found: _TEX.get(found[0], f"{{{found[0]}}}"), apart)
+    return made.replace("\0", "{}")
 
 
 # --- HTML ----------------------------------------------------------------------------------------

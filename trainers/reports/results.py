@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 AXES = ("schedule", "momentum", "precision")
+# Costs that are no further apart are equal.
+_SAME_COST = 1e-9
 # What is there when an axis is left alone.
 DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
@@ -200,6 +202,11 @@ class Results:
         """Methods, in the order of tables."""
         return list(dict.fromkeys(cell.method for cell in self.cells))
 
+    @property
+    def has_costs(self) -> bool:
+        """Whether any training cost another number of bit operations than in float32."""
+        return any(abs(cell.cost - 1.0) > _SAME_COST for cell in self.cells)
+
     @functools.cached_property
     def schedules(self) -> list[str]:
         """Names of learning-rate schedules, in the order of tables."""
@@ -257,7 +264,7 @@ class Results:
         return f"{what}: " + (
             "ranks and tests are over the others."
             if self.full_columns
-            else "ranks are over unlike columns, and there are no tests."
+            else "ranks are over unlike columns, and there is no Friedman test."
         )
 
     @functools.cached_property

@@ -26,8 +26,6 @@ __all__ = ["build", "comparable"]
 
 # A budget whose whole epochs are further from it than this share is told of.
 _ROUNDING = 0.1
-# Costs that differ from that of float32 by no more are those of float32.
-_PLAIN = 1e-9
 
 
 def build(results: Results, baseline: str | None = None) -> Report:
@@ -48,7 +46,7 @@ def build(results: Results, baseline: str | None = None) -> Report:
     source = published.parse_source(results.grid.source)
     if source is not None:
         sections.append(_beside(results, source))
-    if any(abs(cell.cost - 1.0) > _PLAIN for cell in results.cells):
+    if results.has_costs:
         sections.append(_cost(results))
     if len(results.methods) > 1:
         sections += [rates(results, source), tests(results), differences(results, baseline)]
@@ -86,7 +84,7 @@ def _facts(results: Results) -> list[str]:
     }[grid.protocol]
     numbers = [len(cell.candidates) for cell in results.cells]
     if grid.protocol == "tuned" and max(numbers) < 2:
-        how = "There was one learning rate to choose from."
+        how = "Each cell had one learning rate: none was chosen."
     when = {"final": "at the end of training", "best": "at its best epoch"}[grid.judged]
     said = [f"Judged by {measure.label}, {when}; {good} is better. {how}"]
     if grid.source:
@@ -201,7 +199,7 @@ def _cost(results: Results) -> Section:
     """Return the bit operations of each precision."""
     notes = [
         "Bit operations of the quantized layers in training, in % of those of as many steps in "
-        "float32: mean over schedules and seeds. They are counted; the arithmetic is emulated in "
+        "float32: mean over seeds and all else. They are counted; the arithmetic is emulated in "
         "float32, so that nothing is faster here."
     ]
     tables = []

@@ -1,13 +1,15 @@
 """Other processes that train while a trial is measured: workers share caches, memory and cores.
 
 A trial beside others takes longer than alone, by half or more on some machines, and a sweep is
-nothing but trials beside others.
+nothing but trials beside others. These trace again and again, where a worker traces once: they keep
+cores and memory as busy, if not with the same.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -72,10 +74,11 @@ def others(
 
 def _main() -> None:
     told = json.loads(sys.argv[1])
-    program = load(*told["made"])
-    program.measure(told["configs"][0])
-    sys.stdout.write(f"{_BUSY}\n")
-    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w") as parent:
+        os.dup2(2, 1)  # What a program prints is no message.
+        program = load(*told["made"])
+        program.measure(told["configs"][0])
+        parent.write(f"{_BUSY}\n")
     while True:
         for config in told["configs"]:
             program.measure(config)

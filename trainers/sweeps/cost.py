@@ -94,6 +94,8 @@ def measure(
     with others(
         beside, grid.program, [*configs.values()], data_dir, grid.threads, import_program
     ) as wait:
+        if beside:
+            say(f"starting {beside} more that train meanwhile")
         wait()
         for group, members in groups.items():
             label = _label([trials[index] for index in members], trials)
@@ -181,7 +183,8 @@ def show(
     )
     # Each worker traces what it gets to; the first traces of all of them fall together.
     tracing = max(tracing / together, max(cost.timing.trace for cost in costs))
-    seconds = sum(cost.seconds for cost in costs) / together + tracing + start
+    longest = max(cost.seconds / cost.trials for cost in costs)
+    seconds = max(sum(cost.seconds for cost in costs) / together, longest) + tracing + start
     threads = counted(grid.threads, "thread") if grid.threads else "all threads"
     few = f", of which {together} can train at the same time" if together < workers else ""
     console.print(

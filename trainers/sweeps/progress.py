@@ -22,7 +22,8 @@ class View:
     """Shows how much of a sweep is done, by how many, and about how long the rest takes.
 
     The time left is judged by epochs, of which trials differ in number, and by what an epoch has
-    taken in the trials of the same setting, precision and phase that are recorded, or in all.
+    taken in the trials of the same setting, precision and phase that are recorded, or in all. Of
+    workers that other commands started on the same directory it knows nothing.
 
     Args:
         trials: The trials that are shown.
@@ -99,7 +100,8 @@ class View:
         for name in self._epochs.keys() - done:
             seconds, count = self._spent.get(self._kinds[name], (each, 1.0))
             left += self._epochs[name] * seconds / count
-        return f"about {clock(left / max(1, workers))} left"
+        busy = min(workers, len(self._epochs) - len(done))
+        return f"about {clock(left / busy)} left" if busy else "time left unknown"
 
     def _learn(self, done: set[str]) -> None:
         """Take note of what the trials have taken that are newly recorded."""

@@ -133,11 +133,12 @@ class Store:
         return found
 
     def taken(self, trial: str) -> float | None:
-        """Return the seconds that a worker spent on a recorded trial; None if nobody knows."""
+        """Return the seconds that a worker trained a recorded trial; None if nobody knows."""
         with contextlib.suppress(ValueError, UnreadableError):
             found = self.result(trial)
-            seconds = None if found is None else found.timing.get("worker_seconds")
-            return float(seconds) if isinstance(seconds, int | float) else None
+            if found is not None and not found.timing.get("taken_over"):
+                seconds = found.timing.get("worker_seconds")
+                return float(seconds) if isinstance(seconds, int | float) else None
         return None
 
     def sound(self, trials: Iterable[Trial]) -> tuple[dict[str, Result], list[str], dict[str, str]]:

@@ -155,6 +155,7 @@ class Worker:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "worker_seconds": time.monotonic() - began,
+                "taken_over": bool(before),
             }
             found = Result.made(self._store.grid, trial, rate, record, timing)
             self._record(trial, claim, found)

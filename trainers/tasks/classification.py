@@ -9,6 +9,7 @@ from trainers import models
 from trainers.datasets import Images
 from trainers.loop.task import Forward, Metric
 from trainers.options.classification import Classification
+from trainers.options.fields import check_known
 from trainers.tasks.images import ImageTask
 
 __all__ = ["ImageClassification"]
@@ -21,11 +22,7 @@ class ImageClassification(ImageTask):
     config: Classification
 
     def __init__(self, config: Classification, data: Images | None = None) -> None:
-        if config.model not in models.names():
-            raise ValueError(
-                f"`model` must be one of {', '.join(models.names())}. "
-                f"Received: model={config.model!r}"
-            )
+        check_known("model", config.model, models.names(), "a model")
         self.goal = f"{config.training.evaluations[0]}_accuracy"
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
         super().__init__(config, data)

@@ -1,0 +1,34 @@
+"""Every setting is whole, and says where it is from, what it takes and what came out."""
+
+import importlib
+import pathlib
+import re
+
+import pytest
+
+from tests.trainers.families import family
+
+ROOT = pathlib.Path(__file__).parents[2]
+CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "base")
+SWEEPS = sorted(path.stem for path in (ROOT / "configs" / "sweeps").glob("[a-z]*.py"))
+# What each program trains, and the settings that it takes without a flag.
+FAMILIES = {"cifar": "classification", "vae": "vae"}
+DEFAULTS = {"digits", "vae_digits"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_configuration_is_whole_and_says_where_it_is_from(name):
+    module = importlib.import_module(f"configs.{name}")
+    (program,) = re.findall(r"^Command: +python -m trainers\.(\w+)", module.__doc__, re.MULTILINE)
+    task = family(FAMILIES[program]).of(module.get_config().to_dict())
+    assert task.config.training.name == name
+    for part in ("Source:", "Command:", "Cost:", "Published:"):
+        assert part in module.__doc__
+    assert "@" not in module.__doc__
+    assert name in DEFAULTS or f"--config=configs/{name}.py" in module.__doc__
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *(f"sweeps.{name}" for name in SWEEPS)])
+def test_nothing_is_left_to_be_said(name):
+    text = importlib.import_module(f"configs.{name}").__doc__
+    assert not re.search(r"^\w+:\s+([A-Z]+\.?)?$", text, re.MULTILINE)
