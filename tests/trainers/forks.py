@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pathlib
 import sys
+
+from trainers.loop.checkpoints import Checkpoints
+from trainers.loop.records import read
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.trainers.toy", "trainers.tasks.classification"])
@@ -32,3 +36,18 @@ def _call(output, main, arguments):
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
     main(*arguments)
+
+
+def started(main, name, logdir):
+    """Start `main(name, logdir, {})` in a process; return it, and the step at which it begins."""
+    fork = Fork(main, name, str(logdir), {})
+    for line in fork.output:
+        if line.startswith("START"):
+            return fork, int(line.split()[1])
+    raise AssertionError("it ended before it trained")
+
+
+def end_of(logdir):
+    """Return the arrays of the last checkpoint of the one run in a directory, and its record."""
+    (directory,) = pathlib.Path(logdir).glob("*/*-*")
+    return Checkpoints(directory / "checkpoints").latest().arrays, read(directory / "record.json")

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import signal
 import time
 
 import pytest
 
 from tests.trainers import families
-from tests.trainers.forks import Fork
-from trainers.loop.checkpoints import Checkpoints
-from trainers.loop.records import read
+from tests.trainers.forks import end_of, started
 from trainers.sweeps.programs import TASKS
-
-
-def started(name, logdir):
-    """Start a training in a process; return it, and the step at which it begins."""
-    fork = Fork(families.main, name, str(logdir), {})
-    for line in fork.output:
-        if line.startswith("START"):
-            return fork, int(line.split()[1])
-    raise AssertionError("it ended before it trained")
-
-
-def end_of(logdir):
-    (directory,) = pathlib.Path(logdir).glob("*/*-*")
-    return Checkpoints(directory / "checkpoints").latest().arrays, read(directory / "record.json")
 
 
 def test_every_family_is_here():
@@ -36,16 +19,16 @@ def test_every_family_is_here():
 
 @pytest.mark.parametrize("name", families.SMALLEST)
 def test_killed_and_continued_it_ends_with_the_same_bits(name, tmp_path):
-    whole, _ = started(name, tmp_path / "whole")
+    whole, _ = started(families.main, name, tmp_path / "whole")
     assert whole.wait()[0] == 0
-    killed, step = started(name, tmp_path / "killed")
+    killed, step = started(families.main, name, tmp_path / "killed")
     assert step == 0
     while not list((tmp_path / "killed").glob("*/*/checkpoints/step_*")):
         assert killed.process.is_alive(), "over too soon: nothing was killed"
         time.sleep(0.01)
     os.kill(killed.process.pid, signal.SIGKILL)
     assert killed.wait()[0] == -signal.SIGKILL
-    last, step = started(name, tmp_path / "killed")
+    last, step = started(families.main, name, tmp_path / "killed")
     assert step > 0
     assert last.wait()[0] == 0
     arrays, record = end_of(tmp_path / "killed")

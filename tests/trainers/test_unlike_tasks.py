@@ -16,12 +16,10 @@ import sklearn.metrics
 import tensorflow as tf
 
 from configs.sweeps.base import setting, sweep
-from tests.trainers.forks import Fork
+from tests.trainers.forks import end_of, started
 from tests.trainers.unlike import masked, program, sequence
 from tests.trainers.unlike.program import TASKS, values
 from trainers import report
-from trainers.loop.checkpoints import Checkpoints
-from trainers.loop.records import read
 from trainers.loop.state import snapshot
 from trainers.options.flags import config_dict_of
 from trainers.sweeps import programs
@@ -50,20 +48,6 @@ def test_a_family_is_a_short_file(name):
     assert own <= 60
 
 
-def end_of(logdir):
-    (directory,) = pathlib.Path(logdir).glob("*/*-*")
-    return Checkpoints(directory / "checkpoints").latest().arrays, read(directory / "record.json")
-
-
-def started(name, logdir):
-    """Start a training in a process; return it, and the step at which it begins."""
-    fork = Fork(program.main, name, str(logdir), {})
-    for line in fork.output:
-        if line.startswith("START"):
-            return fork, int(line.split()[1])
-    raise AssertionError("it ended before it trained")
-
-
 # One of each in the ordinary tests: the others show the same, and take a minute.
 ONE_KILLED = ["sequence", *(pytest.param(n, marks=pytest.mark.slow) for n in ("masked", "ranked"))]
 ONE_SWEPT = ["ranked", *(pytest.param(n, marks=pytest.mark.slow) for n in ("masked", "sequence"))]
@@ -71,10 +55,10 @@ ONE_SWEPT = ["ranked", *(pytest.param(n, marks=pytest.mark.slow) for n in ("mask
 
 @pytest.mark.parametrize("name", ONE_KILLED)
 def test_killed_and_continued_they_end_with_the_same_bits(name, tmp_path):
-    whole, _ = started(name, tmp_path / "whole")
+    whole, _ = started(program.main, name, tmp_path / "whole")
     began = []
     for number in range(2):
-        fork, step = started(name, tmp_path / "killed")
+        fork, step = started(program.main, name, tmp_path / "killed")
         began.append(step)
         while not list((tmp_path / "killed").glob(f"*/*/checkpoints/step_{step + 7:06d}*")):
             steps = [int(p.name[5:]) for p in tmp_path.glob("killed/*/*/checkpoints/step_*")]
@@ -83,7 +67,7 @@ def test_killed_and_continued_they_end_with_the_same_bits(name, tmp_path):
             time.sleep(0.01)
         os.kill(fork.process.pid, signal.SIGKILL if number else signal.SIGTERM)
         assert fork.wait()[0] in (-signal.SIGKILL, 128 + signal.SIGTERM)
-    last, step = started(name, tmp_path / "killed")
+    last, step = started(program.main, name, tmp_path / "killed")
     assert last.wait()[0] == whole.wait()[0] == 0
     assert began[0] == 0 < began[1] < step
     arrays, record = end_of(tmp_path / "killed")
