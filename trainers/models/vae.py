@@ -34,7 +34,9 @@ def vae(input_shape: tuple[int, int, int], latent: int, hidden: Sequence[int]) -
     Returns:
         A model of images in [0, 1] and of standard normal noise of shape `(batch, latent)`. It
         gives mean and logarithm of the variance of the code, and logits of the pixels, each of
-        shape `(batch, numbers)`. Its layer `DECODER` gives the logits of a code.
+        shape `(batch, numbers)`. Its layer `DECODER` gives the logits of a code. As mean and log
+        variance are outputs, a policy by schedule holds them in float32 and says so in a warning,
+        which is expected here: an exponential of the latter follows.
     """
     images = keras.layers.Input(input_shape, name="images")
     noise = keras.layers.Input((latent,), name="noise")
