@@ -9,7 +9,7 @@ Published: test error in % at these budgets, three trials each:
            Step   60.09+-1.15 38.12+-.32  33.86+-.10 22.42+-.56 17.20+-.35 14.51+-.26
            Demon SGDM (25, 50 and 100 %): 20.23+-.31 16.19+-.23 14.44+-.53; the column is headed
            300 there, and its numbers are those of 200 epochs.
-Command:   python -m trainers.cifar --config=configs/wrn_stl10.py --data_dir=DIR --budget=0.05
+Command:   python -m trainers.stl10 --config=configs/wrn_stl10.py --data_dir=DIR --budget=0.05
 Cost:      not measured in full; a GPU is needed.
 Differs:   The papers tune the learning rate in multiples of 3 for each schedule and budget and do
            not print it, nor the weight decay, nor the augmentation: 0.1 and 5e-4 are Zagoruyko and

@@ -11,12 +11,14 @@ sys.path.insert(0, str(ROOT))
 
 # The tree is found only now.
 from trainers import datasets, models  # noqa: E402
+from trainers.options.capsnet import Capsules  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
 from trainers.options.vae import VariationalAutoencoder  # noqa: E402
 from trainers.sweeps import columns  # noqa: E402
 
 FAMILIES: dict[str, type[Options]] = {
+    "trainers.capsnet": Capsules,
     "trainers.cifar": Classification,
     "trainers.vae": VariationalAutoencoder,
 }

@@ -80,7 +80,7 @@ FLOORS = {
         ("tasks",),
         ("sweeps", "command", "dry_run"),
         ("reports",),
-        ("cifar", "vae", "sweep", "report", "fetch"),  # programs
+        ("capsnet", "cifar", "imagenet", "stl10", "vae", "sweep", "report", "fetch"),  # programs
     ),
 }
 # What no module of a house may use.

@@ -17,6 +17,7 @@ from absl import app, flags
 
 from trainers import dry_run
 from trainers.loop.checkpoints import CheckpointError
+from trainers.loop.errors import DamagedDataError
 from trainers.loop.experiment import BusyError
 from trainers.loop.progress import Progress, screen
 from trainers.loop.records import Record, RecordError
@@ -99,7 +100,7 @@ class Program:
         progress.say(f"{config.training.trained_epochs} epochs, into {run.plan.directory}")
         try:
             record = run.run()
-        except (RecordError, CheckpointError) as error:
+        except (RecordError, CheckpointError, DamagedDataError) as error:
             return _said(str(error))
         except BusyError as error:
             return _said(str(error), TRY_AGAIN)

@@ -12,8 +12,14 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = sorted(path.stem for path in (ROOT / "configs").glob("[a-z]*.py") if path.stem != "base")
 SWEEPS = sorted(path.stem for path in (ROOT / "configs" / "sweeps").glob("[a-z]*.py"))
 # What each program trains, and the settings that it takes without a flag.
-FAMILIES = {"cifar": "classification", "vae": "vae"}
-DEFAULTS = {"digits", "vae_digits"}
+FAMILIES = {
+    "capsnet": "capsnet",
+    "cifar": "classification",
+    "imagenet": "classification",
+    "stl10": "classification",
+    "vae": "vae",
+}
+DEFAULTS = {"caps_digits", "digits", "rn18_digits", "vae_digits", "wrn_digits"}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import NamedTuple
 
 from tests.trainers.unlike.program import Announce
 from trainers.sweeps.programs import TASKS
@@ -11,8 +12,25 @@ from trainers.tasks.configured import experiment
 
 # The configuration that each program takes by itself, less what makes it long.
 SMALLEST = {
+    "capsnet": ("caps_digits", {"channels": 4, "primary": 1}),
     "classification": ("digits", {"dataset": "digits8", "model": "cnn2"}),
     "vae": ("vae_digits", {"hidden": [20, 12]}),
+}
+
+
+class Overfit(NamedTuple):
+    """How one batch is learnt by heart: in calls of 50 steps, and to which share of its loss."""
+
+    calls: int
+    share: float
+    changes: dict
+
+
+OVERFIT = {
+    "capsnet": Overfit(4, 0.1, {"learning_rate": 3e-3}),
+    "classification": Overfit(4, 0.02, {"learning_rate": 1e-2}),
+    # Grey pixels have a cross entropy of their own, and the code has noise.
+    "vae": Overfit(20, 0.6, {"learning_rate": 1e-2, "hidden": [128, 64]}),
 }
 
 

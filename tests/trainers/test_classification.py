@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -145,3 +147,38 @@ def test_another_optimizer_learns_and_its_momentum_is_logged(optimizer, tmp_path
     record = experiment(made, tmp_path).run()
     assert record.final["val_accuracy"] > 0.5
     assert record.epochs[0]["beta_1"] > record.final["beta_1"] >= 0.0
+
+
+def test_the_images_that_are_most_wrong_are_shown():
+    made = task(model="cnn2")
+    model = made.network()
+    (picture,) = made.artefacts(model, 0).values()
+    images, labels = next(iter(made.evaluations["test"].data()))
+    shares = keras.ops.softmax(model(images)).numpy()
+    wrong = np.flatnonzero(shares.argmax(-1) != labels)
+    worst = wrong[np.argmax(shares[wrong].max(-1))]
+    # Eight in a row, each 14 times as large, with two lines of words below.
+    assert picture.shape == (3 * (112 + 32) + 2 * 2, 8 * 112 + 7 * 2, 3)
+    shown = picture[7:112:14, 7:112:14, 0] / 255.0
+    np.testing.assert_allclose(shown, made.data.test_images[worst, ..., 0] / 255.0, atol=0.01)
+    assert (picture[112:144, :112] < 128).any()
+    # Nothing is shown where nothing is wrong.
+    model.layers[-1].kernel.assign(keras.ops.zeros_like(model.layers[-1].kernel))
+    right = np.where(made.data.test_labels == 3)[0]
+    made.data = dataclasses.replace(
+        made.data,
+        test_images=made.data.test_images[right],
+        test_labels=made.data.test_labels[right],
+    )
+    model.layers[-1].bias.assign(np.eye(10)[3])
+    made._held.clear()
+    assert made.artefacts(model, 0) == {}
+
+
+@pytest.mark.parametrize("is_normalised", [True, False])
+def test_what_is_shown_of_a_batch_are_its_pixels(is_normalised):
+    data = dataclasses.replace(task().data, is_normalised=is_normalised)
+    images, _ = next(iter(data.evaluate(50)))
+    np.testing.assert_allclose(
+        data.pixels(images.numpy()), data.test_images[:50] / 255.0, atol=1e-6
+    )

@@ -167,7 +167,13 @@ def test_random_images_have_the_shape_and_the_number_of_a_data_set(name):
     known, data = datasets.facts(name), datasets.random(name)
     assert data.input_shape == known.input_shape
     assert data.classes == known.classes
-    assert (data.num_train, len(data.test_images)) == (known.num_train, known.num_test)
+    assert data.num_train == known.num_train
+    if known.is_streamed:
+        images, labels = next(iter(data.train(2, 0)))
+        assert images.shape == (2, *known.input_shape) and labels.dtype == tf.int32
+        assert len(data.test_part.numbers) == known.num_test
+        return
+    assert len(data.test_images) == known.num_test
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
     assert set(np.unique(data.train_labels)) == set(range(known.classes))
     assert data.steps_per_epoch(64) == known.num_train // 64
@@ -183,7 +189,7 @@ def test_facts_are_those_of_what_is_embedded(name):
 
 def test_what_is_not_the_data_set_is_refused(monkeypatch):
     wrong = dataclasses.replace(numbered(), classes=10)
-    monkeypatch.setattr(datasets, "from_tfds", lambda *arguments: wrong)
+    monkeypatch.setattr(datasets.sources, "from_tfds", lambda *arguments: wrong)
     with pytest.raises(ValueError, match="'cifar10' must have shape, classes, training and test"):
         datasets.get("cifar10")
 

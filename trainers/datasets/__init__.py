@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
+from typing import TypeAlias
 
 import numpy as np
 
 from trainers.datasets import sources
-from trainers.datasets.images import HELD_OUT, SPLITS, Images, full_batches
-from trainers.datasets.sources import DATA_DIR, digits, from_tfds
+from trainers.datasets.facts import EMBEDDED, Facts, facts, is_folder, names
+from trainers.datasets.images import SPLITS, Images
+from trainers.datasets.sources import DATA_DIR
+from trainers.datasets.streams import Stream
 
 __all__ = [
     "DATA_DIR",
     "SPLITS",
     "Facts",
     "Images",
+    "Labelled",
+    "Stream",
     "check",
     "facts",
     "fetch",
@@ -24,92 +27,34 @@ __all__ = [
     "random",
 ]
 
-
-@dataclasses.dataclass(frozen=True)
-class Facts:
-    """What is known of a data set without having it.
-
-    Attributes:
-        input_shape: Height, width and channels.
-        classes: Number of classes.
-        num_train: Number of training images.
-        num_test: Number of test images.
-        flip: Whether a mirrored image is an image of the same class.
-        shift: Pixels by which a training image is shifted at most.
-    """
-
-    input_shape: tuple[int, int, int]
-    classes: int
-    num_train: int
-    num_test: int
-    flip: bool
-    shift: int
-
-    def steps_per_epoch(self, split: str, batch_size: int, share: float = 1.0) -> int:
-        """Return the full batches of an epoch on a share of what a split trains on; see `Images`.
-
-        Raises:
-            ValueError: If `batch_size` is not between 1 and the number of images.
-        """
-        held = 0 if split == "test" else -(-self.num_train // HELD_OUT)
-        count = math.floor((self.num_train - held) * share)
-        if share < 1.0 and count < batch_size:
-            raise ValueError(
-                f"`train_share` must leave a batch of images. Received: train_share={share}, which "
-                f"leaves {count} of {self.num_train - held}, and batch_size={batch_size}"
-            )
-        return full_batches(count, batch_size)
+# Images with labels, in memory or not.
+Labelled: TypeAlias = Images | Stream
 
 
-# STL-10 is shifted as by DeVries and Taylor (arXiv 1708.04552), section 4.1; the others by four
-# pixels, as by He et al. (arXiv 1512.03385), section 4.2.
-_FACTS: dict[str, Facts] = {
-    "cifar10": Facts((32, 32, 3), 10, 50_000, 10_000, flip=True, shift=4),
-    "cifar100": Facts((32, 32, 3), 100, 50_000, 10_000, flip=True, shift=4),
-    "digits": Facts((32, 32, 1), 10, 1_437, 360, flip=False, shift=4),
-    "digits8": Facts((8, 8, 1), 10, 1_437, 360, flip=False, shift=1),
-    "fashion_mnist": Facts((28, 28, 1), 10, 60_000, 10_000, flip=True, shift=4),
-    "mnist": Facts((28, 28, 1), 10, 60_000, 10_000, flip=False, shift=4),
-    "stl10": Facts((96, 96, 3), 10, 5_000, 8_000, flip=True, shift=12),
-}
-_EMBEDDED = {"digits": 32, "digits8": 8}
-
-
-def names() -> list[str]:
-    """Return the names that `get` knows, sorted."""
-    return sorted(_FACTS)
-
-
-def facts(name: str) -> Facts:
-    """Return what is known of a data set.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
-    if name not in _FACTS:
-        raise ValueError(
-            f"`dataset` must be one of {', '.join(names())}. Received: dataset={name!r}"
-        )
-    return _FACTS[name]
-
-
-def get(name: str, data_dir: str | None = None) -> Images:
+def get(name: str, data_dir: str | None = None, size: int = 0) -> Labelled:
     """Return a data set.
 
     Args:
         name: One of `names()`; "digits" and "digits8" are embedded, the others come from
-            TensorFlow Datasets.
-        data_dir: Where those are; see `from_tfds`.
+            TensorFlow Datasets or from folders of images. Or the path of such a folder.
+        data_dir: Where those are; see `trainers.datasets.sources`.
+        size: As for `facts`.
 
     Raises:
         ValueError: If the name is unknown, or what is there is not that data set.
         FileNotFoundError: If the data are not there, with the command that downloads them.
     """
-    known = facts(name)
-    if name in _EMBEDDED:
-        return digits(_EMBEDDED[name])
-    data = from_tfds(name, known.flip, known.shift, data_dir)
-    found = (data.input_shape, data.classes, data.num_train, len(data.test_images))
+    known = facts(name, size)
+    if name in EMBEDDED:
+        return sources.digits(EMBEDDED[name])
+    data: Labelled
+    if known.is_streamed:
+        data = sources.streamed(name, known, data_dir)
+        tests = len(data.test_part.numbers)
+    else:
+        data = sources.from_tfds(name, known.flip, known.shift, data_dir)
+        tests = len(data.test_images)
+    found = (data.input_shape, data.classes, data.num_train, tests)
     expected = (known.input_shape, known.classes, known.num_train, known.num_test)
     if found != expected:
         raise ValueError(
@@ -120,14 +65,14 @@ def get(name: str, data_dir: str | None = None) -> Images:
 
 
 def check(name: str, data_dir: str | None = None) -> None:
-    """Check that a data set is there; nothing is read.
+    """Check that a data set is there; no image is read.
 
     Raises:
         ValueError: If the name is unknown.
         FileNotFoundError: If it is not there, with the command that downloads it.
     """
     facts(name)
-    if name not in _EMBEDDED:
+    if name not in EMBEDDED and not is_folder(name):
         sources.check(name, data_dir)
 
 
@@ -139,10 +84,10 @@ def fetch(name: str, data_dir: str | None = None) -> str:
         OSError: If it cannot be downloaded or written.
     """
     facts(name)
-    return "comes with scikit-learn" if name in _EMBEDDED else sources.download(name, data_dir)
+    return "comes with scikit-learn" if name in EMBEDDED else sources.download(name, data_dir)
 
 
-def random(name: str) -> Images:
+def random(name: str, size: int = 0) -> Labelled:
     """Return random pixels and labels, in the shape and the number of a data set.
 
     What is computed from them takes as long as it would from the data set, and nothing else about
@@ -151,7 +96,9 @@ def random(name: str) -> Images:
     Raises:
         ValueError: If the name is unknown.
     """
-    known = facts(name)
+    known = facts(name, size)
+    if known.is_streamed:
+        return sources.made_up(name, known)
     generator = np.random.default_rng(0)
 
     def images(count: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["HELD_OUT", "SPLITS", "Images", "full_batches"]
+__all__ = ["HELD_OUT", "SPLITS", "Images", "check_split", "evenly", "full_batches"]
 
 SPLITS = ("test", "validation", "both")
 HELD_OUT = 10
@@ -38,6 +38,7 @@ class Images:
         is_normalised: Whether pixels are normalised by channel; else they are in [0, 1].
         val_images: As `test_images`; None where none are held out.
         val_labels: As `test_labels`.
+        class_names: What classes are called; numbers where it is empty.
     """
 
     description: str
@@ -51,6 +52,7 @@ class Images:
     is_normalised: bool = True
     val_images: np.ndarray | None = dataclasses.field(default=None, repr=False)
     val_labels: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    class_names: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -75,10 +77,7 @@ class Images:
         Raises:
             ValueError: If the name is unknown.
         """
-        if name not in SPLITS:
-            raise ValueError(
-                f"`split` must be one of {', '.join(SPLITS)}. Received: split={name!r}"
-            )
+        check_split(name)
         if name == "test":
             return self
         held = np.arange(self.num_train) % HELD_OUT == 0
@@ -102,8 +101,7 @@ class Images:
         """Return it with a share of the training images, evenly spaced, rounded down."""
         if share == 1.0:
             return self
-        ends = np.floor(np.arange(self.num_train + 1) * share)
-        kept = ends[1:] > ends[:-1]
+        kept = evenly(self.num_train, share)
         return dataclasses.replace(
             self,
             description=f"{self.description}, {100 * share:g} % of them to train",
@@ -166,6 +164,11 @@ class Images:
             .with_options(_plain())
         )
 
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """Return images of a batch with pixels in [0, 1], as they can be looked at."""
+        mean, spread = self._statistics if self.is_normalised else (0.0, 1.0)
+        return images * spread + mean
+
     def _batch_function(self, batch_size: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         """Return what makes the batch of a seed and a data step; traced once for all trainings."""
         steps = self.steps_per_epoch(batch_size)
@@ -226,6 +229,23 @@ class Images:
             columns = tf.where(mirrored, columns[:, ::-1], columns)
         rows = tf.gather(padded, tf.range(height)[None] + shift[0], axis=1, batch_dims=1)
         return tf.gather(rows, columns + shift[1], axis=2, batch_dims=1)
+
+
+def check_split(name: str) -> None:
+    """Check the name of a split.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    if name not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={name!r}")
+
+
+def evenly(count: int, share: float) -> np.ndarray:
+    """Return which of some images are kept to keep a share of them, evenly spaced."""
+    ends = np.floor(np.arange(count + 1) * share)
+    kept: np.ndarray = ends[1:] > ends[:-1]
+    return kept
 
 
 def full_batches(images: int, batch_size: int) -> int:

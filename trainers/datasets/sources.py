@@ -1,17 +1,36 @@
-"""Where images come from: scikit-learn's digits, always there, and TensorFlow Datasets."""
+"""Where images come from.
+
+scikit-learn's digits are always there. What TensorFlow Datasets has is looked for in the folder
+that is given, else in that of the environment variable KERAS_SCHED_DATA_DIR, else where TensorFlow
+Datasets keeps its own; there are the folders of Tiny ImageNet and, if one likes, of ImageNet too.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pathlib
+import tempfile
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
+from trainers.datasets.encoded import Encoded, Records, folder_classes, folder_parts
+from trainers.datasets.facts import Facts, is_folder
 from trainers.datasets.images import Images
+from trainers.datasets.streams import Part, Stream
 
-__all__ = ["DATA_DIR", "check", "digits", "download", "from_tfds"]
+__all__ = ["DATA_DIR", "check", "digits", "download", "from_tfds", "made_up", "streamed"]
 
 DATA_DIR = "KERAS_SCHED_DATA_DIR"
+# Folders of images, as they are unpacked, and their names in TensorFlow Datasets.
+_FOLDERS = {"imagenet": "imagenet", "tiny_imagenet": "tiny-imagenet-200"}
+_IN_TFDS = {"imagenet": "imagenet2012"}
+_ARCHIVES = {"tiny_imagenet": "http://cs231n.stanford.edu/tiny-imagenet-200.zip"}
+# Photographs of ImageNet have about this size.
+_PHOTOGRAPH = (375, 500, 3)
 
 
 def digits(side: int = 32) -> Images:
@@ -45,29 +64,42 @@ def digits(side: int = 32) -> Images:
 
 
 def check(name: str, data_dir: str | None = None) -> None:
-    """Check that a data set of TensorFlow Datasets is there; nothing is read or downloaded.
+    """Check that a data set is there; nothing is read or downloaded.
 
     Raises:
-        FileNotFoundError: If not, with the command that downloads it.
+        FileNotFoundError: If not, with the command that downloads it, and what works without.
     """
-    builder = _builder(name, data_dir)
-    if not builder.data_path.exists():
-        place = f" --data_dir={data_dir}" if data_dir else ""
-        raise FileNotFoundError(
-            f"The data set {name!r} is not in {builder.data_path}. Give the folder that has it as "
-            f"`--data_dir` or in {DATA_DIR}, or download it: python -m trainers.fetch {name}{place}"
-        )
+    places = [] if _folder(name, data_dir) is None else [str(_place(data_dir) / _FOLDERS[name])]
+    if places and pathlib.Path(places[0]).is_dir():
+        return
+    if name not in _FOLDERS or name in _IN_TFDS:
+        builder = _builder(name, data_dir)
+        if builder.data_path.exists():
+            return
+        places.append(str(builder.data_path))
+    there = " nor in ".join(places)
+    place = f" --data_dir={data_dir}" if data_dir else ""
+    raise FileNotFoundError(
+        f"The data set {name!r} is not in {there}. Give the folder that has it as "
+        f"`--data_dir` or in {DATA_DIR}, or download it: python -m trainers.fetch {name}{place}. "
+        f"Without a download works --dataset=digits"
+    )
 
 
 def download(name: str, data_dir: str | None = None) -> str:
-    """Download a data set of TensorFlow Datasets, unless it is there, and return its place.
+    """Download a data set, unless it is there, and return its place.
 
     Raises:
         ConnectionError: If it cannot be downloaded.
         OSError: If it cannot be written.
     """
-    builder = _builder(name, data_dir)
+    folder = _folder(name, data_dir)
+    if folder is not None and folder.is_dir():
+        return str(folder)
     try:
+        if name in _ARCHIVES:
+            return str(_unpacked(name, _ARCHIVES[name], _place(data_dir)))
+        builder = _builder(name, data_dir)
         builder.download_and_prepare()
     except OSError:
         raise
@@ -76,11 +108,104 @@ def download(name: str, data_dir: str | None = None) -> str:
     return str(builder.data_path)
 
 
+def _unpacked(name: str, address: str, place: pathlib.Path) -> pathlib.Path:
+    """Download an archive and unpack it; what is there is whole."""
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f"{name}_unfinished_") as beside:
+        keras.utils.get_file("archive.zip", address, cache_dir=beside, extract=True)
+        (found,) = pathlib.Path(beside).rglob(_FOLDERS[name])
+        return found.rename(place / _FOLDERS[name])
+
+
+def _place(data_dir: str | None) -> pathlib.Path:
+    given = data_dir or os.environ.get(DATA_DIR) or "~/tensorflow_datasets"
+    return pathlib.Path(given).expanduser()
+
+
+def _folder(name: str, data_dir: str | None) -> pathlib.Path | None:
+    """Return where a data set may be as a folder of images."""
+    if is_folder(name):
+        return pathlib.Path(name).expanduser()
+    return _place(data_dir) / _FOLDERS[name] if name in _FOLDERS else None
+
+
 def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     place = data_dir or os.environ.get(DATA_DIR) or None
-    return tfds.builder(name, data_dir=os.path.expanduser(place) if place else None)
+    known = _IN_TFDS.get(name, name)
+    return tfds.builder(known, data_dir=os.path.expanduser(place) if place else None)
+
+
+def streamed(name: str, known: Facts, data_dir: str | None = None) -> Stream:
+    """Return a data set that is read while it is trained on.
+
+    Args:
+        name: Its name, or the path of a folder of images.
+        known: What is known of it.
+        data_dir: Where it is.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If there is a folder that is none of images.
+    """
+    folder = _folder(name, data_dir)
+    parts: dict[str, Encoded]
+    if folder is not None and folder.is_dir():
+        parts = {**folder_parts(folder)}
+        classes = folder_classes(folder)
+    else:
+        check(name, data_dir)
+        info = _builder(name, data_dir).info
+        splits, classes = info.splits, info.features["label"].names
+        parts = {
+            part: Records(
+                [str(path) for path in splits[split].filepaths], splits[split].shard_lengths
+            )
+            for part, split in (("train", "train"), ("val", "validation"))
+        }
+    found = _stream(name, known, parts["train"], parts["val"])
+    return dataclasses.replace(found, class_names=tuple(classes))
+
+
+def made_up(name: str, known: Facts) -> Stream:
+    """Return a stream of one random image, over and over, in the number of a data set."""
+    shape = _PHOTOGRAPH if known.is_cropped else known.input_shape
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    # Photographs are smoother than noise, of which a JPEG is several times as long.
+    smooth = tf.image.resize(pixels[::16, ::16], shape[:2])
+    encoded = tf.io.encode_jpeg(tf.cast(smooth, tf.uint8)).numpy()
+    train, test = (_Repeated(encoded, count) for count in (known.num_train, known.num_test))
+    return _stream(f"a random image in the number of {name}", known, train, test)
+
+
+class _Repeated:
+    """One image, over and over."""
+
+    def __init__(self, encoded: bytes, count: int) -> None:
+        self._encoded = encoded
+        self.shards = np.array([0, count])
+
+    def read(self, number: int) -> tuple[bytes, int]:
+        return self._encoded, 0
+
+    def name(self, number: int) -> str:
+        return "an image that is made up"
+
+
+def _stream(name: str, known: Facts, train: Encoded, test: Encoded) -> Stream:
+    parts = [Part.whole(each) for each in (train, test)]
+    return Stream(
+        description=f"{name} ({len(parts[0].numbers):,} to train, {len(parts[1].numbers):,} to "
+        f"test)",
+        train_part=parts[0],
+        test_part=parts[1],
+        input_shape=known.input_shape,
+        classes=known.classes,
+        flip=known.flip,
+        shift=known.shift,
+        is_cropped=known.is_cropped,
+    )
 
 
 def from_tfds(name: str, flip: bool, shift: int, data_dir: str | None = None) -> Images:
@@ -114,4 +239,5 @@ def from_tfds(name: str, flip: bool, shift: int, data_dir: str | None = None) ->
         classes=builder.info.features["label"].num_classes,
         flip=flip,
         shift=shift,
+        class_names=tuple(builder.info.features["label"].names),
     )

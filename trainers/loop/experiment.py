@@ -39,6 +39,7 @@ from trainers.loop import records
 from trainers.loop.artefacts import board, describe, log, show
 from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
 from trainers.loop.compiled import Compiled
+from trainers.loop.errors import DamagedDataError, NonFiniteError, Preempted, StalledError
 from trainers.loop.evaluation import evaluate
 from trainers.loop.files import replace
 from trainers.loop.lock import BusyError, locked
@@ -49,24 +50,12 @@ from trainers.loop.signals import EndRequest
 from trainers.loop.state import restore, snapshot
 from trainers.loop.task import Metric, Plan, Task
 
-__all__ = ["BusyError", "Experiment", "NonFiniteError", "Preempted", "StalledError"]
+__all__ = ["BusyError", "Experiment"]
 
 # Loss scaling halves its scale at each skipped update: after this many in a row it is past hope.
 _MOST_SKIPS = 25
 # What a file of weights takes besides them, at most.
 _FILE_BYTES = 2**20
-
-
-class NonFiniteError(ArithmeticError):
-    """A loss or a gradient is not finite: training has diverged."""
-
-
-class StalledError(ArithmeticError):
-    """Loss scaling skipped so many updates in a row that the run would end without training."""
-
-
-class Preempted(SystemExit):
-    """The process was asked to end; it has saved, and the same command goes on."""
 
 
 class Experiment:
@@ -117,6 +106,7 @@ class Experiment:
         Raises:
             BusyError: If another process is training in the run directory.
             CheckpointError: If there are checkpoints and none can be gone on from.
+            DamagedDataError: If data cannot be read, and the task can tell which.
             RecordError: If there is a file in the place of the record that is none.
             Preempted: If the process received SIGTERM or Ctrl-C; everything is saved. Its code is
                 128 and the number of the signal.
@@ -286,6 +276,8 @@ class Experiment:
                 f"`train` must give endless batches, from any step on. Received: data that ended "
                 f"near data step {self.step} of {self.total_steps}"
             ) from error
+        except tf.errors.OpError as error:
+            raise self._explained(error, None) from error
         logs = {name: float(value) for name, value in logs.items()}
         self.seconds["train"] += time.monotonic() - began
         return logs
@@ -358,11 +350,19 @@ class Experiment:
         """Return losses and metrics of an evaluation, and tell the callbacks."""
         began = time.monotonic()
         self._list.on_test_begin()
-        logs, counted = evaluate(self.compiled, self.task, evaluation)
+        try:
+            logs, counted = evaluate(self.compiled, self.task, evaluation)
+        except tf.errors.OpError as error:
+            raise self._explained(error, evaluation) from error
         self._counted.update(counted)
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
+
+    def _explained(self, error: tf.errors.OpError, evaluation: str | None) -> Exception:
+        """Return an error that names what cannot be read, if that is why an operation failed."""
+        said = self.task.damage(self.step, evaluation)
+        return DamagedDataError(said) if said else error
 
     # --- saving and going on ---------------------------------------------------------------------
 

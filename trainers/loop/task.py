@@ -168,6 +168,15 @@ class Task(abc.ABC):
         """
         return {}
 
+    def damage(self, step: int, evaluation: str | None) -> str | None:
+        """Return which of the data cannot be read, and why, when an operation on them has failed.
+
+        Args:
+            step: The data step that training had come to.
+            evaluation: The evaluation that failed; None in training.
+        """
+        return None
+
     def check(self) -> None:
         """Check what the loop relies on.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 
 from trainers.models.cnn import cnn
+from trainers.models.large_resnet import DEPTHS, large_resnet
 from trainers.models.mobilenet import mobilenet_v2
 from trainers.models.resnet import resnet
 from trainers.models.vgg import vgg16
@@ -15,19 +16,19 @@ from trainers.models.wide_resnet import wide_resnet
 
 __all__ = ["get", "names"]
 
+_DEPTHS = (8, 20, 38, 56, 74, 110, 152)
 _BY_NAME: dict[str, Callable[[tuple[int, int, int], int], keras.Model]] = {
     "cnn2": functools.partial(cnn, 2),
     "cnn3": functools.partial(cnn, 3),
-    "resnet8": functools.partial(resnet, 8),
-    "resnet20": functools.partial(resnet, 20),
-    "resnet38": functools.partial(resnet, 38),
-    "resnet56": functools.partial(resnet, 56),
+    **{f"resnet{depth}": functools.partial(resnet, depth) for depth in _DEPTHS},
     **{
         f"resnet{depth}_projected": functools.partial(resnet, depth, shortcut="projected")
-        for depth in (20, 38, 74, 110, 152)
+        for depth in _DEPTHS
     },
+    **{f"resnet{depth}": functools.partial(large_resnet, depth) for depth in DEPTHS},
     "mobilenet_v2": mobilenet_v2,
     "vgg16": vgg16,
+    "wide_resnet10_1": functools.partial(wide_resnet, 10, 1),
     "wide_resnet16_8": functools.partial(wide_resnet, 16, 8),
 }
 

@@ -29,6 +29,7 @@ from trainers.sweeps.grid import EVALUATIONS, Grid, Trial
 __all__ = ["TASKS", "Program", "check", "load", "verify", "with_rate"]
 
 TASKS = {
+    "capsnet": "trainers.tasks.capsnet:CapsNet",
     "classification": "trainers.tasks.classification:ImageClassification",
     "vae": "trainers.tasks.vae:VAE",
 }

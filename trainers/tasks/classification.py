@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainers import models
-from trainers.datasets import Images
+from trainers.datasets import Labelled
 from trainers.loop.task import Forward, Metric
 from trainers.options.classification import Classification
 from trainers.options.fields import check_known
 from trainers.tasks.images import ImageTask
+from trainers.tasks.pictures import captioned
 
 __all__ = ["ImageClassification"]
+
+# Of so many batches the images that are most wrong are shown, and so many of them.
+_SEARCHED = 4
+_SHOWN = 24
+_COLUMNS = 8
 
 
 class ImageClassification(ImageTask):
@@ -21,10 +30,11 @@ class ImageClassification(ImageTask):
     options = Classification
     config: Classification
 
-    def __init__(self, config: Classification, data: Images | None = None) -> None:
+    def __init__(self, config: Classification, data: Labelled | None = None) -> None:
         check_known("model", config.model, models.names(), "a model")
         self.goal = f"{config.training.evaluations[0]}_accuracy"
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
+        self.artefacts_every = config.training.trained_epochs
         super().__init__(config, data)
 
     def network(self) -> keras.Model:
@@ -40,3 +50,25 @@ class ImageClassification(ImageTask):
         loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         right = tf.cast(tf.argmax(logits, axis=-1, output_type=labels.dtype) == labels, tf.float32)
         return Forward({"cross_entropy": loss}, {"accuracy": right})
+
+    def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
+        """Return the images whose wrong class is most certain, with both classes."""
+        found = []
+        for images, labels in self._evaluated(next(iter(self.evaluations))).take(_SEARCHED):
+            logits = tf.cast(model(images, training=False), tf.float32)
+            shares = tf.nn.softmax(logits).numpy()
+            said, truth = shares.argmax(axis=-1), labels.numpy()
+            found += [
+                (shares[place, said[place]], said[place], truth[place], images[place].numpy())
+                for place in np.flatnonzero(said != truth)
+            ]
+        if not found:
+            return {}
+        worst = sorted(found, key=lambda each: -each[0])[:_SHOWN]
+        names = self.data.class_names or [str(number) for number in range(self.data.classes)]
+        captions = [
+            (f"{names[said]}, {100 * share:.0f} %", f"is {names[truth]}")
+            for share, said, truth, _ in worst
+        ]
+        pixels = self.data.pixels(np.stack([image for *_, image in worst]))
+        return {"wrong": captioned(pixels, captions, _COLUMNS)}

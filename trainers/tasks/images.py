@@ -1,4 +1,4 @@
-"""What tasks share whose data are images in memory."""
+"""What tasks share whose data are labelled images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from trainers import datasets
-from trainers.datasets import Images
+from trainers.datasets import Labelled
 from trainers.loop.task import Evaluation
 from trainers.options.images import ImageData
 from trainers.tasks.configured import Configuration, ConfiguredTask
@@ -31,9 +31,9 @@ class ImageTask(ConfiguredTask, abc.ABC):
     """
 
     config: ImageConfiguration
-    data: Images
+    data: Labelled
 
-    def __init__(self, config: Any, data: Images | None = None) -> None:
+    def __init__(self, config: Any, data: Labelled | None = None) -> None:
         training = config.training
         self.evaluations = {
             name: Evaluation(functools.partial(self._evaluated, name), training.evaluate_every)
@@ -43,14 +43,15 @@ class ImageTask(ConfiguredTask, abc.ABC):
         super().__init__(config, data)
 
     @classmethod
-    def prepared(cls, data: Images) -> Images:
+    def prepared(cls, data: Labelled) -> Labelled:
         """Return images as the family trains on them: shifted, mirrored and normalised, or not."""
         return data
 
     @classmethod
-    def load(cls, config: ImageConfiguration, data_dir: str | None = None) -> Images:
+    def load(cls, config: ImageConfiguration, data_dir: str | None = None) -> Labelled:
         """Return the images that it trains on and is evaluated with."""
-        return cls._split(datasets.get(config.images.dataset, data_dir), config)
+        images = config.images
+        return cls._split(datasets.get(images.dataset, data_dir, images.image_size), config)
 
     @classmethod
     def check_data(cls, config: ImageConfiguration, data_dir: str | None = None) -> None:
@@ -58,23 +59,24 @@ class ImageTask(ConfiguredTask, abc.ABC):
         datasets.check(config.images.dataset, data_dir)
 
     @classmethod
-    def stand_in(cls, config: ImageConfiguration) -> Images:
+    def stand_in(cls, config: ImageConfiguration) -> Labelled:
         """Return random images in the shape and number of the data set."""
-        return cls._split(datasets.random(config.images.dataset), config)
+        return cls._split(datasets.random(config.images.dataset, config.images.image_size), config)
 
     @classmethod
-    def _split(cls, data: Images, config: ImageConfiguration) -> Images:
+    def _split(cls, data: Labelled, config: ImageConfiguration) -> Labelled:
         return cls.prepared(data).split(config.training.split).thinned(config.images.train_share)
 
     @classmethod
     def data_key(cls, config: ImageConfiguration) -> tuple[Any, ...]:
         """Return what the images depend on."""
-        return config.images.dataset, config.training.split, config.images.train_share
+        images = config.images
+        return images.dataset, images.image_size, config.training.split, images.train_share
 
     @property
     def facts(self) -> datasets.Facts:
         """What is known of the data set without having it."""
-        return datasets.facts(self.config.images.dataset)
+        return datasets.facts(self.config.images.dataset, self.config.images.image_size)
 
     def count_steps(self) -> int:
         """Return the full batches of an epoch."""
@@ -90,6 +92,13 @@ class ImageTask(ConfiguredTask, abc.ABC):
     def evaluate(self, name: str) -> tf.data.Dataset:
         """Return the batches of an evaluation, once."""
         return self.data.evaluate(4 * self.config.training.batch_size, name)
+
+    def damage(self, step: int, evaluation: str | None) -> str | None:
+        """Return which image cannot be read, and why."""
+        if not isinstance(self.data, datasets.Stream):
+            return None
+        training = self.config.training
+        return self.data.damage(training.batch_size, training.seed, step, evaluation)
 
     def _evaluated(self, name: str) -> tf.data.Dataset:
         if name not in self._held:  # Made once: each would keep its own copy of the images.

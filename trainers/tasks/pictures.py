@@ -1,14 +1,21 @@
-"""Pictures that tasks show: images side by side."""
+"""Pictures that tasks show: images side by side, with words and boxes."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 
-__all__ = ["gallery"]
+__all__ = ["captioned", "gallery"]
 
 _GAP = 2
+# Sizes of what is read, in pixels.
+_LEAST_SIDE = 112
+_LETTERS = 12
 
 
 def gallery(images: np.ndarray, columns: int) -> np.ndarray:
@@ -31,3 +38,30 @@ def gallery(images: np.ndarray, columns: int) -> np.ndarray:
         top, left = row * (height + _GAP), column * (width + _GAP)
         picture[top : top + height, left : left + width] = image
     return picture
+
+
+def captioned(images: np.ndarray, captions: Sequence[Sequence[str]], columns: int) -> np.ndarray:
+    """Return one picture of many, with lines of words below each; small ones are enlarged.
+
+    Args:
+        images: As for `gallery`.
+        captions: The lines of each image, as many for all.
+        columns: How many stand in a row.
+
+    Returns:
+        uint8 of shape `(height, width, 3)`.
+    """
+    _, height, width, _ = images.shape
+    times = max(1, math.ceil(_LEAST_SIDE / min(height, width)))
+    font = PIL.ImageFont.load_default(_LETTERS)
+    below = math.ceil(1.3 * _LETTERS) * len(captions[0])
+    made = []
+    for image, lines in zip(images, captions, strict=True):
+        pixels = np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+        pixels = np.broadcast_to(pixels, (height, width, 3)).repeat(times, 0).repeat(times, 1)
+        sheet = PIL.Image.new("RGB", (times * width, times * height + below), "white")
+        sheet.paste(PIL.Image.fromarray(pixels))
+        words = PIL.ImageDraw.Draw(sheet)
+        words.multiline_text((2, times * height), "\n".join(lines), "black", font, spacing=2)
+        made.append(np.asarray(sheet) / 255.0)
+    return gallery(np.stack(made), columns)

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 import tensorflow as tf
 
-from trainers.datasets import Images
+from trainers.datasets import Labelled
 from trainers.loop.task import Forward, Metric
 from trainers.models.vae import DECODER, vae
 from trainers.options.vae import VariationalAutoencoder
@@ -52,14 +52,14 @@ class VAE(ImageTask):
     options = VariationalAutoencoder
     config: VariationalAutoencoder
 
-    def __init__(self, config: VariationalAutoencoder, data: Images | None = None) -> None:
+    def __init__(self, config: VariationalAutoencoder, data: Labelled | None = None) -> None:
         self.goal = f"{config.training.evaluations[0]}_loss"
         self.metrics = {"nll": Metric("lower")} if config.importance_samples else {}
         self.artefacts_every = math.ceil(config.training.trained_epochs / _LOOKS)
         super().__init__(config, data)
 
     @classmethod
-    def prepared(cls, data: Images) -> Images:
+    def prepared(cls, data: Labelled) -> Labelled:
         """Return images as they are, with pixels in [0, 1]."""
         return data.plain()
 
