@@ -9,7 +9,17 @@ multiples of 5 epochs; here it is 5.
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ADAM_KIN", "DEMON", "DEMON_ADAM", "MOMENTA", "PLATEAU", "RATES", "demon_part"]
+__all__ = [
+    "ADAM_KIN",
+    "DEMON",
+    "DEMON_ADAM",
+    "MOMENTA",
+    "PLATEAU",
+    "RATES",
+    "STEP",
+    "cyclic",
+    "demon_part",
+]
 
 _TRIANGLE = {
     "momentum": 0.95,
@@ -27,6 +37,7 @@ RATES = {
     "Cosine": {"schedule": "cosine"},
     "REX": {"schedule": "rex"},
 }
+STEP = {"Step": RATES["Step"]}
 PLATEAU = {
     "Plateau": {
         "schedule": "plateau",
@@ -77,3 +88,29 @@ def demon_part(
     if part not in parts:
         raise ValueError(f"`part` must be one of {', '.join(parts)}. Received: part={part!r}")
     return parts[part]
+
+
+def cyclic(*bits: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
+    """Return rows of CPT (arXiv 2101.09868): static bits and cyclic ones, by their names there.
+
+    Args:
+        *bits: Fewest and most bits forward, and bits backward. Static are the most.
+    """
+    static = {
+        f"static {most}/{gradient}": {
+            "precision_schedule": "static",
+            "bits_max": most,
+            "gradient_bits": gradient,
+        }
+        for _, most, gradient in bits
+    }
+    return static | {
+        f"CPT {least}-{most}/{gradient}": {
+            "precision_schedule": "cpt",
+            "cycles": 32,
+            "bits_min": least,
+            "bits_max": most,
+            "gradient_bits": gradient,
+        }
+        for least, most, gradient in bits
+    }

@@ -15,15 +15,18 @@ from configs.sweeps.base import setting
 from trainers import datasets
 from trainers.methods import optimizers
 from trainers.options.classification import Classification
+from trainers.reports import published
 from trainers.sweeps.grid import EVALUATIONS, Grid
 from trainers.sweeps.programs import TASKS, with_rate
 
 ROOT = pathlib.Path(__file__).parents[2]
 NO_SWEEP = {"__init__", "base", "rows"}
 NAMES = sorted(p.stem for p in (ROOT / "configs" / "sweeps").glob("*.py") if p.stem not in NO_SWEEP)
-SWEEPS = [(name, None) for name in NAMES] + [
-    (name, "Adam") for name in NAMES if name.startswith("demon")
-]
+PARTS = {
+    "demon_table_3": ("Adam", "TINY-SGDM", "TINY-Adam"),
+    "demon_table_4": ("Adam", "VAE-SGDM", "VAE-Adam", "CAPS-Adam"),
+}
+SWEEPS = [(name, part) for name in NAMES for part in (None, *PARTS.get(name, ()))]
 REX_ROWS = {"None", "Exp", "OneCycle", "Linear", "Step", "Cosine", "REX"}
 DEMON_ROWS = {"Demon", "OneCycle momentum", "Cosine momentum", "Linear momentum", "Exp momentum"}
 
@@ -45,9 +48,13 @@ def test_every_trial_of_a_sweep_can_be_trained(name, part):
     found = grid(name, part)
     assert found.program in TASKS
     goals = {"vae": ("loss", "min")}
-    assert (found.goal, found.goal_mode) == goals.get(
-        found.program, ("accuracy", "max")
-    ) and found.judged == "final"
+    assert (found.goal, found.goal_mode) == goals.get(found.program, ("accuracy", "max"))
+    judged = (
+        "best"
+        if {"CPT", "static"} & {p.split()[0] for p in column(found, "precision")}
+        else "final"
+    )
+    assert found.judged == judged
     module, _, name = TASKS[found.program].partition(":")
     family = getattr(importlib.import_module(module), name)
     seen = set()
@@ -123,8 +130,52 @@ def test_the_tables_of_demon(part):
         if t.coordinates["schedule"] == "Demon"
     }
     assert demon == {("constant", "demon", "sgd" if part == "SGDM" else "demon_adam")}
-    with pytest.raises(ValueError, match="`part` must be one of SGDM, Adam"):
-        module("demon_table_3").get_config("adam")
+    for name in PARTS:
+        with pytest.raises(ValueError, match="`part` must be one of SGDM, Adam"):
+            module(name).get_config("adam")
+
+
+def test_the_other_parts_of_the_tables_of_demon():
+    for part, rows in (("TINY-SGDM", {"Step", "Demon"}), ("TINY-Adam", {"None", "Demon"})):
+        tiny = grid("demon_table_3", part)
+        assert column(tiny, "setting") == {f"RN56-TinyImageNet-{part[5:]}"}
+        assert column(tiny, "schedule") == rows
+    names = {"VAE-SGDM": "VAE-MNIST-SGDM", "VAE-Adam": "VAE-MNIST-Adam"}
+    for part, epochs in (
+        ("VAE-SGDM", {50, 100}),
+        ("VAE-Adam", {50, 100}),
+        ("CAPS-Adam", {50, 100}),
+    ):
+        found = grid("demon_table_4", part)
+        assert column(found, "setting") == {names.get(part, "CAPS-FMNIST-Adam")}
+        assert column(found, "schedule") == (REX_ROWS - {"REX"}) | DEMON_ROWS | {"Plateau"}
+        assert {round(trial.epochs) for trial in found.trials} == epochs
+
+
+def test_every_row_of_a_table_is_one_that_the_paper_prints():
+    """So that a report sets the published numbers beside ours."""
+    printed = {(v.paper, v.table, v.setting) for v in published.load()}
+    for name, part in SWEEPS:
+        found = grid(name, part)
+        if found.source:
+            paper, _, table = found.source.partition(" table ")
+            settings = {(paper, table, setting) for setting in column(found, "setting")}
+            assert settings <= printed, name
+
+
+def test_the_tables_of_cyclic_precision():
+    cifar, imagenet, ten = map(grid, ("cpt_cifar100", "cpt_imagenet", "cyclic_precision"))
+    pairs = {"static 8/8", "CPT 3-8/8", "static 6/6", "CPT 3-6/6", "static 4/6", "CPT 3-4/6"}
+    assert column(cifar, "precision") == pairs
+    assert len(column(cifar, "setting")) == 5
+    assert column(imagenet, "precision") == {"static 8/8", "CPT 4-8/8", "static 6/6", "CPT 4-6/6"}
+    assert {
+        t.config["cycles"] for t in imagenet.trials if t.config["precision_schedule"] == "cpt"
+    } == {32}
+    assert {t.config["quantized_layers"] for t in imagenet.trials} == {"cpt_imagenet"}
+    assert len(column(ten, "precision")) == 12
+    least = {(t.config["model"], t.config["bits_min"]) for t in ten.trials}
+    assert least == {("resnet74_projected", 3), ("mobilenet_v2", 4)}
 
 
 def test_the_sweep_on_digits_is_that_of_minutes():
