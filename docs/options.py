@@ -14,12 +14,14 @@ from trainers import datasets, models  # noqa: E402
 from trainers.options.capsnet import Capsules  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
+from trainers.options.ncsn import Scores  # noqa: E402
 from trainers.options.vae import VariationalAutoencoder  # noqa: E402
 from trainers.sweeps import columns  # noqa: E402
 
 FAMILIES: dict[str, type[Options]] = {
     "trainers.capsnet": Capsules,
     "trainers.cifar": Classification,
+    "trainers.ncsn": Scores,
     "trainers.vae": VariationalAutoencoder,
 }
 HEAD = """# Options of the trainers

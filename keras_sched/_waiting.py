@@ -34,5 +34,7 @@ def waiting_for(given: Any) -> Iterator[None]:
         for part in ((each.values, each.indices) if isinstance(each, tf.IndexedSlices) else (each,))
     ]
     tensors = [part for part in parts if isinstance(part, tf.Tensor)]
-    with tf.variable_creator_scope(create), tf.control_dependencies(tensors):
+    # Of one operation that waits for all: each operation within would wait for each tensor, and a
+    # graph of N weights would have N^2 edges, which take minutes to optimize.
+    with tf.variable_creator_scope(create), tf.control_dependencies([tf.group(*tensors)]):
         yield

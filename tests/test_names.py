@@ -80,7 +80,17 @@ FLOORS = {
         ("tasks",),
         ("sweeps", "command", "dry_run"),
         ("reports",),
-        ("capsnet", "cifar", "imagenet", "stl10", "vae", "sweep", "report", "fetch"),  # programs
+        (
+            "capsnet",
+            "cifar",
+            "imagenet",
+            "ncsn",
+            "stl10",
+            "vae",
+            "sweep",
+            "report",
+            "fetch",
+        ),  # programs
     ),
 }
 # What no module of a house may use.

@@ -16,8 +16,8 @@ Published: test error in % at 75, 150 and 300 epochs of RN20-CIFAR10:
            Demon SGDM 44.87 40.85 SGDM Step 45.98 41.66 Demon Adam 48.92 45.72 Adam 57.56 50.89
 Expected:  Demon beside the best schedules of the learning rate, other decays of momentum behind.
 Command:   python -m trainers.sweep --config=configs/sweeps/demon_table_3.py --results=DIR
-Cost:      504 trials with 73,500 epochs, and 672 with 98,000; of Tiny ImageNet 28 with 3,150, and 32
-           with 3,600; `--dry_run` measures it where it is to run; not run in full.
+Cost:      504 trials with 73,500 epochs, and 672 with 98,000; of Tiny ImageNet 28 with 3,150, and
+           32 with 3,600; `--dry_run` measures it where it is to run; not run in full.
 Differs:   The paper also tunes momentum, weight decay and options of schedules; here the learning
            rate alone, on held-out training images, with one seed. AdamW's decay is 0.01, k of Exp
            momentum is -5: not printed. Plateau: see `configs.sweeps.rows`.

@@ -16,10 +16,11 @@ FAMILIES = {
     "capsnet": "capsnet",
     "cifar": "classification",
     "imagenet": "classification",
+    "ncsn": "ncsn",
     "stl10": "classification",
     "vae": "vae",
 }
-DEFAULTS = {"caps_digits", "digits", "rn18_digits", "vae_digits", "wrn_digits"}
+DEFAULTS = {"caps_digits", "digits", "ncsn_digits", "rn18_digits", "vae_digits", "wrn_digits"}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

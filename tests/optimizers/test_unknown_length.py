@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_sched as ks
+from keras_sched._waiting import waiting_for
 from keras_sched.hyperparameters import attach, current
 
 # Keras warns where an epoch ends, as it does not know the length.
@@ -145,3 +146,22 @@ def test_a_gradient_that_is_none_is_passed_over(jit_compile):
     step()
     assert float(used.numpy()[0]) < 1.0
     assert float(unused.numpy()[0]) == 2.0
+
+
+@pytest.mark.parametrize("count", [4, 64])
+def test_what_waits_for_many_gradients_waits_for_one_operation(count):
+    """N operations that each wait for N tensors are N^2 edges, which take minutes to optimize."""
+
+    def edges(wait):
+        @tf.function(autograph=False)
+        def step(*tensors):
+            with wait(tensors):
+                return [tf.constant(1.0) + tensor for tensor in tensors]
+
+        specs = [tf.TensorSpec([]) for _ in range(count)]
+        graph = step.get_concrete_function(*specs).graph
+        return sum(len(each.control_inputs) for each in graph.get_operations())
+
+    assert edges(waiting_for) <= 4 * count
+    # The negative control: the plain way has them all.
+    assert edges(tf.control_dependencies) >= count**2

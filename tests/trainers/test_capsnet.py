@@ -87,7 +87,7 @@ def test_the_losses_are_those_of_numpy():
     mask = tf.one_hot(labels, 10)
     found = made.forward(model, (images, labels), "test")
     capsules, logits = (np.asarray(each, np.float64) for each in model([images, mask]))
-    norms, truth = np.linalg.norm(capsules, axis=-1), mask.numpy()
+    norms, truth = np.sqrt((capsules**2).sum(-1) + EPSILON), mask.numpy()
     margin = truth * np.maximum(0, 0.9 - norms) ** 2
     margin = margin + 0.5 * (1 - truth) * np.maximum(0, norms - 0.1) ** 2
     pixels = 1.0 / (1.0 + np.exp(-logits))
@@ -205,14 +205,15 @@ def test_the_pictures_are_images_above_what_they_are_decoded_to():
     made = task()
     model = made.network()
     (picture,) = made.artefacts(model, 0).values()
-    assert picture.shape == (2 * 32 + 2, 10 * 34 - 2, 1)
+    # Each pixel is shown as a square of two.
+    assert picture.shape == (2 * 64 + 2, 10 * 66 - 2, 1)
     image = next(iter(made.evaluations["test"].data()))[0][:1].numpy()
-    np.testing.assert_array_equal(picture[:32, :32], np.rint(255 * image[0]).astype("uint8"))
+    np.testing.assert_array_equal(picture[:64:2, :64:2], np.rint(255 * image[0]).astype("uint8"))
     capsules, _ = model([image, np.ones([1, 10], "float32")])
     best = int(np.linalg.norm(capsules, axis=-1).argmax())
     _, logits = model([image, np.eye(10, dtype="float32")[[best]]])
     expected = np.rint(255.0 / (1.0 + np.exp(-np.asarray(logits).reshape(32, 32))))
-    np.testing.assert_allclose(picture[34:, :32, 0].astype(float), expected, atol=1)
+    np.testing.assert_allclose(picture[66::2, :64:2, 0].astype(float), expected, atol=1)
     assert task(reconstruction=0.0).artefacts(model, 0) == {}
 
 

@@ -147,24 +147,33 @@ def test_people_see_reconstructions_and_what_codes_decode_to(latent, second):
     model = made.network()
     found = made.artefacts(model, 0)
     assert set(found) == {"reconstructions", second}
-    assert found["reconstructions"].shape == (2 * 8 + 2, 10 * 8 + 9 * 2, 1)
-    assert found[second].shape == (15 * 8 + 14 * 2,) * 2 + (1,)
+    # Each pixel is shown as a square of six.
+    assert found["reconstructions"].shape == (2 * 48 + 2, 10 * 48 + 9 * 2, 1)
+    assert found[second].shape == (15 * 48 + 14 * 2,) * 2 + (1,)
     first = made.data.test_images[0]
-    np.testing.assert_array_equal(found["reconstructions"][:8, :8], first)
+    np.testing.assert_array_equal(found["reconstructions"][:48:6, :48:6], first)
     if latent == 2:  # The middle of the plane is the mean of the prior.
         logits = model.get_layer(DECODER)(np.zeros([1, 2], np.float32))
         middle = np.rint(255.0 * sigmoid(logits.numpy())).reshape(8, 8, 1)
-        np.testing.assert_array_equal(found[second][70:78, 70:78], middle)
+        np.testing.assert_array_equal(found[second][350:398:6, 350:398:6], middle)
 
 
 def test_a_gallery_has_each_image_in_its_place():
-    images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) * np.ones([1, 2, 3, 3]) / 10.0
+    images = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1) * np.ones([1, 50, 60, 3]) / 10.0
     picture = gallery(images, 2)
-    assert picture.shape == (3 * 2 + 2 * 2, 2 * 3 + 2, 3) and picture.dtype == np.uint8
+    assert picture.shape == (3 * 50 + 2 * 2, 2 * 60 + 2, 3) and picture.dtype == np.uint8
     for index in range(5):
-        top, left = 4 * (index // 2), 5 * (index % 2)
-        assert (picture[top : top + 2, left : left + 3] == round(25.5 * index)).all()
-    assert (picture[8:, 5:] == 255).all() and (picture[2:4] == 255).all()
+        top, left = 52 * (index // 2), 62 * (index % 2)
+        assert (picture[top : top + 50, left : left + 60] == round(25.5 * index)).all()
+    assert (picture[104:, 62:] == 255).all() and (picture[50:52] == 255).all()
+
+
+def test_small_images_are_enlarged_to_be_seen():
+    images = np.random.default_rng(0).random([2, 20, 30, 1])
+    picture = gallery(images, 1)
+    assert picture.shape == (2 * 60 + 2, 90, 1)
+    pixels = np.rint(255 * images[1]).astype(np.uint8)
+    np.testing.assert_array_equal(picture[62:], pixels.repeat(3, 0).repeat(3, 1))
 
 
 def test_it_has_as_many_parameters_as_its_layers():

@@ -169,6 +169,11 @@ class Images:
         mean, spread = self._statistics if self.is_normalised else (0.0, 1.0)
         return images * spread + mean
 
+    def normalised(self, images: np.ndarray) -> np.ndarray:
+        """Return images with pixels in [0, 1] as a classifier is trained on them."""
+        mean, spread = self._statistics
+        return (images - mean) / spread
+
     def _batch_function(self, batch_size: int) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         """Return what makes the batch of a seed and a data step; traced once for all trainings."""
         steps = self.steps_per_epoch(batch_size)

@@ -186,6 +186,10 @@ class Stream:
         """Return images of a batch with pixels in [0, 1], as they can be looked at."""
         return images * np.array(_SPREAD) + np.array(_MEAN) if self.is_normalised else images
 
+    def normalised(self, images: np.ndarray) -> np.ndarray:
+        """Return images with pixels in [0, 1] as a classifier is trained on them."""
+        return (images - np.array(_MEAN)) / np.array(_SPREAD)
+
     def damage(
         self, batch_size: int, seed: int, step: int, evaluation: str | None = None
     ) -> str | None:

@@ -280,14 +280,16 @@ class Compiled:
     def means_of(self, phase: str | None) -> dict[str, float]:
         """Return the means of training or of an evaluation by name: "loss" is the sum of losses.
 
-        The parts of a loss have names of their own if there are several.
+        The parts of a loss have names of their own if there are several. An evaluation may have no
+        loss.
         """
         found = self.means.of(phase)
         metrics = self._task.metrics
         losses = {name: mean for name, mean in found.items() if name not in metrics}
         parts = losses if len(losses) > 1 else {}
         others = {name: mean for name, mean in found.items() if name in metrics}
-        return {LOSS: float(np.sum(list(losses.values()))), **parts, **others}
+        whole = {LOSS: float(np.sum(list(losses.values())))} if losses else {}
+        return {**whole, **parts, **others}
 
     def _forward(self, batch: Any, phase: str | None) -> Forward:
         """Return what the task makes of a batch, and note every mean."""
@@ -450,8 +452,10 @@ def _check(task: Task, made: Forward, phase: str | None) -> None:
             a name is unknown or clashes.
     """
     what = "training" if phase is None else phase
-    if not made.losses:
-        raise ValueError(f"`forward` must return a loss. Received: none, in {what}")
+    if not made.losses and (phase is None or not made.outputs):
+        raise ValueError(
+            f"`forward` must return a loss, or outputs in an evaluation. Received: none, in {what}"
+        )
     for name, given in {**made.losses, **made.means}.items():
         values, weights = given if isinstance(given, tuple) else (given, None)
         if values.shape.rank is None or values.shape.rank < 1:

@@ -81,8 +81,9 @@ class Forward:
     """What a model makes of a batch.
 
     Args:
-        losses: Named losses. What is minimised is the sum over them of ``sum(w v) / sum(w)``, v
-            being the values and w their weights, over the batches of all replicas together.
+        losses: Named losses; an evaluation that has outputs needs none. What is minimised is the
+            sum over them of ``sum(w v) / sum(w)``, v being the values and w their weights, over the
+            batches of all replicas together.
             Values without weights weigh 1 each. Masks of tokens and boxes are weights of 0 and 1; a
             value that weighs 0 must be finite all the same.
         means: Named metrics that are means of the same kind: those of an epoch are over all of its

@@ -14,37 +14,40 @@ import h5py
 import keras
 
 from trainers.options.optimization import Optimization
-from trainers.options.training import Training
 
 __all__ = ["check", "freeze", "load", "matching"]
 
 
-def check(options: Training) -> None:
-    """Check that the file of the initial weights is there.
+def check(path: str, option: str = "initial_weights") -> None:
+    """Check that a file of weights is there.
+
+    Args:
+        path: Its path; empty for none.
+        option: What the path is called in errors.
 
     Raises:
         ValueError: If it is not.
     """
-    path = options.initial_weights
     try:
         if path and not pathlib.Path(path).is_file():
-            raise ValueError(
-                f"`initial_weights` must be a file of weights. Received: initial_weights={path!r}"
-            )
+            raise ValueError(f"`{option}` must be a file of weights. Received: {option}={path!r}")
     except OSError as error:
         raise ValueError(
-            f"`initial_weights` must be a file of weights. Received: initial_weights={path!r} "
-            f"({error.strerror})"
+            f"`{option}` must be a file of weights. Received: {option}={path!r} ({error.strerror})"
         ) from error
 
 
-def load(model: keras.Model, options: Training) -> None:
-    """Give a model its initial weights, where there are some.
+def load(model: keras.Model, path: str, option: str = "initial_weights") -> None:
+    """Give a model the weights of a file.
+
+    Args:
+        model: The model.
+        path: Path of the file; empty for none.
+        option: What the path is called in errors.
 
     Raises:
         ValueError: If the file is damaged, or its weights are those of another model.
     """
-    path = options.initial_weights
     if not path:
         return
     try:
@@ -55,13 +58,13 @@ def load(model: keras.Model, options: Training) -> None:
         stored = _stored(path)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"`initial_weights` must be of this model. Received: initial_weights={path!r} "
+            f"`{option}` must be of this model, {model.name}. Received: {option}={path!r} "
             f"({str(error).partition(chr(10))[0][:300]})"
         ) from error
     if stored > len(model.weights):
         raise ValueError(
-            f"`initial_weights` must be of this model, which has {len(model.weights)} variables. "
-            f"Received: initial_weights={path!r} with {stored}"
+            f"`{option}` must be of this model, {model.name}, which has {len(model.weights)} "
+            f"variables. Received: {option}={path!r} with {stored}"
         )
 
 

@@ -31,6 +31,7 @@ __all__ = ["TASKS", "Program", "check", "load", "verify", "with_rate"]
 TASKS = {
     "capsnet": "trainers.tasks.capsnet:CapsNet",
     "classification": "trainers.tasks.classification:ImageClassification",
+    "ncsn": "trainers.tasks.ncsn:NCSN",
     "vae": "trainers.tasks.vae:VAE",
 }
 _CLASS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")

@@ -81,7 +81,7 @@ class ConfiguredTask(Task, abc.ABC):
             steps_per_epoch=self.steps_per_epoch,
             batch_size=config.training.batch_size,
         )
-        networks.check(config.training)
+        networks.check(config.training.initial_weights)
         optimizers.check(config.optimization, self.run, self.followed())
         bits.check(config.precision, self.run)
         self._rate, self._momentum = optimizers.schedules(config.optimization, self.run)
@@ -147,7 +147,7 @@ class ConfiguredTask(Task, abc.ABC):
         config = self.config
         with names_anew():
             model = self.network()
-        networks.load(model, config.training)
+        networks.load(model, config.training.initial_weights)
         networks.freeze(model, config.optimization)
         return bits.quantized(model, config.precision, self.run, config.training.seed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -14,7 +15,10 @@ from trainers.loop.task import Evaluation
 from trainers.options.images import ImageData
 from trainers.tasks.configured import Configuration, ConfiguredTask
 
-__all__ = ["ImageTask"]
+__all__ = ["EVALUATION_SEED", "ImageTask"]
+
+# The random numbers of evaluations are the same in each: no seed of a training is as large.
+EVALUATION_SEED = 2**40
 
 
 class ImageConfiguration(Configuration, Protocol):
@@ -92,6 +96,28 @@ class ImageTask(ConfiguredTask, abc.ABC):
     def evaluate(self, name: str) -> tf.data.Dataset:
         """Return the batches of an evaluation, once."""
         return self.data.evaluate(4 * self.config.training.batch_size, name)
+
+    def drawn(
+        self,
+        data: tf.data.Dataset,
+        seed: int,
+        start: int,
+        draw: Callable[..., tuple[tf.Tensor, ...]],
+    ) -> tf.data.Dataset:
+        """Return batches with random numbers, which are a function of seed and step.
+
+        Args:
+            data: Pairs of images and labels.
+            seed: A seed; that of `EVALUATION_SEED` is no training's.
+            start: The step of the first batch.
+            draw: Returns what becomes of images, labels and the seeds of a batch, two numbers.
+        """
+
+        def with_seeds(batch: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> Any:
+            return draw(*batch, tf.stack([tf.constant(seed, tf.int64), step]))
+
+        steps = tf.data.Dataset.range(start, tf.int64.max)
+        return tf.data.Dataset.zip((data, steps)).map(with_seeds)
 
     def damage(self, step: int, evaluation: str | None) -> str | None:
         """Return which image cannot be read, and why."""

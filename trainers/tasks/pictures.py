@@ -13,13 +13,15 @@ import PIL.ImageFont
 __all__ = ["captioned", "gallery"]
 
 _GAP = 2
+# Smaller images are enlarged to be seen.
+_SEEN_SIDE = 48
 # Sizes of what is read, in pixels.
 _LEAST_SIDE = 112
 _LETTERS = 12
 
 
 def gallery(images: np.ndarray, columns: int) -> np.ndarray:
-    """Return one picture of many.
+    """Return one picture of many; small ones are enlarged.
 
     Args:
         images: In [0, 1], of shape `(n, height, width, channels)` with 1 or 3 channels, n at least
@@ -29,6 +31,8 @@ def gallery(images: np.ndarray, columns: int) -> np.ndarray:
     Returns:
         uint8 of shape `(height, width, channels)`, white between the images.
     """
+    times = math.ceil(_SEEN_SIDE / min(images.shape[1:3]))
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
     shape = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, channels)

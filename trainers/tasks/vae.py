@@ -15,13 +15,11 @@ from trainers.datasets import Labelled
 from trainers.loop.task import Forward, Metric
 from trainers.models.vae import DECODER, vae
 from trainers.options.vae import VariationalAutoencoder
-from trainers.tasks.images import ImageTask
+from trainers.tasks.images import EVALUATION_SEED, ImageTask
 from trainers.tasks.pictures import gallery
 
 __all__ = ["VAE"]
 
-# The noise of evaluations is the same in each: no seed of a training is as large.
-_EVALUATION_SEED = 2**40
 _SHOWN = 10
 # Codes of the plane that is shown lie at as many quantiles of each dimension.
 _QUANTILES = 15
@@ -74,22 +72,19 @@ class VAE(ImageTask):
     def evaluate(self, name: str) -> tf.data.Dataset:
         """Return the batches of an evaluation, with noise that is the same in each."""
         count = max(1, self.config.importance_samples)
-        return self._with_noise(super().evaluate(name), _EVALUATION_SEED, 0, count)
+        return self._with_noise(super().evaluate(name), EVALUATION_SEED, 0, count)
 
     def _with_noise(
         self, data: tf.data.Dataset, seed: int, start: int, count: int
     ) -> tf.data.Dataset:
         latent = self.config.latent
 
-        def noisy(batch: tuple[tf.Tensor, tf.Tensor], step: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            images, _ = batch
+        def noisy(images: tf.Tensor, _: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, ...]:
             shape = [tf.shape(images)[0], count, latent]
-            seeds = tf.stack([tf.constant(seed, tf.int64), step])
             noise = tf.random.stateless_normal(shape, seeds)
             return images, tf.ensure_shape(noise, [images.shape[0], count, latent])
 
-        steps = tf.data.Dataset.range(start, tf.int64.max)
-        return tf.data.Dataset.zip((data, steps)).map(noisy)
+        return self.drawn(data, seed, start, noisy)
 
     def forward(
         self, model: keras.Model, batch: tuple[tf.Tensor, tf.Tensor], evaluation: str | None
@@ -127,7 +122,7 @@ class VAE(ImageTask):
 
     def _drawn(self) -> tf.Tensor:
         shape = [_QUANTILES**2, self.config.latent]
-        return tf.random.stateless_normal(shape, [_EVALUATION_SEED, 0])
+        return tf.random.stateless_normal(shape, [EVALUATION_SEED, 0])
 
 
 @functools.cache

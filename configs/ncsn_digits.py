@@ -1,0 +1,30 @@
+"""A small score network of scikit-learn's digits: the embedded default, without a download.
+
+Source:    none; it shows that everything works.
+Command:   python -m trainers.ncsn
+Cost:      TODO
+Published: none. A reduced-scale setting: its numbers say nothing about CIFAR-10.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.base import setting
+from trainers.options.ncsn import Scores
+
+
+def get_config() -> ConfigDict:
+    """Return the setting."""
+    return setting(
+        Scores,
+        name="ncsn_digits",
+        dataset="digits8",
+        channels=16,
+        cascades=2,
+        epochs=30,
+        batch_size=64,
+        optimizer="adam",
+        learning_rate=2e-3,
+        l2=0.0,
+        samples=64,
+        sampling_steps=30,
+    )
