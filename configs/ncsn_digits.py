@@ -2,7 +2,7 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.ncsn
-Cost:      TODO
+Cost:      COST
 Published: none. A reduced-scale setting: its numbers say nothing about CIFAR-10.
 """
 

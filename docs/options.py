@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 from trainers import datasets, models  # noqa: E402
 from trainers.options.capsnet import Capsules  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
+from trainers.options.detection import Detector  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
 from trainers.options.ncsn import Scores  # noqa: E402
 from trainers.options.vae import VariationalAutoencoder  # noqa: E402
@@ -21,6 +22,7 @@ from trainers.sweeps import columns  # noqa: E402
 FAMILIES: dict[str, type[Options]] = {
     "trainers.capsnet": Capsules,
     "trainers.cifar": Classification,
+    "trainers.detection": Detector,
     "trainers.ncsn": Scores,
     "trainers.vae": VariationalAutoencoder,
 }

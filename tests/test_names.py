@@ -83,6 +83,7 @@ FLOORS = {
         (
             "capsnet",
             "cifar",
+            "detection",
             "imagenet",
             "ncsn",
             "stl10",

@@ -11,6 +11,7 @@ import sys
 
 from trainers import datasets
 from trainers.command import TRY_AGAIN
+from trainers.datasets import scene_sources
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,11 +19,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.fetch", description="Download a data set."
     )
-    parser.add_argument("name", choices=datasets.names(), metavar="NAME")
+    parser.add_argument("name", choices=[*datasets.names(), *scene_sources.names()], metavar="NAME")
     parser.add_argument("--data_dir", help="where to; by default, where it will be looked for")
     given = parser.parse_args(arguments)
     try:
-        place = datasets.fetch(given.name, given.data_dir)
+        known = datasets if given.name in datasets.names() else scene_sources
+        place = known.fetch(given.name, given.data_dir)
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return TRY_AGAIN

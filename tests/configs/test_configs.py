@@ -15,12 +15,21 @@ SWEEPS = sorted(path.stem for path in (ROOT / "configs" / "sweeps").glob("[a-z]*
 FAMILIES = {
     "capsnet": "capsnet",
     "cifar": "classification",
+    "detection": "detection",
     "imagenet": "classification",
     "ncsn": "ncsn",
     "stl10": "classification",
     "vae": "vae",
 }
-DEFAULTS = {"caps_digits", "digits", "ncsn_digits", "rn18_digits", "vae_digits", "wrn_digits"}
+DEFAULTS = {
+    "caps_digits",
+    "digits",
+    "ncsn_digits",
+    "rn18_digits",
+    "scattered_digits",
+    "vae_digits",
+    "wrn_digits",
+}
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -14,6 +14,10 @@ from trainers.tasks.configured import experiment
 SMALLEST = {
     "capsnet": ("caps_digits", {"channels": 4, "primary": 1}),
     "classification": ("digits", {"dataset": "digits8", "model": "cnn2"}),
+    "detection": (
+        "scattered_digits",
+        {"channels": 4, "height": 32, "width": 32, "anchors": [8, 8]},
+    ),
     "ncsn": (
         "ncsn_digits",
         {"channels": 4, "cascades": 2, "samples": 4, "sampling_steps": 2},
@@ -33,6 +37,7 @@ class Overfit(NamedTuple):
 OVERFIT = {
     "capsnet": Overfit(4, 0.1, {"learning_rate": 3e-3}),
     "classification": Overfit(4, 0.02, {"learning_rate": 1e-2}),
+    "detection": Overfit(8, 0.2, {"learning_rate": 1e-2}),
     # The levels and the noise of the batch stay the same too.
     "ncsn": Overfit(12, 0.3, {"learning_rate": 1e-2, "channels": 8, "samples": 0}),
     # Grey pixels have a cross entropy of their own, and the code has noise.

@@ -10,7 +10,7 @@ import os
 import pathlib
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -92,7 +92,14 @@ class Records:
         return self._shards
 
     def read(self, number: int) -> tuple[bytes, int]:
-        """Return the features of a record."""
+        """Return the image and the label of a record."""
+        features = self.features(number)
+        (image,) = features["image"].bytes_list.value
+        (label,) = features["label"].int64_list.value
+        return image, int(label)
+
+    def features(self, number: int) -> Any:
+        """Return the features of a record, by name."""
         shard, place = self._place(number)
         with open(self._files[shard], "rb", buffering=0) as file:
             if shard not in self._begins:
@@ -101,10 +108,7 @@ class Records:
             file.seek(int(self._begins[shard][place]))
             length, _ = _HEAD.unpack(file.read(_HEAD.size))
             record = file.read(length)
-        features = tf.train.Example.FromString(record).features.feature
-        (image,) = features["image"].bytes_list.value
-        (label,) = features["label"].int64_list.value
-        return image, int(label)
+        return tf.train.Example.FromString(record).features.feature
 
     def name(self, number: int) -> str:
         """Return the path of a file, and which of its records it is."""

@@ -11,6 +11,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,7 +23,19 @@ from trainers.datasets.facts import Facts, is_folder
 from trainers.datasets.images import Images
 from trainers.datasets.streams import Part, Stream
 
-__all__ = ["DATA_DIR", "check", "digits", "download", "from_tfds", "made_up", "streamed"]
+__all__ = [
+    "DATA_DIR",
+    "check",
+    "digits",
+    "download",
+    "from_tfds",
+    "is_there",
+    "made_up",
+    "missing",
+    "place_of",
+    "records",
+    "streamed",
+]
 
 DATA_DIR = "KERAS_SCHED_DATA_DIR"
 # Folders of images, as they are unpacked, and their names in TensorFlow Datasets.
@@ -69,20 +82,39 @@ def check(name: str, data_dir: str | None = None) -> None:
     Raises:
         FileNotFoundError: If not, with the command that downloads it, and what works without.
     """
-    places = [] if _folder(name, data_dir) is None else [str(_place(data_dir) / _FOLDERS[name])]
-    if places and pathlib.Path(places[0]).is_dir():
+    folder = _folder(name, data_dir)
+    if folder is not None and folder.is_dir():
         return
-    if name not in _FOLDERS or name in _IN_TFDS:
-        builder = _builder(name, data_dir)
-        if builder.data_path.exists():
+    places = [] if folder is None else [folder]
+    if folder is None or name in _IN_TFDS:
+        path = _builder(name, data_dir).data_path
+        if path.exists():
             return
-        places.append(str(builder.data_path))
-    there = " nor in ".join(places)
+        places.append(path)
+    raise missing(name, places, data_dir, "--dataset=digits")
+
+
+def is_there(builder: str, data_dir: str | None = None) -> bool:
+    """Return whether TensorFlow Datasets has a data set, of the name that it has there."""
+    return bool(_builder(builder, data_dir).data_path.exists())
+
+
+def missing(
+    name: str, places: Sequence[Any], data_dir: str | None, without: str
+) -> FileNotFoundError:
+    """Return the error that a data set is in none of some places.
+
+    Args:
+        name: The data set.
+        places: Where it was looked for.
+        data_dir: The folder that was given.
+        without: The flag with which it works without a download.
+    """
     place = f" --data_dir={data_dir}" if data_dir else ""
-    raise FileNotFoundError(
-        f"The data set {name!r} is not in {there}. Give the folder that has it as "
-        f"`--data_dir` or in {DATA_DIR}, or download it: python -m trainers.fetch {name}{place}. "
-        f"Without a download works --dataset=digits"
+    return FileNotFoundError(
+        f"The data set {name!r} is not in {' nor in '.join(map(str, places))}. Give the folder "
+        f"that has it as `--data_dir` or in {DATA_DIR}, or download it: "
+        f"python -m trainers.fetch {name}{place}. Without a download works {without}"
     )
 
 
@@ -98,7 +130,7 @@ def download(name: str, data_dir: str | None = None) -> str:
         return str(folder)
     try:
         if name in _ARCHIVES:
-            return str(_unpacked(name, _ARCHIVES[name], _place(data_dir)))
+            return str(_unpacked(name, _ARCHIVES[name], place_of(data_dir)))
         builder = _builder(name, data_dir)
         builder.download_and_prepare()
     except OSError:
@@ -117,7 +149,8 @@ def _unpacked(name: str, address: str, place: pathlib.Path) -> pathlib.Path:
         return found.rename(place / _FOLDERS[name])
 
 
-def _place(data_dir: str | None) -> pathlib.Path:
+def place_of(data_dir: str | None) -> pathlib.Path:
+    """Return where data sets are looked for."""
     given = data_dir or os.environ.get(DATA_DIR) or "~/tensorflow_datasets"
     return pathlib.Path(given).expanduser()
 
@@ -126,7 +159,7 @@ def _folder(name: str, data_dir: str | None) -> pathlib.Path | None:
     """Return where a data set may be as a folder of images."""
     if is_folder(name):
         return pathlib.Path(name).expanduser()
-    return _place(data_dir) / _FOLDERS[name] if name in _FOLDERS else None
+    return place_of(data_dir) / _FOLDERS[name] if name in _FOLDERS else None
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -156,16 +189,19 @@ def streamed(name: str, known: Facts, data_dir: str | None = None) -> Stream:
         classes = folder_classes(folder)
     else:
         check(name, data_dir)
-        info = _builder(name, data_dir).info
-        splits, classes = info.splits, info.features["label"].names
+        classes = _builder(name, data_dir).info.features["label"].names
         parts = {
-            part: Records(
-                [str(path) for path in splits[split].filepaths], splits[split].shard_lengths
-            )
+            part: records(name, split, data_dir)
             for part, split in (("train", "train"), ("val", "validation"))
         }
     found = _stream(name, known, parts["train"], parts["val"])
     return dataclasses.replace(found, class_names=tuple(classes))
+
+
+def records(name: str, split: str, data_dir: str | None = None) -> Records:
+    """Return the files of a split of TensorFlow Datasets, to be read by number."""
+    found = _builder(name, data_dir).info.splits[split]
+    return Records([str(path) for path in found.filepaths], found.shard_lengths)
 
 
 def made_up(name: str, known: Facts) -> Stream:

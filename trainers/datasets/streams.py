@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainers.datasets.encoded import Encoded
 from trainers.datasets.images import HELD_OUT, check_split, evenly, full_batches
 
-__all__ = ["Part", "Stream"]
+__all__ = ["Part", "Stream", "numbered", "permutation"]
 
 # Of ImageNet's training images, in [0, 1], as everybody uses them.
 _MEAN = (0.485, 0.456, 0.406)
@@ -124,8 +124,7 @@ class Stream:
         what is read within a short time lies in few files.
         """
         numbers, shards = self.train_part.numbers, self.train_part.source.shards
-        # NumPy keeps the numbers of this generator the same for ever.
-        draw = np.random.RandomState([seed % 2**32, seed // 2**32 % 2**32, epoch])
+        draw = _generator(seed, epoch)
         ends = np.searchsorted(numbers, shards)
         shuffled = draw.permutation(len(shards) - 1)
         blocks = []
@@ -143,16 +142,6 @@ class Stream:
             Pairs of float32 images and int32 labels.
         """
         steps = full_batches(self.num_train, batch_size)
-        first, begin = divmod(start_step, steps)
-
-        def numbers(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.numpy_function(
-                lambda epoch: self.order(seed, int(epoch))[: steps * batch_size], [epoch], tf.int64
-            )
-            skipped = tf.where(epoch == first, begin * batch_size, 0)
-            order = tf.ensure_shape(order, [steps * batch_size])
-            return tf.data.Dataset.from_tensor_slices(order[skipped:])
-
         read = self._reader(self.train_part.source)
 
         def example(number: tf.Tensor, counter: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -160,11 +149,8 @@ class Stream:
             seeds = tf.stack([tf.constant(seed, tf.int64), counter])
             return self._augmented(encoded, seeds), label
 
-        ordered = tf.data.Dataset.range(first, tf.int64.max).flat_map(numbers)
-        counters = tf.data.Dataset.range(start_step * batch_size, tf.int64.max)
-        return self._batched(
-            tf.data.Dataset.zip((ordered, counters)), example, batch_size, drop_remainder=True
-        )
+        ordered = numbered(lambda epoch: self.order(seed, epoch), steps, batch_size, start_step)
+        return self._batched(ordered, example, batch_size, drop_remainder=True)
 
     def evaluate(self, batch_size: int, evaluation: str = "test") -> tf.data.Dataset:
         """Return the images of "test" or "val" once, in order; the last batch may be smaller.
@@ -334,3 +320,39 @@ def _decoded(encoded: tf.Tensor) -> tf.Tensor:
     """Return uint8 pixels with three channels."""
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     return tf.ensure_shape(image, (None, None, 3))
+
+
+def numbered(
+    order: Callable[[int], np.ndarray], steps: int, batch_size: int, start_step: int
+) -> tf.data.Dataset:
+    """Return the numbers of examples from a data step on, each with how many come before it.
+
+    Args:
+        order: Returns the order of an epoch.
+        steps: Data steps of an epoch.
+        batch_size: Examples of a step.
+        start_step: The data step.
+    """
+    first, begin = divmod(start_step, steps)
+
+    def of(epoch: tf.Tensor) -> tf.data.Dataset:
+        found = tf.numpy_function(
+            lambda epoch: order(int(epoch))[: steps * batch_size], [epoch], tf.int64
+        )
+        skipped = tf.where(epoch == first, begin * batch_size, 0)
+        found = tf.ensure_shape(found, [steps * batch_size])
+        return tf.data.Dataset.from_tensor_slices(found[skipped:])
+
+    ordered = tf.data.Dataset.range(first, tf.int64.max).flat_map(of)
+    counters = tf.data.Dataset.range(start_step * batch_size, tf.int64.max)
+    return tf.data.Dataset.zip((ordered, counters))
+
+
+def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the numbers below `count` in the random order of an epoch."""
+    return _generator(seed, epoch).permutation(count)
+
+
+def _generator(seed: int, epoch: int) -> np.random.RandomState:
+    # NumPy keeps the numbers of this generator the same for ever.
+    return np.random.RandomState([seed % 2**32, seed // 2**32 % 2**32, epoch])

@@ -76,12 +76,13 @@ class PaddedShortcut(keras.layers.Layer):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
-def convolution(x: Any, filters: int, kernel: int = 3, strides: int = 1) -> Any:
+def convolution(x: Any, filters: int, kernel: int = 3, strides: int = 1, dilation: int = 1) -> Any:
     """Convolve without bias, weights drawn as by He et al. (arXiv 1502.01852)."""
     return keras.layers.Conv2D(
         filters,
         kernel,
         strides=strides,
+        dilation_rate=dilation,
         padding="same",
         use_bias=False,
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),

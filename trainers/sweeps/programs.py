@@ -31,6 +31,7 @@ __all__ = ["TASKS", "Program", "check", "load", "verify", "with_rate"]
 TASKS = {
     "capsnet": "trainers.tasks.capsnet:CapsNet",
     "classification": "trainers.tasks.classification:ImageClassification",
+    "detection": "trainers.tasks.detection:Detection",
     "ncsn": "trainers.tasks.ncsn:NCSN",
     "vae": "trainers.tasks.vae:VAE",
 }

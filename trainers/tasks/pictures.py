@@ -10,7 +10,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-__all__ = ["captioned", "gallery"]
+__all__ = ["boxed", "captioned", "gallery"]
 
 _GAP = 2
 # Smaller images are enlarged to be seen.
@@ -18,6 +18,7 @@ _SEEN_SIDE = 48
 # Sizes of what is read, in pixels.
 _LEAST_SIDE = 112
 _LETTERS = 12
+_BOXED_SIDE = 240
 
 
 def gallery(images: np.ndarray, columns: int) -> np.ndarray:
@@ -69,3 +70,33 @@ def captioned(images: np.ndarray, captions: Sequence[Sequence[str]], columns: in
         words.multiline_text((2, times * height), "\n".join(lines), "black", font, spacing=2)
         made.append(np.asarray(sheet) / 255.0)
     return gallery(np.stack(made), columns)
+
+
+def boxed(
+    image: np.ndarray, truth: np.ndarray, found: np.ndarray, words: Sequence[str]
+) -> np.ndarray:
+    """Return an image with boxes: what is there in green, what was found in red, with words.
+
+    Args:
+        image: uint8 of shape `(height, width, 3)`; a small one is enlarged.
+        truth: Boxes (top, left, bottom, right) as shares of height and width.
+        found: Likewise.
+        words: Of each box that was found.
+
+    Returns:
+        uint8 of shape `(height, width, 3)`.
+    """
+    times = math.ceil(_BOXED_SIDE / min(image.shape[:2]))
+    sheet = PIL.Image.fromarray(image.repeat(times, 0).repeat(times, 1))
+    draw, font = PIL.ImageDraw.Draw(sheet), PIL.ImageFont.load_default(_LETTERS)
+    for boxes, colour in ((truth, "lime"), (found, "red")):
+        for top, left, bottom, right in boxes:
+            corners = (left * sheet.width, top * sheet.height)
+            others = (right * sheet.width - 1, bottom * sheet.height - 1)
+            draw.rectangle(
+                (*corners, *(max(p) for p in zip(corners, others, strict=True))), None, colour
+            )
+    for (top, left, *_), text in zip(found, words, strict=True):
+        place = (left * sheet.width + 2, top * sheet.height)
+        draw.text(place, text, "red", font, stroke_width=2, stroke_fill="white")
+    return np.asarray(sheet)

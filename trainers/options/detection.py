@@ -1,0 +1,49 @@
+"""What a configuration of a detector says: its data, its network and its anchors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from trainers.options.fields import Options, option, shown
+from trainers.options.optimization import Optimization
+from trainers.options.precision import Precision
+from trainers.options.training import Training
+
+__all__ = ["Detector"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Detector(Options):
+    """A setting of detection; see `configs/yolov3_voc.py` for the paper's."""
+
+    training: Training
+    dataset: str = option("scattered_digits", "Data set.", flag=True)
+    height: int = option(64, "Height of images in pixels.", low=8, high=4096, flag=True)
+    width: int = option(64, "Width of images in pixels.", low=8, high=4096, flag=True)
+    model: str = option("grid", "Detector.", flag=True)
+    channels: int = option(
+        16, "Channels of the first convolution of 'grid'.", low=1, high=1024, flag=True
+    )
+    anchors: tuple[int, ...] = option(
+        (16, 16),
+        "Heights and widths of anchors in pixels, one after another; grid after grid has as many, "
+        "the coarsest first.",
+        low=1,
+        high=4096,
+    )
+    ignored_overlap: float = option(
+        0.5,
+        "Where a prediction overlaps a box by more, but was not made for it, it may say that there "
+        "is something.",
+        above=0.0,
+        high=1.0,
+    )
+    optimization: Optimization = dataclasses.field(default_factory=Optimization)
+    precision: Precision = dataclasses.field(default_factory=Precision)
+
+    def check(self) -> None:
+        if not self.anchors or len(self.anchors) % 2:
+            raise ValueError(
+                f"`anchors` must be pairs of a height and a width. "
+                f"Received: anchors={shown(self.anchors)}"
+            )
