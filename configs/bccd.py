@@ -3,7 +3,8 @@
 Source:    none: boxes of YOLOv3 (arXiv 1804.02767) in one grid, on photographs of blood at half
            their size (BCCD: 205 to train and 72 to test, red and white cells and platelets).
 Command:   python -m trainers.detection --config=configs/bccd.py --data_dir=DIR
-Cost:      COST
+Cost:      8 minutes on two cores of an x86-64 server CPU that did other things as well; mean
+           average precision at an overlap of one half 0.891 with seed 0, by COCO 0.889.
 Published: none. A reduced-scale setting: its numbers say nothing about Pascal VOC.
 """
 

@@ -47,7 +47,7 @@ def column(found, key):
 def test_every_trial_of_a_sweep_can_be_trained(name, part):
     found = grid(name, part)
     assert found.program in TASKS
-    goals = {"vae": ("loss", "min")}
+    goals = {"vae": ("loss", "min"), "detection": ("voc_map", "max")}
     assert (found.goal, found.goal_mode) == goals.get(found.program, ("accuracy", "max"))
     judged = (
         "best"
@@ -66,7 +66,8 @@ def test_every_trial_of_a_sweep_can_be_trained(name, part):
             seen.add((trial.cell, trial.phase))
             task = family.of(with_rate(trial))
             task.check()
-            assert task.config.training.trained_epochs == max(1, round(trial.epochs))
+            uncounted = task.config.training.uncounted_epochs
+            assert task.config.training.trained_epochs == trial.epochs + uncounted
             assert task.goal == found.metric(trial.phase)
             assert list(task.workload.evaluations) == [EVALUATIONS[trial.phase]]
 
@@ -85,16 +86,23 @@ def test_a_sweep_says_where_it_is_from_and_what_it_takes(name):
         ("rex_table_5", "WRN-STL10", {2, 10, 20, 50, 100, 200}),
         ("rex_table_6", "VGG16-CIFAR100", {3, 15, 30, 75, 150, 300}),
         ("rex_table_7", "VAE-MNIST", {2, 10, 20, 50, 100, 200}),
+        ("rex_table_8", "RN50-ImageNet", {1, 5}),
+        ("rex_table_9", "YOLO-VOC", {1, 3, 5, 13, 25, 50}),
     ],
 )
 def test_the_tables_of_rex(name, setting, epochs):
     found = grid(name)
     assert found.source == f"REX table {name[-1]}"
-    assert column(found, "setting") == {f"{setting}-SGDM", f"{setting}-Adam"}
-    assert column(found, "schedule") == REX_ROWS | {"Plateau"}
+    parts = {"SGDM": "sgd", "Adam": "adam"}
+    if setting == "YOLO-VOC":
+        del parts["SGDM"]
+    assert column(found, "setting") == {f"{setting}-{part}" for part in parts}
+    others = {"rex_table_8": {"None"}}.get(name, set())
+    plateau = set() if name in ("rex_table_8", "rex_table_9") else {"Plateau"}
+    assert column(found, "schedule") == REX_ROWS - others | plateau
     assert {round(trial.epochs) for trial in found.trials} == epochs
     optimizers = {(t.coordinates["setting"], t.config["optimizer"]) for t in found.trials}
-    assert optimizers == {(f"{setting}-SGDM", "sgd"), (f"{setting}-Adam", "adam")}
+    assert optimizers == {(f"{setting}-{part}", optimizer) for part, optimizer in parts.items()}
 
 
 def test_the_sampling_rates_of_rex():

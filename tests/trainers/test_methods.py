@@ -14,6 +14,7 @@ from tests.trainers.linear import PER_EPOCH, SHAPES, START, STEPS, X, Y, task
 from trainers.loop.compiled import Compiled
 from trainers.methods import optimizers
 from trainers.options.optimization import OPTIMIZERS, Optimization
+from trainers.tasks.classification import ImageClassification
 from trainers.tasks.configured import experiment
 
 RUN = ks.Run(steps=STEPS, steps_per_epoch=PER_EPOCH)
@@ -407,3 +408,32 @@ def test_without_an_update_the_weights_are_evaluated():
     compiled = Compiled()
     compiled.begin(task(average=0.75), 0, STEPS)
     assert_near(weights_of(compiled), (START, START), rtol=0, atol=0)
+
+
+def test_a_warmup_begins_at_its_start_and_uncounted_epochs_are_trained_besides():
+    """As YOLO's in REX: two epochs from 1e-5 to 1e-4, and then the schedule over the budget."""
+    values = {
+        "name": "warmed",
+        "dataset": "digits8",
+        "model": "cnn2",
+        "batch_size": 137,
+        "epochs": 10,
+        "budget": 0.25,
+        "uncounted_epochs": 2,
+        "warmup": "2ep",
+        "warmup_start": 1e-5,
+        "learning_rate": 1e-4,
+        "schedule": "linear",
+    }
+    made = ImageClassification.of(values)
+    assert made.config.training.trained_epochs == 3 + 2
+    assert made.run.total == 5 * 10
+    rate, _ = optimizers.schedules(made.config.optimization, made.run)
+    warm = [float(rate(step)) for step in range(21)]
+    np.testing.assert_allclose(np.diff(warm[:20]), (1e-4 - 1e-5) / 20, rtol=1e-3)
+    assert warm[20] == pytest.approx(1e-4)
+    after = [float(rate(step)) for step in range(20, 50)]
+    np.testing.assert_allclose(after, 1e-4 * (1 - np.arange(30) / 30), rtol=1e-4, atol=1e-10)
+    for changes in ({"warmup": "0ep"}, {"warmup_start": 1e-4}):
+        with pytest.raises(ValueError, match="`warmup_start` must be"):
+            ImageClassification.of({**values, **changes})

@@ -389,7 +389,16 @@ def test_a_wrong_flag_is_told_in_a_line(given, pattern, tmp_path):
 
 @pytest.mark.parametrize(
     ("epochs", "budget", "expected"),
-    [(300, 0.05, 15), (7, 0.25, 2), (7, 0.2, 1), (3, 0.01, 1), (1, 1.0, 1), (10, 2.0, 20)],
+    [
+        (300, 0.05, 15),
+        (7, 0.25, 2),
+        (7, 0.2, 1),
+        (3, 0.01, 1),
+        (1, 1.0, 1),
+        (10, 2.0, 20),
+        (50, 0.05, 3),
+        (50, 0.25, 13),
+    ],
 )
 def test_a_budget_is_trained_in_whole_epochs_at_least_one(epochs, budget, expected):
     assert trained_epochs(epochs, budget) == expected

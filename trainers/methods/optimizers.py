@@ -129,8 +129,14 @@ def _rate(options: Optimization, run: ks.Run) -> ks.Schedule:
         if ks.Duration.parse(options.schedule_delay).value:
             plain, rate = (each.shift(options.schedule_delay) for each in (plain, rate))
             _check_length(plain.resolve(run), run)
-    with naming(options, "warmup", "schedule_delay", "schedule"):
-        plain, rate = (each.warmup(options.warmup) for each in (plain, rate))
+    if options.warmup_start and not ks.Duration.parse(options.warmup).value:
+        raise ValueError(
+            f"`warmup_start` must be 0 without a warmup. Received: "
+            f"warmup_start={options.warmup_start}, warmup={options.warmup!r}"
+        )
+    with naming(options, "warmup", "warmup_start", "schedule_delay", "schedule"):
+        start = options.warmup_start
+        plain, rate = (each.warmup(options.warmup, start=start) for each in (plain, rate))
         _check_length(plain.resolve(run), run)
         return rate.resolve(run)
 

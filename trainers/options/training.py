@@ -52,6 +52,13 @@ class Training(Options):
         traced=False,
         flag=True,
     )
+    uncounted_epochs: int = option(
+        0,
+        "Epochs that are trained besides, which no budget shortens, as those of a warmup.",
+        low=0,
+        high=10_000_000,
+        traced=False,
+    )
     batch_size: int = option(
         128, "Examples of a batch, over all replicas.", low=1, high=2**20, flag=True
     )
@@ -116,5 +123,5 @@ class Training(Options):
 
     @property
     def trained_epochs(self) -> int:
-        """Epochs that are trained: at least one."""
-        return trained_epochs(self.epochs, self.budget)
+        """Epochs that are trained: those of the budget, at least one, and the uncounted ones."""
+        return trained_epochs(self.epochs, self.budget) + self.uncounted_epochs
