@@ -60,6 +60,7 @@ def values(name, **changes):
         **smaller,
         "epochs": 4,
         "split": "validation",
+        "evaluate_every": 1,
         "warmup": "0.1dur",
         "schedule": "rex",
         "momentum_schedule": "demon",
