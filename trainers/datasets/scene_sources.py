@@ -19,6 +19,8 @@ __all__ = ["SceneFacts", "check", "facts", "fetch", "get", "names", "random"]
 EMBEDDED = "scattered_digits"
 # On a page of this size, of digits enlarged so many times.
 _PAGE, _TIMES, _MOST_DIGITS = 64, 2, 4
+# Boxes of an image that is made up.
+_BOXES = 20
 # Bytes of pixels that are held; of more each image is read when it is needed.
 _IN_MEMORY = 2**29
 
@@ -153,16 +155,16 @@ def get(name: str, size: tuple[int, int], data_dir: str | None = None) -> Scenes
 
 
 def random(name: str, size: tuple[int, int]) -> Scenes:
-    """Return one random image over and over, in the number of a data set, with two boxes.
+    """Return one random image over and over, in the number of a data set, with some boxes.
 
     Raises:
         ValueError: If the name is unknown.
     """
     known = facts(name)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    truth = Boxes.of(
-        [[0.1, 0.1, 0.4, 0.5], [0.5, 0.3, 0.9, 0.8]], [0, 1], classes=len(known.class_names)
-    )
+    corners = np.random.default_rng(1).uniform(0.0, 0.7, (_BOXES, 2))
+    boxes = np.concatenate([corners, corners + 0.2], axis=1)
+    truth = Boxes.of(boxes, [0] * _BOXES, classes=len(known.class_names))
     parts = [
         Part.whole(
             _Held(np.broadcast_to(pixels, (count, *pixels.shape)), "a random image"),
