@@ -5,8 +5,8 @@
 Of each setting of the papers, with data that are made up in the shape of its own: photographs are
 encoded images of 375x500, which are decoded as true ones are. What the network consumes is measured
 in the trainers' own loop, which waits for the same pipeline; what the pipeline gives, alone; both
-have all cores. Below 1 the network would wait. Memory is what the process grew by while batches
-were drawn. Each setting is a process of its own.
+have all cores, and nothing is read from a disk. Below 1 the network would wait. Memory is what the
+process grew by while batches were drawn. Each setting is a process of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import argparse
 import importlib
 import json
+import pathlib
 import resource
 import subprocess
 import sys
@@ -55,16 +56,21 @@ def measure(setting: str, seconds: float) -> dict[str, float]:
     batches = iter(task.train(0))
     for _ in range(_FEW_BATCHES):
         next(batches)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _memory()
     count, began = 0, time.perf_counter()
     while (passed := time.perf_counter() - began) < seconds or count < _FEW_BATCHES:
         next(batches)
         count += 1
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    grown = _memory() - before
     given = count * batch_size / passed
     del batches
     consumed = batch_size / experiment(task, "unused").timed().step
-    return {"given": given, "consumed": consumed, "memory": grown / 1024}
+    return {"given": given, "consumed": consumed, "memory": grown / 2**20}
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this process has now (Linux)."""
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def main() -> None:

@@ -4,7 +4,8 @@
 
 Rivals train the same network on random images in memory, with the batches, the augmentation, the
 losses and the optimizer of a setting of ours, on the CPU with the threads that each library takes
-by itself; see `benchmarks.rivals`. `fit` is there for classification alone. Every measurement is a
+by itself; see `benchmarks.rivals`. PyTorch reads the loss at each step, the trainers once a call.
+`fit` is there for classification alone, and has no weight decay. Every measurement is a
 process of its own, so that they do not fight for cores, and the rivals take turns. PyTorch comes
 with `pip install -e '.[peers]'`.
 """
@@ -63,6 +64,8 @@ def trainer(family: str) -> Callable[[int], None]:
     count = made.config.training.steps_per_call
 
     def train(steps: int) -> None:
+        if steps % count:
+            raise ValueError(f"`steps` must be a multiple of {count}. Received: steps={steps}")
         for _ in range(steps // count):
             float(function(batches, tf.constant(count, tf.int64))["loss"])
 

@@ -13,7 +13,9 @@ Differs:   The weights of an Inception network come with no package: what is dra
            test images by their pixels ("frechet"), which says nothing about an inception score.
            With a file of weights of that of `keras.applications`, which is another one than the
            score's: --samples=50000 --config.judge_model=inception_v3 --config.judge_weights=FILE.
-           Means of a padded pool leave the padding out, the paper's code does not.
+           The paper's code adds uniform noise of a grey level to the pixels, enlarges with corners
+           aligned, has padding in the means of its pools, and an unbiased variance of the means of
+           channels; here it is otherwise.
 """
 
 from ml_collections import ConfigDict

@@ -15,9 +15,9 @@ Cost:      not run in full; a GPU is needed. It has 61.6 million parameters and 
 Differs:   The paper does not say more. Our choice are images of 416x416, batches of 16, the anchors
            of YOLOv3, no weight decay, and what of an image is trained on (a section of at least
            seven tenths of each side, mirrored or not, brightness and contrast). Numbers as high as
-           theirs need a backbone trained on ImageNet, which comes with no package: give its weights
-           as --config.initial_weights=FILE. Which mean precision theirs is, is not said: here are
-           the area under it (voc_map), the 11 points of 2007 (voc07_map), and COCO's.
+           theirs need a backbone trained on ImageNet, which is not here. Which mean precision
+           theirs is, is not said: here are the area under it (voc_map), the 11 points of 2007
+           (voc07_map), and COCO's.
 """
 
 from ml_collections import ConfigDict
@@ -46,7 +46,7 @@ def get_config() -> ConfigDict:
         optimizer="adam",
         learning_rate=1e-4,
         warmup="2ep",
-        warmup_start=1e-5,
+        warmup_start=0.1,
         l2=0.0,
         evaluate_every=10,
     )

@@ -12,7 +12,9 @@ from benchmarks.throughput import SETTINGS, task
 @pytest.mark.parametrize("family", SETTINGS)
 def test_rivals_have_as_many_weights_and_train(family, monkeypatch):
     rival = importlib.import_module(f"benchmarks.rivals.{family}")
-    made = task(family).network()
+    setting = task(family)
+    assert setting.config.training.batch_size == rival.BATCH
+    made = setting.network()
     ours = sum(int(np.prod(v.shape)) for v in made.trainable_variables)
     assert parameters(rival.network()) == ours
     monkeypatch.setattr(rival, "BATCH", 4)

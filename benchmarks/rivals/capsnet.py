@@ -50,7 +50,7 @@ def network() -> nn.Module:
 
 def make() -> Callable[[int], None]:
     """Return its training."""
-    model = network()
+    model = network().to(memory_format=torch.channels_last)
     data = Pictures((28, 28, 1), COUNT, BATCH, shift=2)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
 

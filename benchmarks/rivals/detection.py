@@ -12,7 +12,7 @@ from benchmarks.rivals.loop import Pictures, looped
 
 __all__ = ["make", "network"]
 
-BATCH, COUNT, HEIGHT, WIDTH, CLASSES, BOXES = 8, 205, 240, 320, 3, 28
+BATCH, COUNT, HEIGHT, WIDTH, CLASSES, BOXES = 8, 205, 240, 320, 3, 20
 STRIDE, CHANNELS = 8, 16
 ANCHORS = ((20, 20), (50, 52), (92, 104))
 

@@ -29,9 +29,13 @@ from configs import rn20_cifar10, rn56_tinyimagenet, wrn_stl10
 from configs.sweeps.base import setting, sweep
 from configs.sweeps.rows import ADAM_KIN, demon_part
 
+_PARTS = ("SGDM", "Adam", "TINY-SGDM", "TINY-Adam")
+
 
 def get_config(part: str = "SGDM") -> ConfigDict:
     """Return the sweep of a part of the table: "SGDM", "Adam", "TINY-SGDM" or "TINY-Adam"."""
+    if part not in _PARTS:
+        raise ValueError(f"`part` must be one of {', '.join(_PARTS)}. Received: part={part!r}")
     kind = part.removeprefix("TINY-")
     optimizer, rates, rows = demon_part(kind, ADAM_KIN)
     if part != kind:

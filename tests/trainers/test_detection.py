@@ -228,6 +228,17 @@ def test_difficult_boxes_are_neither_found_nor_missed():
     assert voc([image([OTHER], [0.8], truth=[UNIT, OTHER])], 1) == 0.5
 
 
+def test_coco_counts_difficult_boxes_as_little():
+    hard = [image([UNIT, OTHER], [0.9, 0.8], truth=[UNIT, OTHER], difficult=[True, False])]
+    assert coco(hard, 1, (100, 100))["coco_map50"] == pytest.approx(1.0)
+    none = [image([UNIT], [0.9], truth=[UNIT], difficult=[True])]
+    assert np.isnan(coco(none, 1, (9, 9))["coco_map"])
+    # No crowd: a small box within a difficult one is wrong.
+    inner = (0.05, 0.05, 0.1, 0.1)
+    inside = [image([inner, OTHER], [0.9, 0.8], truth=[UNIT, OTHER], difficult=[True, False])]
+    assert coco(inside, 1, (100, 100))["coco_map50"] == pytest.approx(0.5, abs=0.01)
+
+
 def test_where_nothing_is_there_or_found():
     assert np.isnan(voc([image([UNIT], [0.5])], 1))
     assert np.isnan(coco([image([UNIT], [0.5])], 1, (10, 10))["coco_map"])

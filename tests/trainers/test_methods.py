@@ -421,7 +421,7 @@ def test_a_warmup_begins_at_its_start_and_uncounted_epochs_are_trained_besides()
         "budget": 0.25,
         "uncounted_epochs": 2,
         "warmup": "2ep",
-        "warmup_start": 1e-5,
+        "warmup_start": 0.1,
         "learning_rate": 1e-4,
         "schedule": "linear",
     }
@@ -434,6 +434,6 @@ def test_a_warmup_begins_at_its_start_and_uncounted_epochs_are_trained_besides()
     assert warm[20] == pytest.approx(1e-4)
     after = [float(rate(step)) for step in range(20, 50)]
     np.testing.assert_allclose(after, 1e-4 * (1 - np.arange(30) / 30), rtol=1e-4, atol=1e-10)
-    for changes in ({"warmup": "0ep"}, {"warmup_start": 1e-4}):
+    for changes in ({"warmup": "0ep"}, {"warmup_start": 1.5}):
         with pytest.raises(ValueError, match="`warmup_start` must be"):
             ImageClassification.of({**values, **changes})

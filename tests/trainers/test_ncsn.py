@@ -194,6 +194,9 @@ def test_what_is_drawn_is_judged_and_shown():
     judged = made.judge(SAMPLES, {}, {"drawn": [drawn], "way": [way]})
     images = np.concatenate([batch[0] for batch in made.evaluations["test"].data()])
     assert judged == {"frechet": Pixels.of(images).distance(drawn)}
+    lost = made.judge(SAMPLES, {}, {"drawn": [drawn * np.nan], "way": [way]})
+    assert np.isnan(lost["frechet"]) and made.artefacts(None, 0) == {}
+    made.judge(SAMPLES, {}, {"drawn": [drawn], "way": [way]})
     shown = made.artefacts(None, 0)
     assert shown["samples"].shape == (2 * 48 + 2, 10 * 50 - 2, 1)
     assert shown["annealing"].shape == (8 * 50 - 2, 11 * 50 - 2, 1)
@@ -242,7 +245,7 @@ def test_a_classifier_judges_by_its_classes(tmp_path):
     model = models.get("cnn2", (8, 8, 1), 10)
     model.save_weights(classifier)
     judged = task(samples=20, judge_model="cnn2", judge_weights=str(classifier))
-    images = np.concatenate([batch[0] for batch in made.evaluations["test"].data()])[:20]
+    images = np.concatenate([batch[0] for batch in made.evaluations["test"].data()])
     found = judged.judge(SAMPLES, {}, {"drawn": [images], "way": [images[None, :8]]})
     assert found["classifier_frechet"] == pytest.approx(0.0, abs=1e-6)
     logits = np.asarray(model(judged.data.normalised(images)), np.float64)
@@ -260,6 +263,11 @@ def test_a_classifier_judges_by_its_classes(tmp_path):
         ({"judge_model": "cnn2"}, ValueError, "must be given together"),
         ({"judge_model": "cnn9", "judge_weights": "x.h5"}, ValueError, "the name of a classifier"),
         ({"judge_model": "cnn2", "judge_weights": "x.h5"}, ValueError, "must be a file of weights"),
+        (
+            {"judge_model": "cnn2", "judge_weights": "x.h5", "samples": 0},
+            ValueError,
+            "must be empty where no samples are drawn",
+        ),
         ({"samples": 1}, ValueError, "`samples` must be 0 for none, or at least 2"),
         ({"noise_min": 1.0}, ValueError, "`noise_min` must be below `noise_max`"),
     ],
@@ -267,6 +275,14 @@ def test_a_classifier_judges_by_its_classes(tmp_path):
 def test_a_wrong_value_is_refused(changes, error, message):
     with pytest.raises(error, match=message):
         task(**changes)
+
+
+def test_samples_are_compared_with_images_evenly_spaced(monkeypatch):
+    made = task()
+    monkeypatch.setattr("trainers.tasks.ncsn._COMPARED", 50)
+    np.testing.assert_array_equal(
+        made._compared, made.data.test_images[::8].astype(np.float32) / 255.0
+    )
 
 
 def test_weights_of_another_classifier_are_refused(tmp_path):

@@ -130,7 +130,7 @@ def test_a_damaged_file_of_records_is_named(tfds, tmp_path, damage):
         }[damage]
     )
     source = Records([str(path)], [counts[1] + (damage == "fewer")])
-    with pytest.raises(ValueError, match="is damaged: it must have") as caught:
+    with pytest.raises(ValueError, match="is damaged, or no TFRecord file: it must have") as caught:
         source.read(0)
     assert str(path) in str(caught.value)
     assert Records([files[1]], [counts[1]]).read(0)  # the control
@@ -337,6 +337,7 @@ def test_normalised_images_have_the_mean_of_imagenet(numbered):
     expected = (plain - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     np.testing.assert_allclose(normalised, expected, rtol=1e-5, atol=1e-6)
     assert numbered.plain().is_normalised is False
+    assert dataclasses.replace(numbered, is_cropped=True).plain().is_cropped is False
 
 
 # --- data sets ------------------------------------------------------------------------------------
@@ -452,6 +453,32 @@ def test_a_training_on_a_folder_is_that_of_memory(folder, tmp_path):
     assert record.status == "finished"
     assert {"val_accuracy", "test_accuracy"} <= record.final.keys()
     assert record.counted["test_accuracy"] == 9
+
+
+def test_a_damaged_record_is_named(tfds, tmp_path):
+    files, counts = tfds
+    path = tmp_path / "shard"
+    whole = bytearray(pathlib.Path(files[1]).read_bytes())
+    whole[12:60] = b"\xff" * 48
+    path.write_bytes(whole)
+    data = stream(Records([str(path)], [counts[1]]))
+    said = data.damage(4, 0, 0)
+    assert f"An image cannot be read: {path}, record 0 (the record is damaged" in said
+    assert stream(Records(files, counts)).damage(4, 0, 0) is None
+
+
+def test_out_of_memory_is_not_taken_for_a_damaged_image(folder, tmp_path, monkeypatch):
+    made = task(folder)
+    monkeypatch.setattr(made, "damage", lambda *arguments: "An image cannot be read")
+    run = experiment(made, tmp_path)
+    run.compiled.begin(made, 0, made.run.total)
+    run._look_at_data(tf.errors.ResourceExhaustedError(None, None, "no memory"), None)
+    with pytest.raises(DamagedDataError):
+        run._look_at_data(tf.errors.InvalidArgumentError(None, None, "no image"), None)
+
+
+def test_other_evaluations_than_those_of_the_data_have_no_damage(folder):
+    assert task(folder).damage(0, "samples") is None
 
 
 @pytest.mark.parametrize("part", ["train", "val"])

@@ -88,10 +88,11 @@ def fetch(name: str, data_dir: str | None = None) -> str:
 
 
 def random(name: str, size: int = 0) -> Labelled:
-    """Return random pixels and labels, in the shape and the number of a data set.
+    """Return images that are made up, in the shape and the number of a data set.
 
-    What is computed from them takes as long as it would from the data set, and nothing else about
-    it is true. Nothing is read or downloaded.
+    Of data in memory pixels and labels are random, of a stream one image comes over and over. What
+    is computed from them takes as long as it would from the data set, and nothing else about it is
+    true. Nothing is read or downloaded.
 
     Raises:
         ValueError: If the name is unknown.

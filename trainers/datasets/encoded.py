@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 __all__ = ["Encoded", "Folder", "Records", "folder_classes", "folder_parts"]
 
@@ -74,7 +75,8 @@ class Records:
     """Images in TFRecord files, each with the features "image" and "label".
 
     Where the records of a file begin is looked up when the first of them is read, by their lengths
-    alone, and kept.
+    alone, and kept. Checksums are not looked at: what is no image any more is told of, a changed
+    pixel is not.
 
     Args:
         files: Their paths.
@@ -108,7 +110,10 @@ class Records:
             file.seek(int(self._begins[shard][place]))
             length, _ = _HEAD.unpack(file.read(_HEAD.size))
             record = file.read(length)
-        return tf.train.Example.FromString(record).features.feature
+        try:
+            return tf.train.Example.FromString(record).features.feature
+        except DecodeError as error:
+            raise ValueError(f"the record is damaged: {error}") from error
 
     def name(self, number: int) -> str:
         """Return the path of a file, and which of its records it is."""
@@ -136,8 +141,8 @@ def _begins(file: io.FileIO, count: int) -> np.ndarray:
         at += _HEAD.size + (_HEAD.unpack(head)[0] if len(head) == _HEAD.size else size) + _FOOT
     if at != size or len(begins) != count:
         raise ValueError(
-            f"The file {file.name!s} is damaged: it must have {count} whole records in {size} "
-            f"bytes. Remove it, and fetch the data set again"
+            f"The file {file.name!s} is damaged, or no TFRecord file: it must have {count} whole "
+            f"records in {size} bytes. Fetch the data set again, into another folder"
         )
     return np.array(begins, np.int64)
 

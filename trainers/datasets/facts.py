@@ -40,13 +40,17 @@ class Facts:
     is_streamed: bool = False
     is_cropped: bool = False
 
+    def count(self, evaluation: str) -> int:
+        """Return the number of images of "test" or "val"."""
+        return self.num_test if evaluation == "test" else -(-self.num_train // HELD_OUT)
+
     def steps_per_epoch(self, split: str, batch_size: int, share: float = 1.0) -> int:
         """Return the full batches of an epoch on a share of what a split trains on; see `Images`.
 
         Raises:
             ValueError: If `batch_size` is not between 1 and the number of images.
         """
-        held = 0 if split == "test" else -(-self.num_train // HELD_OUT)
+        held = 0 if split == "test" else self.count("val")
         count = math.floor((self.num_train - held) * share)
         if share < 1.0 and count < batch_size:
             raise ValueError(

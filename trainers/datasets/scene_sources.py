@@ -14,7 +14,7 @@ from trainers.datasets.encoded import Records
 from trainers.datasets.images import HELD_OUT, full_batches
 from trainers.datasets.scenes import Boxes, Part, Pictures, Scenes
 
-__all__ = ["SceneFacts", "check", "facts", "fetch", "get", "names", "random"]
+__all__ = ["EMBEDDED", "SceneFacts", "check", "facts", "fetch", "get", "names", "random"]
 
 EMBEDDED = "scattered_digits"
 # On a page of this size, of digits enlarged so many times.
@@ -161,18 +161,22 @@ def random(name: str, size: tuple[int, int]) -> Scenes:
         ValueError: If the name is unknown.
     """
     known = facts(name)
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     corners = np.random.default_rng(1).uniform(0.0, 0.7, (_BOXES, 2))
     boxes = np.concatenate([corners, corners + 0.2], axis=1)
     truth = Boxes.of(boxes, [0] * _BOXES, classes=len(known.class_names))
     parts = [
-        Part.whole(
-            _Held(np.broadcast_to(pixels, (count, *pixels.shape)), "a random image"),
-            [truth] * count,
-        )
+        Part.whole(_made_up(count, size), [truth] * count)
         for count in (known.num_train, known.num_test)
     ]
     return _scenes(f"a random image in the number of {name}", known, size, *parts)
+
+
+def _made_up(count: int, size: tuple[int, int]) -> Pictures:
+    """Return a random image, held in memory or decoded each time as so many true ones would be."""
+    if count * size[0] * size[1] * 3 > _IN_MEMORY:
+        return _Repeated(sources.photograph(), size)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    return _Held(np.broadcast_to(pixels, (count, *pixels.shape)), "an image that is made up")
 
 
 def _scenes(name: str, known: SceneFacts, size: tuple[int, int], train: Part, test: Part) -> Scenes:
@@ -231,6 +235,28 @@ def _scattered(count: int, is_test: bool, size: tuple[int, int]) -> Part:
     return Part.whole(_Held(colours, "a page of digits"), truth)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Repeated:
+    """One encoded photograph, decoded again each time, as those of large data sets are."""
+
+    encoded: bytes
+    size: tuple[int, int]
+
+    def pixels(self, number: int) -> np.ndarray:
+        return _decoded(self.encoded, self.size)
+
+    def name(self, number: int) -> str:
+        return "an image that is made up"
+
+
+def _decoded(encoded: bytes, size: tuple[int, int]) -> np.ndarray:
+    with tf.device("CPU:0"):
+        image = tf.io.decode_image(encoded, 3, expand_animations=False)
+        resized = tf.image.resize(image, size, antialias=True)
+        found: np.ndarray = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8).numpy()
+    return found
+
+
 class _Tfds:
     """Images of TensorFlow Datasets, made as large as is wanted when they are read."""
 
@@ -273,13 +299,7 @@ class _Tfds:
 
     def pixels(self, number: int) -> np.ndarray:
         (encoded,) = self._features(number)["image"].bytes_list.value
-        try:
-            image = tf.io.decode_image(encoded, 3, expand_animations=False)
-        except tf.errors.OpError as error:
-            raise ValueError(f"no image: {self.name(number)}") from error
-        resized = tf.image.resize(image, self._size, antialias=True)
-        found: np.ndarray = tf.cast(tf.clip_by_value(tf.round(resized), 0, 255), tf.uint8).numpy()
-        return found
+        return _decoded(encoded, self._size)
 
     def name(self, number: int) -> str:
         records, place = self._place(number)

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.datasets.images import HELD_OUT, check_split, full_batches
-from trainers.datasets.streams import numbered, permutation
+from trainers.datasets.streams import numbered, permutation, unreadable
 
 __all__ = ["Boxes", "Part", "Pictures", "Scenes"]
 
@@ -205,14 +205,16 @@ class Scenes:
     def damage(
         self, batch_size: int, seed: int, step: int, evaluation: str | None = None
     ) -> str | None:
-        """Return which image cannot be read, and why; None if all can. See `Stream.damage`."""
+        """Return which image cannot be read, and why; None if all can.
+
+        All images of training or of an evaluation are looked at, whatever the step.
+        """
         part = self.train_part if evaluation is None else self._part(evaluation)
         for number in part.numbers:
             try:
                 part.source.pixels(int(number))
             except (OSError, ValueError, tf.errors.OpError) as error:
-                said = str(error).splitlines()[0]
-                return f"An image cannot be read: {part.source.name(int(number))} ({said})"
+                return unreadable(part.source.name(int(number)), error)
         return None
 
     def _part(self, evaluation: str) -> Part:
@@ -257,7 +259,7 @@ class Scenes:
 
         A box of which less than three tenths are left is not there.
         """
-        keys = tf.random.split(seed, 3)
+        keys = tf.random.split(seed, 2)
         draws = tf.random.stateless_uniform([6], keys[0])
         sides = _LEAST_SIDE + (1.0 - _LEAST_SIDE) * draws[:2]
         begin = draws[2:4] * (1.0 - sides)

@@ -2,7 +2,7 @@
 
 scikit-learn's digits are always there. What TensorFlow Datasets has is looked for in the folder
 that is given, else in that of the environment variable KERAS_SCHED_DATA_DIR, else where TensorFlow
-Datasets keeps its own; there are the folders of Tiny ImageNet and, if one likes, of ImageNet too.
+Datasets keeps its own; the folders of Tiny ImageNet, and of ImageNet if it is one, lie there too.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     "is_there",
     "made_up",
     "missing",
+    "photograph",
     "place_of",
     "records",
     "streamed",
@@ -41,7 +42,12 @@ DATA_DIR = "KERAS_SCHED_DATA_DIR"
 # Folders of images, as they are unpacked, and their names in TensorFlow Datasets.
 _FOLDERS = {"imagenet": "imagenet", "tiny_imagenet": "tiny-imagenet-200"}
 _IN_TFDS = {"imagenet": "imagenet2012"}
-_ARCHIVES = {"tiny_imagenet": "http://cs231n.stanford.edu/tiny-imagenet-200.zip"}
+_ARCHIVES = {"tiny_imagenet": "https://cs231n.stanford.edu/tiny-imagenet-200.zip"}
+# What has to be done before.
+_BY_HAND = {
+    "imagenet": ", once its two archives, which image-net.org gives to who asks, are in "
+    "downloads/manual there"
+}
 # Photographs of ImageNet have about this size.
 _PHOTOGRAPH = (375, 500, 3)
 
@@ -113,8 +119,9 @@ def missing(
     place = f" --data_dir={data_dir}" if data_dir else ""
     return FileNotFoundError(
         f"The data set {name!r} is not in {' nor in '.join(map(str, places))}. Give the folder "
-        f"that has it as `--data_dir` or in {DATA_DIR}, or download it: "
-        f"python -m trainers.fetch {name}{place}. Without a download works {without}"
+        f"that has it as `--data_dir` or in {DATA_DIR}, or download it"
+        f"{_BY_HAND.get(name, '')}: python -m trainers.fetch {name}{place}. "
+        f"Without a download works {without}"
     )
 
 
@@ -206,13 +213,17 @@ def records(name: str, split: str, data_dir: str | None = None) -> Records:
 
 def made_up(name: str, known: Facts) -> Stream:
     """Return a stream of one random image, over and over, in the number of a data set."""
-    shape = _PHOTOGRAPH if known.is_cropped else known.input_shape
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    # Photographs are smoother than noise, of which a JPEG is several times as long.
-    smooth = tf.image.resize(pixels[::16, ::16], shape[:2])
-    encoded = tf.io.encode_jpeg(tf.cast(smooth, tf.uint8)).numpy()
+    encoded = photograph(_PHOTOGRAPH if known.is_cropped else known.input_shape)
     train, test = (_Repeated(encoded, count) for count in (known.num_train, known.num_test))
     return _stream(f"a random image in the number of {name}", known, train, test)
+
+
+def photograph(shape: tuple[int, int, int] = _PHOTOGRAPH) -> bytes:
+    """Return an encoded random image, smooth as photographs are: a JPEG of noise is longer."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    smooth = tf.image.resize(pixels[::16, ::16], shape[:2])
+    encoded: bytes = tf.io.encode_jpeg(tf.cast(smooth, tf.uint8)).numpy()
+    return encoded
 
 
 class _Repeated:

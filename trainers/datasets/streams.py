@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainers.datasets.encoded import Encoded
 from trainers.datasets.images import HELD_OUT, check_split, evenly, full_batches
 
-__all__ = ["Part", "Stream", "numbered", "permutation"]
+__all__ = ["Part", "Stream", "numbered", "permutation", "unreadable"]
 
 # Of ImageNet's training images, in [0, 1], as everybody uses them.
 _MEAN = (0.485, 0.456, 0.406)
@@ -104,8 +104,8 @@ class Stream:
         )
 
     def plain(self) -> Self:
-        """Return it with images as they are: neither shifted nor mirrored, pixels in [0, 1]."""
-        return dataclasses.replace(self, flip=False, shift=0, is_normalised=False)
+        """Return it with whole images, neither shifted nor mirrored, pixels in [0, 1]."""
+        return dataclasses.replace(self, flip=False, shift=0, is_cropped=False, is_normalised=False)
 
     def thinned(self, share: float) -> Self:
         """Return it with a share of the training images, evenly spaced, rounded down."""
@@ -197,8 +197,7 @@ class Stream:
                 encoded, _ = part.source.read(int(number))
                 tf.io.decode_image(encoded, 3, expand_animations=False)
             except (OSError, ValueError, tf.errors.OpError) as error:
-                said = str(error).splitlines()[0]
-                return f"An image cannot be read: {part.source.name(int(number))} ({said})"
+                return unreadable(part.source.name(int(number)), error)
         return None
 
     def _from(self, batch_size: int, seed: int, step: int) -> Iterator[int]:
@@ -286,7 +285,8 @@ class Stream:
             lambda: tf.io.decode_and_crop_jpeg(encoded, window, channels=3),
             lambda: tf.image.crop_to_bounding_box(_decoded(encoded), *tf.unstack(window)),
         )
-        return self._resized(cut)
+        # In training without: it takes longer, and what is trained on is distorted anyway.
+        return self._resized(cut, antialias=False)
 
     def _as_it_is(self, encoded: tf.Tensor) -> tf.Tensor:
         """Return an image as it is evaluated."""
@@ -295,7 +295,7 @@ class Stream:
         image = _decoded(encoded)
         sides = tf.cast(tf.shape(image)[:2], tf.float32)
         height, width, _ = self.input_shape
-        # In the image itself: of what is enlarged nothing is thrown away.
+        # Cut before it is resized: nothing is enlarged to be cut off.
         scale = tf.reduce_min(sides / (_MARGIN * np.array([height, width], np.float32)))
         cut = tf.cast(tf.round(scale * np.array([height, width], np.float32)), tf.int32)
         cut = tf.clip_by_value(cut, 1, tf.shape(image)[:2])
@@ -311,8 +311,8 @@ class Stream:
         image = tf.cond(fits, lambda: tf.cast(image, tf.float32), lambda: self._resized(image))
         return tf.ensure_shape(image, (height, width, channels))
 
-    def _resized(self, image: tf.Tensor) -> tf.Tensor:
-        resized = tf.image.resize(image, self.input_shape[:2])
+    def _resized(self, image: tf.Tensor, antialias: bool = True) -> tf.Tensor:
+        resized = tf.image.resize(image, self.input_shape[:2], antialias=antialias)
         return tf.ensure_shape(resized, self.input_shape)
 
 
@@ -351,6 +351,12 @@ def numbered(
 def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
     """Return the numbers below `count` in the random order of an epoch."""
     return _generator(seed, epoch).permutation(count)
+
+
+def unreadable(name: str, error: Exception) -> str:
+    """Say that an image cannot be read, why, and what to do."""
+    said = str(error).splitlines()[0]
+    return f"An image cannot be read: {name} ({said}). When it is mended the same command goes on"
 
 
 def _generator(seed: int, epoch: int) -> np.random.RandomState:

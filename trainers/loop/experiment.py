@@ -277,7 +277,8 @@ class Experiment:
                 f"near data step {self.step} of {self.total_steps}"
             ) from error
         except tf.errors.OpError as error:
-            raise self._explained(error, None) from error
+            self._look_at_data(error, None)
+            raise
         logs = {name: float(value) for name, value in logs.items()}
         self.seconds["train"] += time.monotonic() - began
         return logs
@@ -353,16 +354,19 @@ class Experiment:
         try:
             logs, counted = evaluate(self.compiled, self.task, evaluation)
         except tf.errors.OpError as error:
-            raise self._explained(error, evaluation) from error
+            self._look_at_data(error, evaluation)
+            raise
         self._counted.update(counted)
         self._list.on_test_end(logs)
         self.seconds["evaluation"] += time.monotonic() - began
         return logs
 
-    def _explained(self, error: tf.errors.OpError, evaluation: str | None) -> Exception:
-        """Return an error that names what cannot be read, if that is why an operation failed."""
-        said = self.task.damage(self.step, evaluation)
-        return DamagedDataError(said) if said else error
+    def _look_at_data(self, error: tf.errors.OpError, evaluation: str | None) -> None:
+        """Raise an error that names what cannot be read, if that may be why an operation failed."""
+        if not isinstance(error, tf.errors.ResourceExhaustedError) and (
+            said := self.task.damage(self.step, evaluation)
+        ):
+            raise DamagedDataError(said) from error
 
     # --- saving and going on ---------------------------------------------------------------------
 

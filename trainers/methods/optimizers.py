@@ -135,7 +135,7 @@ def _rate(options: Optimization, run: ks.Run) -> ks.Schedule:
             f"warmup_start={options.warmup_start}, warmup={options.warmup!r}"
         )
     with naming(options, "warmup", "warmup_start", "schedule_delay", "schedule"):
-        start = options.warmup_start
+        start = options.warmup_start * options.learning_rate
         plain, rate = (each.warmup(options.warmup, start=start) for each in (plain, rate))
         _check_length(plain.resolve(run), run)
         return rate.resolve(run)

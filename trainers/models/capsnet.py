@@ -11,10 +11,12 @@ from typing import Any
 
 import keras
 
-__all__ = ["DECODER", "ClassCapsules", "Squash", "capsnet", "lengths"]
+__all__ = ["DECODER", "LEAST_SIDE", "ClassCapsules", "Squash", "capsnet", "lengths"]
 
 DECODER = "decoder"
 _KERNEL = 9
+# For two convolutions of that.
+LEAST_SIDE = 2 * _KERNEL - 1
 _HIDDEN = (512, 1024)
 _EPSILON = 1e-7
 
@@ -127,10 +129,10 @@ def capsnet(
     Raises:
         ValueError: If the images are too small.
     """
-    if min(input_shape[:2]) < 2 * _KERNEL - 1:
+    if min(input_shape[:2]) < LEAST_SIDE:
         raise ValueError(
-            f"`input_shape` must have sides of at least {2 * _KERNEL - 1}, for two convolutions of "
-            f"{_KERNEL}x{_KERNEL}. Received: input_shape={input_shape}"
+            f"`input_shape` must have sides of at least {LEAST_SIDE}. "
+            f"Received: input_shape={input_shape}"
         )
     images = keras.layers.Input(input_shape, name="images")
     mask = keras.layers.Input((classes,), name="mask")

@@ -88,7 +88,7 @@ def ncsn(
         ValueError: If a side of the images is odd, or there are too few cascades.
     """
     if input_shape[0] % 2 or input_shape[1] % 2:
-        raise ValueError(f"`input_shape` must have even sides. Received: {input_shape}")
+        raise ValueError(f"`input_shape` must have even sides. Received: input_shape={input_shape}")
     images = keras.layers.Input(input_shape, name="images")
     level = keras.layers.Input((), dtype="int32", name="level")
     if cascades < 2:

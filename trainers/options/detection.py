@@ -22,7 +22,11 @@ class Detector(Options):
     width: int = option(64, "Width of images in pixels.", low=8, high=4096, flag=True)
     model: str = option("grid", "Detector.", flag=True)
     channels: int = option(
-        16, "Channels of the first convolution of 'grid'.", low=1, high=1024, flag=True
+        16,
+        "Channels of the first convolution of 'grid'; YOLOv3 has its own.",
+        low=1,
+        high=1024,
+        flag=True,
     )
     anchors: tuple[int, ...] = option(
         (16, 16),
@@ -33,8 +37,8 @@ class Detector(Options):
     )
     ignored_overlap: float = option(
         0.5,
-        "Where a prediction overlaps a box by more, but was not made for it, it may say that there "
-        "is something.",
+        "A prediction that overlaps a box by more, but is not responsible for it, is left out of "
+        "the loss of objectness.",
         above=0.0,
         high=1.0,
     )

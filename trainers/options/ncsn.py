@@ -44,8 +44,8 @@ class Scores(Options):
     sampling_rate: float = option(2e-5, "Length of a step at the least noise.", above=0.0, high=1.0)
     judge_model: str = option(
         "",
-        "Classifier that judges samples: a model that `trainers.cifar` has trained on this data "
-        "set, or 'inception_v3'; empty for none.",
+        "Classifier that judges samples: a model of `trainers.cifar`, trained on this data set, or "
+        "'inception_v3'; empty for none.",
         traced=False,
     )
     judge_weights: str = option("", "File of its weights.", traced=False)
@@ -57,6 +57,11 @@ class Scores(Options):
             raise ValueError(
                 f"`judge_model` and `judge_weights` must be given together. Received: "
                 f"judge_model={shown(self.judge_model)}, judge_weights={shown(self.judge_weights)}"
+            )
+        if self.judge_model and not self.samples:
+            raise ValueError(
+                f"`judge_model` must be empty where no samples are drawn. Received: "
+                f"judge_model={shown(self.judge_model)}, samples=0"
             )
         if self.samples == 1:
             raise ValueError("`samples` must be 0 for none, or at least 2. Received: samples=1")

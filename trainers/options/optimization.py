@@ -73,7 +73,11 @@ class Optimization(Options):
     )
     warmup: str = option("0ep", "Length of a warmup before it, as '1ep'.", traced=False, flag=True)
     warmup_start: float = option(
-        0.0, "Learning rate that the warmup begins at.", low=0.0, high=1e6, traced=False
+        0.0,
+        "Share of the learning rate that the warmup begins at.",
+        low=0.0,
+        high=1.0,
+        traced=False,
     )
     momentum: float = option(
         0.9,
@@ -148,11 +152,6 @@ class Optimization(Options):
             raise ValueError(
                 "AdamW must have a `weight_decay` above 0. Received: weight_decay=0.0. "
                 "Without one it is the optimizer 'adam'"
-            )
-        if self.warmup_start and not self.warmup_start < self.learning_rate:
-            raise ValueError(
-                f"`warmup_start` must be below `learning_rate`. Received: "
-                f"warmup_start={self.warmup_start}, learning_rate={self.learning_rate}"
             )
         if self.clip_norm and self.clip_value:
             raise ValueError(

@@ -19,6 +19,7 @@ __all__ = ["Found", "coco", "voc"]
 
 _POINTS = 11
 _LEAST_OVERLAP = 0.5
+_UNCOUNTED = 1e12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +116,8 @@ def coco(images: Sequence[Found], classes: int, size: tuple[int, int]) -> dict[s
 
     Returns:
         "coco_map", the mean over overlaps from 0.5 to 0.95, and "coco_map50", that at 0.5; NaN if
-        nothing is there.
+        nothing is there that counts. Difficult boxes, which COCO does not have, count neither as
+        found nor as missed.
 
     References:
         Lin et al., "Microsoft COCO" (arXiv 1405.0312), and its evaluation code.
@@ -136,13 +138,14 @@ def coco(images: Sequence[Found], classes: int, size: tuple[int, int]) -> dict[s
                     "image_id": number,
                     "category_id": int(label),
                     "bbox": [x, y, width, height],
-                    "area": width * height,
-                    "iscrowd": int(difficult),
+                    # Beyond every range of areas it counts neither as found nor as missed.
+                    "area": _UNCOUNTED if difficult else width * height,
+                    "iscrowd": 0,
                 }
             )
         for box, label, score in zip(image.boxes, image.classes, image.scores, strict=True):
             found.append([number, *_in_pixels(box, size), float(score), int(label)])
-    if not truth:
+    if all(each["area"] == _UNCOUNTED for each in truth):
         return {"coco_map": float("nan"), "coco_map50": float("nan")}
     if not found:
         return {"coco_map": 0.0, "coco_map50": 0.0}

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from trainers.datasets import Labelled
 from trainers.loop.task import Forward, Metric, Weighted
-from trainers.models.capsnet import DECODER, capsnet, lengths
+from trainers.models.capsnet import DECODER, LEAST_SIDE, capsnet, lengths
 from trainers.options.capsnet import Capsules
 from trainers.tasks.images import ImageTask
 from trainers.tasks.pictures import gallery
@@ -49,6 +49,12 @@ class CapsNet(ImageTask):
         self.goal = f"{config.training.evaluations[0]}_accuracy"
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
         self.artefacts_every = math.ceil(config.training.trained_epochs / _LOOKS)
+        height, width, _ = self.facts_of(config).input_shape
+        if min(height, width) < LEAST_SIDE:
+            raise ValueError(
+                f"Images must have sides of at least {LEAST_SIDE}. Received: {height}x{width} of "
+                f"dataset={config.images.dataset!r}, image_size={config.images.image_size}"
+            )
         super().__init__(config, data)
 
     @classmethod

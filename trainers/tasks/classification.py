@@ -1,4 +1,4 @@
-"""Image classification: what `trainers.cifar` trains."""
+"""Image classification: what `trainers.cifar`, `stl10` and `imagenet` train."""
 
 from __future__ import annotations
 
@@ -53,18 +53,20 @@ class ImageClassification(ImageTask):
 
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
         """Return the images whose wrong class is most certain, with both classes."""
-        found = []
+        worst: list[tuple[float, int, int, np.ndarray]] = []
         for images, labels in self._evaluated(next(iter(self.evaluations))).take(_SEARCHED):
             logits = tf.cast(model(images, training=False), tf.float32)
             shares = tf.nn.softmax(logits).numpy()
             said, truth = shares.argmax(axis=-1), labels.numpy()
-            found += [
+            wrong = np.flatnonzero(said != truth)
+            surest = wrong[np.argsort(-shares[wrong, said[wrong]], kind="stable")][:_SHOWN]
+            worst += [
                 (shares[place, said[place]], said[place], truth[place], images[place].numpy())
-                for place in np.flatnonzero(said != truth)
+                for place in surest
             ]
-        if not found:
+            worst = sorted(worst, key=lambda each: -each[0])[:_SHOWN]
+        if not worst:
             return {}
-        worst = sorted(found, key=lambda each: -each[0])[:_SHOWN]
         names = self.data.class_names or [str(number) for number in range(self.data.classes)]
         captions = [
             (f"{names[said]}, {100 * share:.0f} %", f"is {names[truth]}")

@@ -35,7 +35,7 @@ class Detection(ConfiguredTask):
     """Finds objects and their boxes; see `trainers.options.detection`.
 
     Of each box one prediction is responsible: that of the anchor most like it, in the cell that has
-    its middle. The losses of an image are sums over predictions (YOLOv3, section 2.1)::
+    its middle. The losses of an image are sums over predictions::
 
         box = (2 - h w) [BCE(shares of the cell) + |log sizes - logarithms|^2 / 2]
         objectness = BCE(whether there is a box)
@@ -49,8 +49,9 @@ class Detection(ConfiguredTask):
     half, "voc07_map" the mean at 11 points, "coco_map" and "coco_map50" are COCO's.
 
     References:
-        Redmon and Farhadi, "YOLOv3" (arXiv 1804.02767). Objectness begins at a low probability,
-        which is our choice.
+        Redmon and Farhadi, "YOLOv3" (arXiv 1804.02767), section 2.1. Cross entropy for the shares,
+        where the paper has squared errors, and the weights of small boxes are those of its released
+        code. That objectness begins at a low probability is our choice.
     """
 
     options = Detector
@@ -71,7 +72,8 @@ class Detection(ConfiguredTask):
             name: Evaluation(functools.partial(self._evaluated, name), training.evaluate_every)
             for name in training.evaluations
         }
-        self._shown: list[np.ndarray] = []
+        self._seen: list[Found] = []
+        self._held: dict[str, tf.data.Dataset] = {}
         self.size = (config.height, config.width)
         strides = yolo.STRIDES[config.model]
         shapes = np.array(config.anchors, np.float64).reshape(-1, 2)
@@ -129,7 +131,9 @@ class Detection(ConfiguredTask):
         return self.data.train(training.batch_size, training.seed, step)
 
     def _evaluated(self, name: str) -> tf.data.Dataset:
-        return self.data.evaluate(self.config.training.batch_size, name)
+        if name not in self._held:
+            self._held[name] = self.data.evaluate(self.config.training.batch_size, name)
+        return self._held[name]
 
     def damage(self, step: int, evaluation: str | None) -> str | None:
         """Return which image cannot be read, and why."""
@@ -152,7 +156,6 @@ class Detection(ConfiguredTask):
                 "true_boxes": boxes,
                 "true_classes": labels,
                 "difficult": difficult,
-                "images": tf.cast(tf.round(255.0 * images[:_SHOWN]), tf.uint8),
             },
         )
 
@@ -205,13 +208,14 @@ class Detection(ConfiguredTask):
     def judge(
         self, evaluation: str, means: Mapping[str, float], outputs: Mapping[str, Sequence[Any]]
     ) -> Mapping[str, float]:
-        """Return the mean average precisions, and keep some images to be shown."""
+        """Return the mean average precisions, and keep what was found in some images."""
         images = [
             found
             for batch in zip(*(outputs[name] for name in _OUTPUTS), strict=True)
             for found in map(_of_image, *batch)
         ]
-        self._shown = self._drawn(np.asarray(outputs["images"][0]), images)
+        if evaluation == next(iter(self.evaluations)):
+            self._seen = images[:_SHOWN]
         classes = len(self.facts.class_names)
         return {
             "voc_map": voc(images, classes),
@@ -219,21 +223,21 @@ class Detection(ConfiguredTask):
             **coco(images, classes, self.size),
         }
 
-    def _drawn(self, pixels: np.ndarray, images: Sequence[Found]) -> list[np.ndarray]:
-        names = self.facts.class_names
-        drawn = []
-        for image, found in zip(pixels, images, strict=False):
+    def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
+        """Return images with what is there in green, and what was found in red, with its class."""
+        if not self._seen:
+            return {}
+        names, drawn = self.facts.class_names, []
+        batches = self._evaluated(next(iter(self.evaluations))).unbatch().take(len(self._seen))
+        pixels = [np.rint(255.0 * image.numpy()).astype(np.uint8) for image, *_ in batches]
+        for image, found in zip(pixels, self._seen, strict=True):
             sure = found.scores >= _SHOWN_SCORE
             words = [
                 f"{names[label]} {100 * score:.0f} %"
                 for label, score in zip(found.classes[sure], found.scores[sure], strict=True)
             ]
             drawn.append(boxed(image, found.true_boxes, found.boxes[sure], words))
-        return drawn
-
-    def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
-        """Return images with what is there in green, and what was found in red, with its class."""
-        return {"boxes": gallery(np.stack(self._shown) / 255.0, _COLUMNS)} if self._shown else {}
+        return {"boxes": gallery(np.stack(drawn) / 255.0, _COLUMNS)}
 
 
 _OUTPUTS = ("boxes", "scores", "classes", "count", "true_boxes", "true_classes", "difficult")

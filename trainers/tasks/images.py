@@ -77,10 +77,15 @@ class ImageTask(ConfiguredTask, abc.ABC):
         images = config.images
         return images.dataset, images.image_size, config.training.split, images.train_share
 
+    @classmethod
+    def facts_of(cls, config: ImageConfiguration) -> datasets.Facts:
+        """Return what is known of the data set of a configuration without having it."""
+        return datasets.facts(config.images.dataset, config.images.image_size)
+
     @property
     def facts(self) -> datasets.Facts:
         """What is known of the data set without having it."""
-        return datasets.facts(self.config.images.dataset, self.config.images.image_size)
+        return self.facts_of(self.config)
 
     def count_steps(self) -> int:
         """Return the full batches of an epoch."""
@@ -95,7 +100,8 @@ class ImageTask(ConfiguredTask, abc.ABC):
 
     def evaluate(self, name: str) -> tf.data.Dataset:
         """Return the batches of an evaluation, once."""
-        return self.data.evaluate(4 * self.config.training.batch_size, name)
+        times = 1 if self.facts.is_streamed else 4  # Photographs are large.
+        return self.data.evaluate(times * self.config.training.batch_size, name)
 
     def drawn(
         self,
@@ -121,7 +127,7 @@ class ImageTask(ConfiguredTask, abc.ABC):
 
     def damage(self, step: int, evaluation: str | None) -> str | None:
         """Return which image cannot be read, and why."""
-        if not isinstance(self.data, datasets.Stream):
+        if not isinstance(self.data, datasets.Stream) or evaluation not in (None, "test", "val"):
             return None
         training = self.config.training
         return self.data.damage(training.batch_size, training.seed, step, evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers import datasets, models
+from trainers import models
 from trainers.datasets import Labelled
 from trainers.loop.task import Evaluation, Forward, Metric
 from trainers.models.ncsn import ncsn
@@ -28,6 +29,8 @@ _BATCH = 250
 # So many samples are shown, and so many on their way from noise.
 _SHOWN, _COLUMNS = 100, 10
 _WAYS = 8
+# With so many images samples are compared at most.
+_COMPARED = 1000
 
 
 class NCSN(ImageTask):
@@ -47,8 +50,9 @@ class NCSN(ImageTask):
         x += a f(x, s) + sqrt(2 a) z,   a = sampling_rate (s / noise_min)^2
 
     The paper's algorithm 1 has half that a; this is what its released code does. "frechet" compares
-    them with images by their pixels, "classifier_frechet" and "classifier_score" judge them by a
-    trained classifier: see `trainers.tasks.samples`.
+    them with images that it is evaluated on by their pixels, "classifier_frechet" and
+    "classifier_score" judge them by a trained classifier: see `trainers.tasks.samples`. They are
+    undefined where what is drawn is not finite.
 
     References:
         Song and Ermon, "Generative Modeling by Estimating Gradients of the Data Distribution"
@@ -66,7 +70,7 @@ class NCSN(ImageTask):
         if config.samples and config.judge_model:
             known = [INCEPTION, *models.names()]
             check_known("judge_model", config.judge_model, known, "a classifier")
-            facts = datasets.facts(config.images.dataset, config.images.image_size)
+            facts = self.facts_of(config)
             self._judge = Classifier(config.judge_model, config.judge_weights, facts)
             self.metrics |= {
                 "classifier_frechet": Metric("lower"),
@@ -74,6 +78,13 @@ class NCSN(ImageTask):
             }
         self.artefacts_every = training.trained_epochs
         self._shown: dict[str, np.ndarray] = {}
+        height, width, _ = self.facts_of(config).input_shape
+        if height % 2 or width % 2:
+            raise ValueError(
+                f"Images must have even sides, as the network halves them. Received: "
+                f"{height}x{width} of dataset={config.images.dataset!r}, "
+                f"image_size={config.images.image_size}"
+            )
         super().__init__(config, data)
         if config.samples:
             self.evaluations = {
@@ -150,7 +161,7 @@ class NCSN(ImageTask):
         noises = tf.constant(self.noises)
         lengths = config.sampling_rate * (noises / noises[-1]) ** 2
 
-        def step(at: tf.Tensor, x: tf.Tensor, way: tf.TensorArray) -> tuple[Any, ...]:
+        def step(at: tf.Tensor, x: tf.Tensor, way: tf.Tensor) -> tuple[Any, ...]:
             level = at // config.sampling_steps
             length = lengths[level]
             seeds = tf.stack([EVALUATION_SEED + 1 + tf.cast(at, tf.int64), numbers[0]])
@@ -177,17 +188,19 @@ class NCSN(ImageTask):
         if evaluation != SAMPLES:
             return {}
         drawn = np.concatenate([*outputs["drawn"]])
+        if not np.isfinite(drawn).all():  # Langevin dynamics can diverge where the loss does not.
+            self._shown = {}
+            return dict.fromkeys(self.metrics, float("nan"))
         way = np.asarray(outputs["way"][0]).swapaxes(0, 1)
         self._shown = {
             "samples": gallery(drawn[:_SHOWN], _COLUMNS),
             "annealing": gallery(way.reshape(-1, *drawn.shape[1:]), way.shape[1]),
         }
-        images = self._compared[: len(drawn)]
         found = {"frechet": Pixels.of(self._compared).distance(drawn)}
         if self._judge is None:
             return found
         features, shares = self._judge.judged(self.data, drawn)
-        expected, _ = self._judge.judged(self.data, images)
+        expected, _ = self._judge.judged(self.data, self._compared)
         return {
             **found,
             "classifier_frechet": Normal.of(expected).distance(Normal.of(features)),
@@ -196,10 +209,14 @@ class NCSN(ImageTask):
 
     @functools.cached_property
     def _compared(self) -> np.ndarray:
-        """Images that samples are compared with."""
-        name = next(name for name in self.evaluations if name != SAMPLES)
-        batches = self._evaluated(name).as_numpy_iterator()
-        return np.concatenate([images for images, *_ in batches])
+        """Images that samples are compared with: a thousand at most, evenly spaced."""
+        name, *_ = (name for name in self.evaluations if name != SAMPLES)
+        every = math.ceil(self.facts.count(name) / _COMPARED)
+        kept, first = [], 0
+        for images, *_ in self._evaluated(name).as_numpy_iterator():
+            kept.append(images[-first % every :: every])
+            first += len(images)
+        return np.concatenate(kept)
 
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
         """Return samples, and some of them on their way from noise, a row for each."""

@@ -1,7 +1,7 @@
 """How like images samples are, by their pixels and by a classifier.
 
-Both are no FID and no inception score, which are of one certain Inception network: a score says
-whose it is, and is compared with those of the same classifier alone.
+Neither is an FID or an inception score, which are of one certain Inception network. A score can be
+compared with those of the same classifier only.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Pixels:
         """Return those of at least two images, of shape `(n, height, width, channels)`."""
         flat = images.reshape(len(images), -1).astype(np.float64)
         center = flat.mean(axis=0)
-        _, axes = np.linalg.eigh(np.cov(flat, rowvar=False))  # Ascending.
-        kept = axes[:, ::-1][:, :_COMPONENTS]
+        *_, axes = np.linalg.svd(flat - center, full_matrices=False)
+        kept = axes[:_COMPONENTS].T
         return cls(center, kept, Normal.of((flat - center) @ kept))
 
     def distance(self, samples: np.ndarray) -> float:
