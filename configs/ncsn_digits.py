@@ -2,7 +2,8 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.ncsn
-Cost:      COST
+Cost:      about 2 minutes on two cores of an x86-64 server CPU, start included; digits that one can
+           read, of a Fréchet distance of pixels near 1.
 Published: none. A reduced-scale setting: its numbers say nothing about CIFAR-10.
 """
 

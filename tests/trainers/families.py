@@ -20,7 +20,7 @@ SMALLEST = {
     ),
     "ncsn": (
         "ncsn_digits",
-        {"channels": 4, "cascades": 2, "samples": 4, "sampling_steps": 2},
+        {"channels": 4, "cascades": 1, "samples": 2, "sampling_steps": 1},
     ),
     "vae": ("vae_digits", {"hidden": [20, 12]}),
 }

@@ -137,7 +137,7 @@ def test_data_depend_on_all_of_a_configuration_where_a_task_does_not_say_less():
 
 def test_a_trial_is_measured_without_its_data(monkeypatch):
     """No image is read: the data set is one that would have to be downloaded."""
-    monkeypatch.setattr("trainers.datasets.from_tfds", None)
+    monkeypatch.setattr("trainers.datasets.sources.from_tfds", None)
     config = trial(dataset="mnist", epochs=10)
     plan = trials().plan(config)
     assert plan == Workload(traced(config), 10 * (60_000 // 128), {"test": 10}, epochs=10)

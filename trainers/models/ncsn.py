@@ -78,7 +78,7 @@ def ncsn(
         input_shape: Height, width and channels; height and width are even.
         levels: Levels of noise.
         channels: Of the first stage; of the others twice as many.
-        cascades: Stages, from 2 on; the paper has four.
+        cascades: Stages, at least 1; the paper has four.
 
     Returns:
         A model of images, with pixels from 0 to 1 and noise added, and of the number of the level
@@ -91,8 +91,8 @@ def ncsn(
         raise ValueError(f"`input_shape` must have even sides. Received: input_shape={input_shape}")
     images = keras.layers.Input(input_shape, name="images")
     level = keras.layers.Input((), dtype="int32", name="level")
-    if cascades < 2:
-        raise ValueError(f"`cascades` must be at least 2. Received: cascades={cascades}")
+    if cascades < 1:
+        raise ValueError(f"`cascades` must be at least 1. Received: cascades={cascades}")
     made = _Blocks(levels, level)
     wide = 2 * channels
     x = made.convolved(keras.layers.Rescaling(2.0, -1.0)(images), channels)

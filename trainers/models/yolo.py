@@ -76,7 +76,7 @@ def detector(
 
 
 @keras.saving.register_keras_serializable(package="keras_sched")
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class _Beginning(keras.initializers.Initializer):
     """Biases with which there is nothing anywhere."""
 

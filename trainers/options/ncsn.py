@@ -26,7 +26,7 @@ class Scores(Options):
         high=4096,
         flag=True,
     )
-    cascades: int = option(4, "Stages of the network.", low=2, high=8)
+    cascades: int = option(4, "Stages of the network.", low=1, high=8)
     levels: int = option(10, "Levels of noise, in geometric sequence.", low=2, high=10_000)
     noise_max: float = option(1.0, "Standard deviation of the most noise.", above=0.0, high=1e4)
     noise_min: float = option(0.01, "Standard deviation of the least.", above=0.0, high=1e4)
