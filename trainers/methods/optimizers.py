@@ -13,7 +13,7 @@ import tensorflow as tf
 import keras_sched as ks
 from trainers.methods.naming import naming
 from trainers.methods.networks import matching
-from trainers.options.fields import check_known
+from trainers.options.fields import check_known, shown
 from trainers.options.optimization import MOST_MOMENTUM, PLATEAU, Optimization
 
 __all__ = ["callbacks", "check", "optimizer", "penalty", "schedules"]
@@ -155,7 +155,7 @@ def _with_number(
     if its in options:
         raise ValueError(
             f"{its!r} must be left to the configuration, which has {number} for it. "
-            f"Received: {its}={options[its]!r}"
+            f"Received: {its}={shown(options[its])}"
         )
     return ks.get(name, **{its: number}, **options)
 
