@@ -14,7 +14,7 @@ import tensorflow as tf
 import keras_sched as ks
 from configs.scattered_digits import get_config
 from trainers.datasets import DATA_DIR, scene_sources
-from trainers.datasets.scenes import Boxes, Part, Scenes
+from trainers.datasets.scenes import Boxes, ScenePart, Scenes
 from trainers.models.yolo import detector
 from trainers.tasks.average_precision import Found, coco, voc
 from trainers.tasks.cells import Cells, overlaps
@@ -70,7 +70,7 @@ def test_predictions_lie_grid_after_grid_row_after_row(cells):
 
 
 def test_the_network_gives_a_number_for_each_prediction_of_the_cells():
-    made = task(model="yolov3", height=64, width=96, anchors=[8] * 18)
+    made = task(model="yolov3", channels=16, height=64, width=96, anchors=[8] * 18)
     model = made.network()
     assert model.output_shape == (None, len(made._cells.corners), 15)
     # A prediction looks at its own cell: where one pixel of the grid is changed, it changes.
@@ -371,9 +371,10 @@ class Ramp:
 def scenes(**changes):
     box = np.array([12, 16, 36, 48]) / [48, 64, 48, 64]
     truth = [Boxes.of([box], [number % 2], classes=2) for number in range(20)]
-    whole = Part.whole(Ramp(), truth)
+    whole = ScenePart.whole(Ramp(), truth)
     given = {"size": (48, 64), "class_names": ("a", "b"), "flips": (1, 2)}
-    return Scenes("ramps", whole, whole, **{**given, **changes})
+    parts = {"description": "ramps", "train_part": whole, "test_part": whole}
+    return Scenes(**{**parts, **given, **changes})
 
 
 def test_boxes_move_with_what_is_in_them():
@@ -398,7 +399,7 @@ def test_boxes_move_with_what_is_in_them():
 def test_what_is_cut_off_is_no_box():
     data = scenes(size=(48, 64))
     corner = [Boxes.of([[0.0, 0.0, 0.1, 0.1]], [1], classes=2)] * 20
-    data = dataclasses.replace(data, train_part=Part.whole(Ramp(), corner))
+    data = dataclasses.replace(data, train_part=ScenePart.whole(Ramp(), corner))
     labels = np.concatenate([batch[2].numpy() for batch in data.train(10, 0).take(10)])
     assert 0.2 < np.mean(labels == -1) < 0.9
     boxes = np.concatenate([batch[1].numpy() for batch in data.train(10, 0).take(10)])
@@ -446,7 +447,8 @@ def test_blood_cells_of_tensorflow_datasets():
         ({"model": "yolov4"}, "the name of a detector"),
         ({"anchors": [3]}, "`anchors` must be pairs"),
         ({"anchors": []}, "`anchors` must be pairs"),
-        ({"model": "yolov3"}, "`anchors` must be as many for each of the 3 grids"),
+        ({"model": "yolov3"}, "`channels` must be left as they are"),
+        ({"model": "yolov3", "channels": 16}, "`anchors` must be as many for each of the 3 grids"),
         ({"height": 60}, "must be multiples of 8 for 'grid'"),
     ],
 )

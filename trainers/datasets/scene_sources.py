@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainers.datasets import sources
 from trainers.datasets.encoded import Records
 from trainers.datasets.images import HELD_OUT, full_batches
-from trainers.datasets.scenes import Boxes, Part, Pictures, Scenes
+from trainers.datasets.scenes import Boxes, Pictures, ScenePart, Scenes
 
 __all__ = ["EMBEDDED", "SceneFacts", "check", "facts", "fetch", "get", "names", "random"]
 
@@ -165,7 +165,7 @@ def random(name: str, size: tuple[int, int]) -> Scenes:
     boxes = np.concatenate([corners, corners + 0.2], axis=1)
     truth = Boxes.of(boxes, [0] * _BOXES, classes=len(known.class_names))
     parts = [
-        Part.whole(_made_up(count, size), [truth] * count)
+        ScenePart.whole(_made_up(count, size), [truth] * count)
         for count in (known.num_train, known.num_test)
     ]
     return _scenes(f"a random image in the number of {name}", known, size, *parts)
@@ -179,7 +179,9 @@ def _made_up(count: int, size: tuple[int, int]) -> Pictures:
     return _Held(np.broadcast_to(pixels, (count, *pixels.shape)), "an image that is made up")
 
 
-def _scenes(name: str, known: SceneFacts, size: tuple[int, int], train: Part, test: Part) -> Scenes:
+def _scenes(
+    name: str, known: SceneFacts, size: tuple[int, int], train: ScenePart, test: ScenePart
+) -> Scenes:
     return Scenes(
         description=f"{name} ({len(train.numbers):,} to train, {len(test.numbers):,} to test)",
         train_part=train,
@@ -205,7 +207,7 @@ class _Held:
         return f"{self.what}, number {number}"
 
 
-def _scattered(count: int, is_test: bool, size: tuple[int, int]) -> Part:
+def _scattered(count: int, is_test: bool, size: tuple[int, int]) -> ScenePart:
     """Return pages with one to four of scikit-learn's digits each, none upon another."""
     digits = sources.digits(8)
     images = digits.test_images if is_test else digits.train_images
@@ -232,7 +234,7 @@ def _scattered(count: int, is_test: bool, size: tuple[int, int]) -> Part:
     if size != (_PAGE, _PAGE):
         resized = tf.image.resize(colours, size)
         colours = tf.cast(tf.round(resized), tf.uint8).numpy()
-    return Part.whole(_Held(colours, "a page of digits"), truth)
+    return ScenePart.whole(_Held(colours, "a page of digits"), truth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,7 +274,7 @@ class _Tfds:
         known: SceneFacts,
         size: tuple[int, int],
         data_dir: str | None,
-    ) -> Part:
+    ) -> ScenePart:
         """Return images of some splits, and what is on them; the small sets are held in memory."""
         source = cls([sources.records(*each, data_dir) for each in splits], size)
         truth = [
@@ -282,7 +284,7 @@ class _Tfds:
         if len(truth) * size[0] * size[1] * 3 <= _IN_MEMORY:
             images = np.stack([source.pixels(number) for number in range(len(truth))])
             held = _Held(images, f"an image of {splits[0][0]}")
-        return Part.whole(held, truth)
+        return ScenePart.whole(held, truth)
 
     def truth(self, number: int, classes: int) -> Boxes:
         """Return what is on an image."""

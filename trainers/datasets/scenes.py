@@ -13,10 +13,11 @@ from typing import Any, Protocol, Self
 import numpy as np
 import tensorflow as tf
 
-from trainers.datasets.images import HELD_OUT, check_split, full_batches
+from trainers.datasets.images import full_batches
+from trainers.datasets.parts import Part, Parted
 from trainers.datasets.streams import numbered, permutation, unreadable
 
-__all__ = ["Boxes", "Part", "Pictures", "Scenes"]
+__all__ = ["Boxes", "Pictures", "ScenePart", "Scenes"]
 
 _PREFETCHED = 2
 # Random sections: what they leave of height and width, and of a box that is kept.
@@ -89,17 +90,14 @@ class Boxes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class ScenePart(Part):
     """Images of a source, and what is on them.
 
     Attributes:
-        source: Their pixels.
-        numbers: Which of them.
         truth: What is on each image of the source.
     """
 
     source: Pictures
-    numbers: np.ndarray
     truth: Sequence[Boxes]
 
     @classmethod
@@ -107,63 +105,27 @@ class Part:
         """Return all images of a source."""
         return cls(source, np.arange(len(truth), dtype=np.int64), truth)
 
-    def of(self, chosen: np.ndarray) -> Self:
-        """Return those at some places."""
-        return dataclasses.replace(self, numbers=self.numbers[chosen])
-
     @property
     def most(self) -> int:
         """The most boxes of an image, at least 1."""
         return max([1, *(len(each.labels) for each in self.truth)])
 
 
-@dataclasses.dataclass(frozen=True)
-class Scenes:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scenes(Parted[ScenePart]):
     """Images of one data set: those to train on, and those to be evaluated with.
 
     Args:
-        description: What it is, for people.
-        train_part: Images to train on.
-        test_part: Test images.
         size: Height and width that images have.
         class_names: What classes are called.
         flips: Axes along which an image may be mirrored: 1 is the height, 2 the width.
         is_augmented: Whether training images are mirrored, cut and of changed brightness.
-        val_part: Held-out images; None where there are none.
     """
 
-    description: str
-    train_part: Part = dataclasses.field(repr=False)
-    test_part: Part = dataclasses.field(repr=False)
     size: tuple[int, int]
     class_names: tuple[str, ...]
     flips: tuple[int, ...] = (2,)
     is_augmented: bool = True
-    val_part: Part | None = dataclasses.field(default=None, repr=False)
-
-    @property
-    def num_train(self) -> int:
-        """Number of training images."""
-        return len(self.train_part.numbers)
-
-    def split(self, name: str) -> Self:
-        """Return what to train on and what to be evaluated with; see `Images.split`.
-
-        Raises:
-            ValueError: If the name is unknown.
-        """
-        check_split(name)
-        if name == "test":
-            return self
-        held = np.arange(self.num_train) % HELD_OUT == 0
-        none = np.zeros(0, np.int64)
-        return dataclasses.replace(
-            self,
-            description=f"{self.description}, every tenth of the former held out",
-            train_part=self.train_part.of(~held),
-            val_part=self.train_part.of(held),
-            test_part=self.test_part if name == "both" else self.test_part.of(none),
-        )
 
     def train(self, batch_size: int, seed: int, start_step: int = 0) -> tf.data.Dataset:
         """Return the endless batches from data step `start_step` on, shuffled and augmented.
@@ -198,7 +160,7 @@ class Scenes:
         Raises:
             ValueError: If there are none.
         """
-        part = self._part(evaluation)
+        part = self.evaluated(evaluation)
         numbers = tf.data.Dataset.from_tensor_slices(part.numbers)
         return _batched(numbers, self._reader(part), batch_size, drop_remainder=False)
 
@@ -209,7 +171,7 @@ class Scenes:
 
         All images of training or of an evaluation are looked at, whatever the step.
         """
-        part = self.train_part if evaluation is None else self._part(evaluation)
+        part = self.train_part if evaluation is None else self.evaluated(evaluation)
         for number in part.numbers:
             try:
                 part.source.pixels(int(number))
@@ -217,16 +179,7 @@ class Scenes:
                 return unreadable(part.source.name(int(number)), error)
         return None
 
-    def _part(self, evaluation: str) -> Part:
-        part = {"test": self.test_part, "val": self.val_part}.get(evaluation)
-        if part is None or not len(part.numbers):
-            raise ValueError(
-                f"`evaluation` must be one that has images. Received: evaluation={evaluation!r} of "
-                f"{self.description}"
-            )
-        return part
-
-    def _reader(self, part: Part) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+    def _reader(self, part: ScenePart) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
         most = part.most
         boxes = np.zeros([len(part.truth), most, 4], np.float32)
         labels = np.full([len(part.truth), most], -1, np.int32)

@@ -21,7 +21,8 @@ import tensorflow as tf
 from trainers.datasets.encoded import Encoded, Records, folder_classes, folder_parts
 from trainers.datasets.facts import Facts, is_folder
 from trainers.datasets.images import Images
-from trainers.datasets.streams import Part, Stream
+from trainers.datasets.parts import Part
+from trainers.datasets.streams import Stream
 
 __all__ = [
     "DATA_DIR",
@@ -241,7 +242,7 @@ class _Repeated:
 
 
 def _stream(name: str, known: Facts, train: Encoded, test: Encoded) -> Stream:
-    parts = [Part.whole(each) for each in (train, test)]
+    parts = [Part(each, np.arange(each.shards[-1], dtype=np.int64)) for each in (train, test)]
     return Stream(
         description=f"{name} ({len(parts[0].numbers):,} to train, {len(parts[1].numbers):,} to "
         f"test)",

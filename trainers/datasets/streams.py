@@ -14,9 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.datasets.encoded import Encoded
-from trainers.datasets.images import HELD_OUT, check_split, evenly, full_batches
+from trainers.datasets.images import evenly, full_batches
+from trainers.datasets.parts import Part, Parted
 
-__all__ = ["Part", "Stream", "numbered", "permutation", "unreadable"]
+__all__ = ["Stream", "numbered", "permutation", "unreadable"]
 
 # Of ImageNet's training images, in [0, 1], as everybody uses them.
 _MEAN = (0.485, 0.456, 0.406)
@@ -28,32 +29,11 @@ _PREFETCHED = 2
 _SEARCHED = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Images of a source: all of them, or some."""
-
-    source: Encoded
-    numbers: np.ndarray
-
-    @classmethod
-    def whole(cls, source: Encoded) -> Self:
-        """Return all images of a source."""
-        return cls(source, np.arange(source.shards[-1], dtype=np.int64))
-
-    def of(self, chosen: np.ndarray) -> Self:
-        """Return those at some places."""
-        return dataclasses.replace(self, numbers=self.numbers[chosen])
-
-
-@dataclasses.dataclass(frozen=True)
-class Stream:
-    """Images of one data set: those to train on, and those to be evaluated with.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stream(Parted[Part]):
+    """Labelled images of one data set, that are read while they are trained on.
 
     Args:
-        description: What it is, for people.
-        train_part: Images to train on.
-        test_part: Test images.
-        val_part: Held-out images; None where there are none.
         input_shape: Height, width and channels.
         classes: Number of classes.
         flip: Whether a mirrored image is an image of the same class.
@@ -66,9 +46,6 @@ class Stream:
         interleaved: From so many shards at a time images are drawn in random order.
     """
 
-    description: str
-    train_part: Part = dataclasses.field(repr=False)
-    test_part: Part = dataclasses.field(repr=False)
     input_shape: tuple[int, int, int]
     classes: int
     flip: bool
@@ -77,31 +54,6 @@ class Stream:
     is_normalised: bool = True
     class_names: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     interleaved: int = 16
-    val_part: Part | None = dataclasses.field(default=None, repr=False)
-
-    @property
-    def num_train(self) -> int:
-        """Number of training images."""
-        return len(self.train_part.numbers)
-
-    def split(self, name: str) -> Self:
-        """Return what to train on and what to be evaluated with; see `Images.split`.
-
-        Raises:
-            ValueError: If the name is unknown.
-        """
-        check_split(name)
-        if name == "test":
-            return self
-        held = np.arange(self.num_train) % HELD_OUT == 0
-        none = np.zeros(0, np.int64)
-        return dataclasses.replace(
-            self,
-            description=f"{self.description}, every tenth of the former held out",
-            train_part=self.train_part.of(~held),
-            val_part=self.train_part.of(held),
-            test_part=self.test_part if name == "both" else self.test_part.of(none),
-        )
 
     def plain(self) -> Self:
         """Return it with whole images, neither shifted nor mirrored, pixels in [0, 1]."""
@@ -158,7 +110,7 @@ class Stream:
         Raises:
             ValueError: If there are none.
         """
-        part = self._evaluated(evaluation)
+        part = self.evaluated(evaluation)
         read = self._reader(part.source)
 
         def example(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -190,7 +142,7 @@ class Stream:
         if evaluation is None:
             part, numbers = self.train_part, self._from(batch_size, seed, step)
         else:
-            part = self._evaluated(evaluation)
+            part = self.evaluated(evaluation)
             numbers = iter(part.numbers)
         for number in numbers:
             try:
@@ -207,15 +159,6 @@ class Stream:
             if each == step or position == 0:
                 order = self.order(seed, epoch)
             yield from order[position * batch_size :][:batch_size]
-
-    def _evaluated(self, evaluation: str) -> Part:
-        part = {"test": self.test_part, "val": self.val_part}.get(evaluation)
-        if part is None or not len(part.numbers):
-            raise ValueError(
-                f"`evaluation` must be one that has images. Received: evaluation={evaluation!r} of "
-                f"{self.description}"
-            )
-        return part
 
     def _reader(self, source: Encoded) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         def found(number: np.ndarray) -> tuple[bytes, np.int32]:

@@ -60,6 +60,11 @@ class Detection(ConfiguredTask):
 
     def __init__(self, config: Detector, data: Scenes | None = None) -> None:
         check_known("model", config.model, yolo.names(), "a detector")
+        if config.model != "grid" and config.channels != Detector.defaults()["channels"]:
+            raise ValueError(
+                f"`channels` must be left as they are for another model than 'grid'. "
+                f"Received: channels={config.channels}, model={config.model!r}"
+            )
         self.facts = scene_sources.facts(config.dataset)
         training = config.training
         self.goal = f"{training.evaluations[0]}_voc_map"
