@@ -204,12 +204,13 @@ class Images:
         return tf.constant(self.train_images), tf.constant(self.train_labels, tf.int32)
 
     def _normaliser(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        mean, spread = self._statistics if self.is_normalised else (0.0, 1.0)
+        def scale(images: tf.Tensor) -> tf.Tensor:
+            return tf.cast(images, tf.float32) / 255.0
 
-        def normalise(images: tf.Tensor) -> tf.Tensor:
-            return (tf.cast(images, tf.float32) / 255.0 - mean) / spread
-
-        return normalise
+        if not self.is_normalised:
+            return scale
+        mean, spread = self._statistics
+        return lambda images: (scale(images) - mean) / spread
 
     @functools.cached_property
     def _statistics(self) -> tuple[np.ndarray, np.ndarray]:
@@ -220,6 +221,8 @@ class Images:
 
     def _augmented(self, images: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Shift each image by up to `shift` pixels; where it makes sense, mirror every second."""
+        if not (self.shift or self.flip):
+            return images
         height, width, _ = self.input_shape
         count = images.shape[0]
         keys = tf.random.split([seed, step], 2)
