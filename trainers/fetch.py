@@ -1,4 +1,4 @@
-"""Download a data set: `python -m trainers.fetch NAME [--data_dir=DIR]`.
+"""Download a data set, or weights: `python -m trainers.fetch NAME [--data_dir=DIR]`.
 
 Nothing else of these trainers downloads anything. It ends with 0 if the data are there, 2 for a
 name that is unknown, and 4 if they could not be had: try again, or on a machine with internet.
@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from trainers import datasets
 from trainers.command import TRY_AGAIN
-from trainers.datasets import scene_sources
+from trainers.datasets import pretrained, scene_sources
+from trainers.options.flags import BAD_USAGE
+
+_SOURCES: tuple[Any, ...] = (datasets, scene_sources, pretrained)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Download the data set that the command line names, and return the exit code."""
+    """Download what the command line names, and return the exit code."""
+    sources = {name: each for each in _SOURCES for name in each.names()}
     parser = argparse.ArgumentParser(
-        prog="python -m trainers.fetch", description="Download a data set."
+        prog="python -m trainers.fetch", description="Download a data set, or weights."
     )
-    parser.add_argument("name", choices=[*datasets.names(), *scene_sources.names()], metavar="NAME")
+    parser.add_argument("name", choices=sources, metavar="NAME")
     parser.add_argument("--data_dir", help="where to; by default, where it will be looked for")
     given = parser.parse_args(arguments)
     try:
-        known = datasets if given.name in datasets.names() else scene_sources
-        place = known.fetch(given.name, given.data_dir)
+        place = sources[given.name].fetch(given.name, given.data_dir)
+    except ImportError as error:
+        sys.stderr.write(f"{error}: pip install 'keras_sched[hub]'\n")
+        return BAD_USAGE
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return TRY_AGAIN

@@ -16,9 +16,7 @@ from ml_collections import ConfigDict
 
 from configs import mobilenetv2_cifar10_cyclic, rn74_cifar10_cyclic
 from configs.sweeps.base import setting, sweep
-from configs.sweeps.rows import STEP
-
-_TEN = ("lr", "lt", "cr", "ct", "rr", "rtv", "rth", "er", "etv", "eth")
+from configs.sweeps.rows import STEP, TEN
 
 
 def get_config() -> ConfigDict:
@@ -32,11 +30,7 @@ def get_config() -> ConfigDict:
             for data in ("cifar10", "cifar100")
         },
         schedules=STEP,
-        precisions={
-            "static 8/8": {"precision_schedule": "static"},
-            "CPT": {"precision_schedule": "cpt"},
-            **{name.upper(): {"precision_schedule": name} for name in _TEN},
-        },
+        precisions=TEN,
         budgets=(1.0,),
         protocol="shared",
         judged="best",

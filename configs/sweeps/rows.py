@@ -17,6 +17,7 @@ __all__ = [
     "PLATEAU",
     "RATES",
     "STEP",
+    "TEN",
     "cyclic",
     "demon_part",
 ]
@@ -59,6 +60,16 @@ DEMON_ADAM = {"Demon": {**DEMON["Demon"], "optimizer": "demon_adam"}}
 ADAM_KIN = {
     "AMSGrad": {"schedule": "constant", "optimizer": "amsgrad"},
     "AdamW": {"schedule": "constant", "optimizer": "adamw", "weight_decay": 0.01, "l2": 0.0},
+}
+
+# Schedules of precision: the ten of Wolfe and Kyrillidis (arXiv 2403.02243), CPT, and static bits.
+TEN = {
+    "static 8/8": {"precision_schedule": "static"},
+    "CPT": {"precision_schedule": "cpt"},
+    **{
+        name.upper(): {"precision_schedule": name}
+        for name in ("lr", "lt", "cr", "ct", "rr", "rtv", "rth", "er", "etv", "eth")
+    },
 }
 
 

@@ -184,6 +184,12 @@ def test_the_tables_of_cyclic_precision():
     assert len(column(ten, "precision")) == 12
     least = {(t.config["model"], t.config["bits_min"]) for t in ten.trials}
     assert least == {("resnet74_projected", 3), ("mobilenet_v2", 4)}
+    voc = grid("cyclic_precision_voc")
+    assert column(voc, "precision") == column(ten, "precision")
+    assert {(t.config["model"], t.config["bits_min"]) for t in voc.trials} == {
+        ("retinanet18", 5),
+        ("retinanet101", 5),
+    }
 
 
 def test_the_sweep_on_digits_is_that_of_minutes():

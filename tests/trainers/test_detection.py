@@ -17,7 +17,8 @@ from trainers.datasets import DATA_DIR, scene_sources
 from trainers.datasets.scenes import Boxes, ScenePart, Scenes
 from trainers.models.yolo import detector
 from trainers.tasks.average_precision import Found, coco, voc
-from trainers.tasks.cells import Cells, overlaps
+from trainers.tasks.boxes import overlaps, surest
+from trainers.tasks.cells import Cells
 from trainers.tasks.detection import Detection
 from trainers.tasks.pictures import boxed
 
@@ -72,7 +73,7 @@ def test_predictions_lie_grid_after_grid_row_after_row(cells):
 def test_the_network_gives_a_number_for_each_prediction_of_the_cells():
     made = task(model="yolov3", channels=16, height=64, width=96, anchors=[8] * 18)
     model = made.network()
-    assert model.output_shape == (None, len(made._cells.corners), 15)
+    assert model.output_shape == (None, len(made._predictions.corners), 15)
     # A prediction looks at its own cell: where one pixel of the grid is changed, it changes.
     grid = detector("grid", (64, 96), 10, (2,), 4)
     last = grid.layers[-2]
@@ -98,7 +99,7 @@ def bce(label, logit):
 def test_the_losses_are_those_of_numpy_box_by_box():
     made = task(anchors=[16, 16, 40, 24])
     draw = np.random.default_rng(0)
-    count, classes = len(made._cells.corners), 10
+    count, classes = len(made._predictions.corners), 10
     raw = draw.normal(0.0, 1.0, (2, count, 15))
     boxes = np.zeros((2, 3, 4))
     labels = np.array([[3, 7, -1], [1, -1, -1]])
@@ -106,10 +107,10 @@ def test_the_losses_are_those_of_numpy_box_by_box():
     boxes[1, 0] = [0.5, 0.5, 0.75, 0.75]
     # Two that are not responsible, and overlap a box nearly whole.
     raw[0, 20, :4], raw[1, 88, :4] = [1.4, -4.0, 0.0, 0.0], [-4.0, 4.0, 0.0, 0.0]
-    found = made._losses(
+    found = made._predictions.losses(
         tf.constant(raw, tf.float32), tf.constant(boxes, tf.float32), tf.constant(labels)
     )
-    decoded = np.asarray(made._cells.boxes(tf.constant(raw[..., :4], tf.float32)), np.float64)
+    decoded = np.asarray(made._predictions.boxes(tf.constant(raw[..., :4], tf.float32)), np.float64)
     expected = {"box": [0.0, 0.0], "objectness": [0.0, 0.0], "classes": [0.0, 0.0]}
     for image in range(2):
         owners = set()
@@ -167,7 +168,7 @@ def test_what_is_found_are_the_surest_boxes_that_do_not_overlap():
         raw[0, number, 4], raw[0, number, 5 + 7] = score, 9.0
     raw[0, 10, 1] = -9.0  # Its middle is near that of its left neighbour.
     raw[0, 9, 1] = 9.0
-    found = made._found(tf.constant(raw))
+    found = surest(made._predictions.candidates(tf.constant(raw)))
     count = int(found["count"][0])
     assert count == 2 and found["classes"][0, :2].numpy().tolist() == [7.0, 7.0]
     sigmoid = 1 / (1 + np.exp(-np.array([3.0, 1.0]))) / (1 + np.exp(-9.0))
@@ -447,7 +448,7 @@ def test_blood_cells_of_tensorflow_datasets():
         ({"model": "yolov4"}, "the name of a detector"),
         ({"anchors": [3]}, "`anchors` must be pairs"),
         ({"anchors": []}, "`anchors` must be pairs"),
-        ({"model": "yolov3"}, "`channels` must be left as they are"),
+        ({"model": "yolov3"}, "`channels` says nothing"),
         ({"model": "yolov3", "channels": 16}, "`anchors` must be as many for each of the 3 grids"),
         ({"height": 60}, "must be multiples of 8 for 'grid'"),
     ],

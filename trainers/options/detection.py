@@ -23,7 +23,7 @@ class Detector(Options):
     model: str = option("grid", "Detector.", flag=True)
     channels: int = option(
         16,
-        "Channels of the first convolution of 'grid'; YOLOv3 has its own.",
+        "Channels of the first convolution of 'grid'; others have their own.",
         low=1,
         high=1024,
         flag=True,
@@ -31,16 +31,23 @@ class Detector(Options):
     anchors: tuple[int, ...] = option(
         (16, 16),
         "Heights and widths of anchors in pixels, one after another; grid after grid has as many, "
-        "the coarsest first.",
+        "the coarsest first. RetinaNet has its own.",
         low=1,
         high=4096,
     )
     ignored_overlap: float = option(
         0.5,
         "A prediction that overlaps a box by more, but is not responsible for it, is left out of "
-        "the loss of objectness.",
+        "the loss of objectness; of 'grid' and YOLOv3.",
         above=0.0,
         high=1.0,
+    )
+    backbone_weights: str = option(
+        "",
+        "A file of weights, .weights.h5, that the ResNet of RetinaNet begins with, from `python -m "
+        "trainers.fetch resnet_18_imagenet`; its batch normalisation then keeps its statistics and "
+        "is not trained. Empty for new ones.",
+        flag=True,
     )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     precision: Precision = dataclasses.field(default_factory=Precision)

@@ -1,4 +1,4 @@
-"""Where a detector's predictions are, which of them is made for a box, and what they mean."""
+"""The cells of YOLOv3: where predictions are, which is made for a box, and what they mean."""
 
 from __future__ import annotations
 
@@ -9,12 +9,27 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Cells", "overlaps"]
+from trainers.tasks.boxes import Candidates, overlaps
+
+__all__ = ["Cells"]
+
+_LEAST_SCORE, _SAME = 0.01, 0.45
 
 
 @dataclasses.dataclass(frozen=True)
 class Cells:
     """Predictions of a detector: grid after grid, row, column and anchor.
+
+    Of each box one prediction is responsible: that of the anchor most like it, in the cell that has
+    its middle. The losses of an image are sums over predictions::
+
+        box = (2 - h w) [BCE(shares of the cell) + |log sizes - logarithms|^2 / 2]
+        objectness = BCE(whether there is a box)
+        classes = BCE(each class)
+
+    the first and the last over those that are responsible, where a small box weighs up to twice as
+    much. Objectness is over all but those that overlap a box by more than `ignored_overlap` and are
+    not responsible for one.
 
     Attributes:
         corners: Top and left of the cell of each prediction, of shape `(n, 2)`; all lengths are
@@ -25,6 +40,12 @@ class Cells:
             `(grids, 4)`.
         shapes: Height and width of all anchors, grid after grid, of shape `(anchors, 2)`.
         places: The grid of each of these, and its number there, int32 of shape `(anchors, 2)`.
+        ignored_overlap: See above.
+
+    References:
+        Redmon and Farhadi, "YOLOv3" (arXiv 1804.02767), section 2.1. Cross entropy for the shares,
+        where the paper has squared errors, and the weights of small boxes are those of its released
+        code. That objectness begins at a low probability is our choice.
     """
 
     corners: np.ndarray
@@ -33,10 +54,15 @@ class Cells:
     grids: np.ndarray
     shapes: np.ndarray
     places: np.ndarray
+    ignored_overlap: float = 0.5
 
     @classmethod
     def of(
-        cls, size: tuple[int, int], strides: Sequence[int], anchors: Sequence[np.ndarray]
+        cls,
+        size: tuple[int, int],
+        strides: Sequence[int],
+        anchors: Sequence[np.ndarray],
+        ignored_overlap: float = 0.5,
     ) -> Self:
         """Return those of grids.
 
@@ -44,6 +70,7 @@ class Cells:
             size: Height and width of images in pixels.
             strides: Pixels from a cell to the next, of each grid.
             anchors: Heights and widths in pixels, of each grid, of shape `(k, 2)`.
+            ignored_overlap: See above.
         """
         corners, sides, wide, grids, places, first = [], [], [], [], [], 0
         for grid, (stride, own) in enumerate(zip(strides, anchors, strict=True)):
@@ -63,7 +90,45 @@ class Cells:
             grids=np.array(grids, np.int32),
             shapes=(np.concatenate(anchors) / np.array(size)).astype(np.float32),
             places=np.array(places, np.int32),
+            ignored_overlap=ignored_overlap,
         )
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.corners)
+
+    def losses(self, raw: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the losses of each image."""
+        is_there = labels >= 0
+        there = tf.cast(is_there, tf.float32)
+        index = self.assigned(boxes)
+        # What is no box is of no prediction.
+        index = tf.where(is_there, index, 0)
+        own = tf.gather(raw, index, batch_dims=1)
+        shares, logarithms = self.numbers(boxes, index)
+        weight = there * (2.0 - tf.reduce_prod(boxes[..., 2:] - boxes[..., :2], axis=-1))
+        cross = tf.nn.sigmoid_cross_entropy_with_logits
+        box = tf.reduce_sum(cross(labels=shares, logits=own[..., :2]), axis=-1)
+        box += 0.5 * tf.reduce_sum(tf.square(own[..., 2:4] - logarithms), axis=-1)
+        classes = tf.one_hot(labels, raw.shape[-1] - 5)
+        named = tf.reduce_sum(cross(labels=classes, logits=own[..., 5:]), axis=-1)
+        responsible = tf.reduce_max(there[..., None] * tf.one_hot(index, raw.shape[1]), axis=1)
+        found = tf.stop_gradient(self.boxes(raw[..., :4]))
+        overlap = tf.reduce_max(there[:, None] * overlaps(found, boxes), axis=-1)
+        ignored = tf.cast(overlap > self.ignored_overlap, tf.float32)
+        counts = tf.maximum(responsible, 1.0 - ignored)
+        objectness = counts * cross(labels=responsible, logits=raw[..., 4])
+        return {
+            "box": tf.reduce_sum(weight * box, axis=-1),
+            "objectness": tf.reduce_sum(objectness, axis=-1),
+            "classes": tf.reduce_sum(there * named, axis=-1),
+        }
+
+    def candidates(self, raw: tf.Tensor) -> Candidates:
+        """Return the boxes of all predictions."""
+        scores = tf.sigmoid(raw[..., 4:5]) * tf.sigmoid(raw[..., 5:])
+        return Candidates(self.boxes(raw[..., :4]), scores, _LEAST_SCORE, _SAME)
 
     def boxes(self, raw: tf.Tensor) -> tf.Tensor:
         """Return the boxes of numbers (y, x, h, w) of shape `(batch, n, 4)`.
@@ -98,12 +163,3 @@ class Cells:
         shape = tf.maximum(boxes[..., 2:] - boxes[..., :2], 1e-6)
         shares = (middle - tf.gather(self.corners, index)) / tf.gather(self.sides, index)
         return shares, tf.math.log(shape / tf.gather(self.anchors, index))
-
-
-def overlaps(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Return the intersection over union of each of `(batch, n, 4)` and each of `(batch, k, 4)`."""
-    one, two = boxes[:, :, None], others[:, None]
-    sides = tf.minimum(one[..., 2:], two[..., 2:]) - tf.maximum(one[..., :2], two[..., :2])
-    both = tf.reduce_prod(tf.maximum(sides, 0.0), axis=-1)
-    areas = [tf.reduce_prod(each[..., 2:] - each[..., :2], axis=-1) for each in (one, two)]
-    return both / tf.maximum(areas[0] + areas[1] - both, 1e-9)

@@ -30,6 +30,9 @@ from trainers.options.training import Training
 
 __all__ = ["Configuration", "ConfiguredTask", "experiment", "plan"]
 
+# Options of any family that are files of weights.
+_WEIGHTS = ("initial_weights", "backbone_weights", "judge_weights")
+
 
 class Configuration(Protocol):
     """What every configuration has: see `trainers.options`."""
@@ -204,14 +207,15 @@ def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
     """Return how the training of a configuration is run.
 
     Raises:
-        OSError: If the file of initial weights cannot be read.
+        OSError: If a file of weights cannot be read.
     """
     training = config.training
     values = config.flat()
-    if training.initial_weights:  # Other weights in the same place begin another run.
-        with open(training.initial_weights, "rb") as file:
-            found = hashlib.file_digest(file, "sha256")
-        values["initial_weights_digest"] = found.hexdigest()[:10]
+    for option in _WEIGHTS:  # Other weights in the same place begin another run.
+        if path := values.get(option):
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "sha256")
+            values[f"{option}_digest"] = found.hexdigest()[:10]
     return Plan(
         name=training.name,
         config=values,

@@ -14,18 +14,21 @@ import tensorflow as tf
 from trainers.datasets import scene_sources
 from trainers.datasets.scenes import Scenes
 from trainers.loop.task import Evaluation, Forward, Metric
-from trainers.models import yolo
+from trainers.methods import networks
+from trainers.models import retinanet, yolo
 from trainers.options.detection import Detector
-from trainers.options.fields import check_known
+from trainers.options.fields import check_known, shown
+from trainers.tasks.anchors import Anchors
 from trainers.tasks.average_precision import Found, coco, voc
-from trainers.tasks.cells import Cells, overlaps
+from trainers.tasks.boxes import Predictions, surest
+from trainers.tasks.cells import Cells
 from trainers.tasks.configured import ConfiguredTask
 from trainers.tasks.pictures import boxed, gallery
 
 __all__ = ["Detection"]
 
-# Of boxes that overlap by more the surest is kept; so many of an image, and none less sure.
-_SAME, _MOST, _LEAST_SCORE = 0.45, 100, 0.01
+# Images whose boxes are compared with the anchors before anything is trained.
+_LOOKED_AT = 100
 _SHOWN, _COLUMNS, _SHOWN_SCORE = 6, 3, 0.5
 # People look at about so many epochs.
 _LOOKS = 10
@@ -34,24 +37,11 @@ _LOOKS = 10
 class Detection(ConfiguredTask):
     """Finds objects and their boxes; see `trainers.options.detection`.
 
-    Of each box one prediction is responsible: that of the anchor most like it, in the cell that has
-    its middle. The losses of an image are sums over predictions::
-
-        box = (2 - h w) [BCE(shares of the cell) + |log sizes - logarithms|^2 / 2]
-        objectness = BCE(whether there is a box)
-        classes = BCE(each class)
-
-    the first and the last over those that are responsible, where a small box weighs up to twice as
-    much. Objectness is over all but those that overlap a box by more than `ignored_overlap` and are
-    not responsible for one. Boxes without a middle in any cell, and difficult ones, are none.
+    Losses are those of YOLOv3 (`trainers.tasks.cells`) or RetinaNet (`trainers.tasks.anchors`).
+    Difficult boxes are none, as are those that no prediction stands for.
 
     Metrics are mean average precisions: "voc_map" is the area under precision at an overlap of one
     half, "voc07_map" the mean at 11 points, "coco_map" and "coco_map50" are COCO's.
-
-    References:
-        Redmon and Farhadi, "YOLOv3" (arXiv 1804.02767), section 2.1. Cross entropy for the shares,
-        where the paper has squared errors, and the weights of small boxes are those of its released
-        code. That objectness begins at a low probability is our choice.
     """
 
     options = Detector
@@ -59,12 +49,11 @@ class Detection(ConfiguredTask):
     data: Scenes
 
     def __init__(self, config: Detector, data: Scenes | None = None) -> None:
-        check_known("model", config.model, yolo.names(), "a detector")
-        if config.model != "grid" and config.channels != Detector.defaults()["channels"]:
-            raise ValueError(
-                f"`channels` must be left as they are for another model than 'grid'. "
-                f"Received: channels={config.channels}, model={config.model!r}"
-            )
+        check_known("model", config.model, [*yolo.names(), *retinanet.names()], "a detector")
+        _check_read(config)
+        if config.model in retinanet.names():
+            retinanet.check()
+        networks.check(config.backbone_weights, "backbone_weights")
         self.facts = scene_sources.facts(config.dataset)
         training = config.training
         self.goal = f"{training.evaluations[0]}_voc_map"
@@ -80,28 +69,17 @@ class Detection(ConfiguredTask):
         self._seen: list[Found] = []
         self._held: dict[str, tf.data.Dataset] = {}
         self.size = (config.height, config.width)
-        strides = yolo.STRIDES[config.model]
-        shapes = np.array(config.anchors, np.float64).reshape(-1, 2)
-        if len(shapes) % len(strides):
-            raise ValueError(
-                f"`anchors` must be as many for each of the {len(strides)} grids of "
-                f"{config.model!r}. Received: {len(shapes)} anchors"
-            )
-        most = max(strides)
-        if config.height % most or config.width % most:
-            raise ValueError(
-                f"`height` and `width` must be multiples of {most} for {config.model!r}. "
-                f"Received: height={config.height}, width={config.width}"
-            )
-        self._cells = Cells.of(self.size, strides, np.split(shapes, len(strides)))
+        self._predictions = _predictions(config)
         super().__init__(config, data)
 
     @classmethod
     def load(cls, config: Detector, data_dir: str | None = None) -> Scenes:
         """Return the images that it trains on and is evaluated with."""
         size = (config.height, config.width)
-        found = scene_sources.get(config.dataset, size, data_dir)
-        return found.split(config.training.split)
+        found = scene_sources.get(config.dataset, size, data_dir).split(config.training.split)
+        if config.model in retinanet.names():
+            _check_sizes(Anchors.of(size), found)
+        return found
 
     @classmethod
     def check_data(cls, config: Detector, data_dir: str | None = None) -> None:
@@ -126,9 +104,22 @@ class Detection(ConfiguredTask):
 
     def network(self) -> keras.Model:
         """Return the detector for the classes of the data set."""
-        config = self.config
-        classes, counts = len(self.facts.class_names), self._cells.grids[:, 3].tolist()
-        return yolo.detector(config.model, self.size, classes, counts, config.channels)
+        config, classes = self.config, len(self.facts.class_names)
+        if config.model not in retinanet.names():
+            strides = yolo.STRIDES[config.model]
+            counts = [len(config.anchors) // (2 * len(strides))] * len(strides)
+            return yolo.detector(config.model, self.size, classes, counts, config.channels)
+        encoder = retinanet.backbone(config.model, self.size)
+        if config.backbone_weights:
+            networks.load(encoder, config.backbone_weights, "backbone_weights")
+            retinanet.hold_statistics(encoder)
+        return retinanet.retinanet(encoder, self.size, classes)
+
+    def check_network(self) -> None:
+        """Check what only a network can tell: also the weights that its ResNet begins with."""
+        super().check_network()
+        if self.config.backbone_weights:
+            self.network()
 
     def train(self, step: int) -> tf.data.Dataset:
         """Return batches of images and boxes, shuffled, from a data step on."""
@@ -151,64 +142,18 @@ class Detection(ConfiguredTask):
         """Return the losses of each image, and where it is evaluated what was found."""
         images, boxes, labels, difficult = batch
         raw = tf.cast(model(images, training=evaluation is None), tf.float32)
-        losses = self._losses(raw, boxes, tf.where(difficult, -1, labels))
+        losses = self._predictions.losses(raw, boxes, tf.where(difficult, -1, labels))
         if evaluation is None:
             return Forward(losses)
         return Forward(
             losses,
             outputs={
-                **self._found(raw),
+                **surest(self._predictions.candidates(raw)),
                 "true_boxes": boxes,
                 "true_classes": labels,
                 "difficult": difficult,
             },
         )
-
-    def _losses(self, raw: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-        is_there = labels >= 0
-        there = tf.cast(is_there, tf.float32)
-        index = self._cells.assigned(boxes)
-        # What is no box is of no prediction.
-        index = tf.where(is_there, index, 0)
-        own = tf.gather(raw, index, batch_dims=1)
-        shares, logarithms = self._cells.numbers(boxes, index)
-        weight = there * (2.0 - tf.reduce_prod(boxes[..., 2:] - boxes[..., :2], axis=-1))
-        cross = tf.nn.sigmoid_cross_entropy_with_logits
-        box = tf.reduce_sum(cross(labels=shares, logits=own[..., :2]), axis=-1)
-        box += 0.5 * tf.reduce_sum(tf.square(own[..., 2:4] - logarithms), axis=-1)
-        classes = tf.one_hot(labels, raw.shape[-1] - 5)
-        named = tf.reduce_sum(cross(labels=classes, logits=own[..., 5:]), axis=-1)
-        responsible = tf.reduce_max(there[..., None] * tf.one_hot(index, raw.shape[1]), axis=1)
-        overlap = tf.reduce_max(
-            there[:, None] * overlaps(tf.stop_gradient(self._cells.boxes(raw[..., :4])), boxes),
-            axis=-1,
-        )
-        ignored = tf.cast(overlap > self.config.ignored_overlap, tf.float32)
-        counts = tf.maximum(responsible, 1.0 - ignored)
-        objectness = counts * cross(labels=responsible, logits=raw[..., 4])
-        return {
-            "box": tf.reduce_sum(weight * box, axis=-1),
-            "objectness": tf.reduce_sum(objectness, axis=-1),
-            "classes": tf.reduce_sum(there * named, axis=-1),
-        }
-
-    def _found(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the surest boxes of each image that do not overlap, class by class."""
-        scores = tf.sigmoid(raw[..., 4:5]) * tf.sigmoid(raw[..., 5:])
-        found = tf.image.combined_non_max_suppression(
-            self._cells.boxes(raw[..., :4])[:, :, None],
-            scores,
-            max_output_size_per_class=_MOST,
-            max_total_size=_MOST,
-            iou_threshold=_SAME,
-            score_threshold=_LEAST_SCORE,
-        )
-        return {
-            "boxes": found.nmsed_boxes,
-            "scores": found.nmsed_scores,
-            "classes": found.nmsed_classes,
-            "count": found.valid_detections,
-        }
 
     def judge(
         self, evaluation: str, means: Mapping[str, float], outputs: Mapping[str, Sequence[Any]]
@@ -243,6 +188,73 @@ class Detection(ConfiguredTask):
             ]
             drawn.append(boxed(image, found.true_boxes, found.boxes[sure], words))
         return {"boxes": gallery(np.stack(drawn) / 255.0, _COLUMNS)}
+
+
+def _check_read(config: Detector) -> None:
+    """Check that nothing is given that the model does not read.
+
+    Raises:
+        ValueError: If there is something.
+    """
+    is_retinanet = config.model in retinanet.names()
+    unread = {
+        "channels": config.model != "grid",
+        "anchors": is_retinanet,
+        "ignored_overlap": is_retinanet,
+        "backbone_weights": not is_retinanet,
+    }
+    defaults = Detector.defaults()
+    for name in (name for name, is_unread in unread.items() if is_unread):
+        if (value := getattr(config, name)) != defaults[name]:
+            raise ValueError(
+                f"`{name}` says nothing to the model {config.model!r}, and must be left as it is. "
+                f"Received: {name}={shown(value)}"
+            )
+
+
+def _check_sizes(anchors: Anchors, data: Scenes) -> None:
+    """Check that some anchor stands for some box.
+
+    Raises:
+        ValueError: If none does, in the first images.
+    """
+    truth = [data.train_part.truth[number] for number in data.train_part.numbers[:_LOOKED_AT]]
+    found = np.concatenate([each.boxes for each in truth])
+    if len(found) and not anchors.stands(found).any():
+        sides = (found[:, 2:] - found[:, :2]) * np.array(data.size)
+        raise ValueError(
+            f"`height` and `width` must be so great that anchors of 32 pixels and more overlap "
+            f"boxes by half. Received: height={data.size[0]}, width={data.size[1]}, where boxes "
+            f"have {np.median(sides[:, 0]):.0f}x{np.median(sides[:, 1]):.0f} pixels"
+        )
+
+
+def _predictions(config: Detector) -> Predictions:
+    """Return what the numbers of a detector mean.
+
+    Raises:
+        ValueError: If the images do not have whole cells, or the anchors are not as many for each
+            grid.
+    """
+    is_retinanet = config.model in retinanet.names()
+    strides = () if is_retinanet else yolo.STRIDES[config.model]
+    most = retinanet.STRIDE if is_retinanet else max(strides)
+    if config.height % most or config.width % most:
+        raise ValueError(
+            f"`height` and `width` must be multiples of {most} for {config.model!r}. "
+            f"Received: height={config.height}, width={config.width}"
+        )
+    size = (config.height, config.width)
+    if is_retinanet:
+        return Anchors.of(size)
+    shapes = np.array(config.anchors, np.float64).reshape(-1, 2)
+    if len(shapes) % len(strides):
+        raise ValueError(
+            f"`anchors` must be as many for each of the {len(strides)} grids of "
+            f"{config.model!r}. Received: {len(shapes)} anchors"
+        )
+    each = np.split(shapes, len(strides))
+    return Cells.of(size, strides, each, config.ignored_overlap)
 
 
 _OUTPUTS = ("boxes", "scores", "classes", "count", "true_boxes", "true_classes", "difficult")
