@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from absl import app, flags
 
@@ -21,7 +20,6 @@ from trainers.loop.errors import DamagedDataError
 from trainers.loop.experiment import BusyError
 from trainers.loop.progress import Progress, screen
 from trainers.loop.records import Record, RecordError
-from trainers.methods import bits
 from trainers.options.flags import BAD_USAGE, Flags
 from trainers.tasks.configured import ConfiguredTask, experiment
 
@@ -83,8 +81,9 @@ class Program:
             return _said(f"Unknown arguments: {' '.join(arguments[1:])}")
         try:
             config = self.flags.configuration()
-            self._check_read(config)
             task = self._task(config)
+            if unread := task.unread(self.flags.given):
+                raise ValueError(unread)
             task.check_network()
             if self._dry_run.value:
                 return self._foretell(task)
@@ -119,15 +118,6 @@ class Program:
         except FileNotFoundError as error:
             console.print(str(error), highlight=False, soft_wrap=True)
         return 0
-
-    def _check_read(self, config: Any) -> None:
-        """Refuse flags about bits that say nothing to the schedule that is asked for."""
-        if unread := bits.unread(config.precision, self.flags.given):
-            name = config.precision.precision_schedule
-            raise ValueError(
-                f"--{unread[0]} says nothing to precision_schedule={name!r}. "
-                f"Expected a schedule that reads it, as --precision_schedule=cr, or no such flag"
-            )
 
 
 def _show(record: Record, task: ConfiguredTask, path: str, progress: Progress) -> None:

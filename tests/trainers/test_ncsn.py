@@ -257,6 +257,31 @@ def test_a_classifier_judges_by_its_classes(tmp_path):
     assert judged._judge.score(np.eye(10)[[3] * 5]) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
+def test_inception_judges_by_its_classes(tmp_path):
+    """With random weights: those of ImageNet are no part of the project."""
+    path = tmp_path / "inception.weights.h5"
+    inception = keras.applications.InceptionV3(weights=None)
+    inception.save_weights(path)
+    judged = task(judge_model="inception_v3", judge_weights=str(path))
+    images = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
+    features, shares = judged._judge.judged(judged.data, images)
+    large = tf.image.resize(np.repeat(images, 3, axis=-1), (299, 299))
+    np.testing.assert_allclose(shares, inception(2.0 * large - 1.0), rtol=1e-3, atol=1e-6)
+    assert features.shape == (4, 2048)
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0, rtol=1e-5)
+    found = judged.judge(SAMPLES, {}, {"drawn": [images], "way": [images[None]]})
+    assert {"classifier_frechet", "classifier_score"} < found.keys()
+    assert 1.0 <= found["classifier_score"] < 1.1
+
+
+def test_a_flag_about_samples_without_samples_is_refused():
+    said = "--sampling_steps says nothing to samples=0"
+    assert task(samples=0).unread({"sampling_steps"}).startswith(said)
+    assert task(samples=0).unread({"bits_max"}).startswith("--bits_max says nothing")
+    assert task().unread({"sampling_steps", "samples"}) == ""
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [

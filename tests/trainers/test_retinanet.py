@@ -31,7 +31,7 @@ def network():
     """A detector of three classes and the ResNet in it."""
     keras.utils.set_random_seed(0)
     encoder = retinanet.backbone("retinanet18", SIZE)
-    return encoder, retinanet.retinanet(encoder, SIZE, 3)
+    return encoder, retinanet.detector(encoder, SIZE, 3)
 
 
 # --- anchors --------------------------------------------------------------------------------------

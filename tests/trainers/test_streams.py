@@ -1,6 +1,7 @@
 """Images that are read while they are trained on: which, in which order, and what is damaged."""
 
 import dataclasses
+import hashlib
 import os
 import pathlib
 import shutil
@@ -382,12 +383,16 @@ def test_tiny_imagenet_is_unpacked_whole_or_not_at_all(folder, tmp_path, monkeyp
     shutil.copytree(folder, tmp_path / "made" / "tiny-imagenet-200")
     shutil.make_archive(str(archive), "zip", tmp_path / "made")
     place = tmp_path / "data"
-    address = {"tiny_imagenet": archive.with_suffix(".zip").as_uri()}
-    monkeypatch.setattr("trainers.datasets.sources._ARCHIVES", {"tiny_imagenet": "file:///no.zip"})
-    with pytest.raises(OSError, match="cannot be downloaded"):
-        datasets.fetch("tiny_imagenet", str(place))
-    assert list(place.iterdir()) == []
-    monkeypatch.setattr("trainers.datasets.sources._ARCHIVES", address)
+    address = archive.with_suffix(".zip").as_uri()
+    digest = hashlib.md5(archive.with_suffix(".zip").read_bytes()).hexdigest()
+    # Another file there, or none.
+    for found in ((address, 32 * "0"), ("file:///no.zip", digest)):
+        monkeypatch.setattr("trainers.datasets.sources._ARCHIVES", {"tiny_imagenet": found})
+        with pytest.raises(OSError, match="cannot be downloaded"):
+            datasets.fetch("tiny_imagenet", str(place))
+        assert list(place.iterdir()) == []
+    known = {"tiny_imagenet": (address, digest)}
+    monkeypatch.setattr("trainers.datasets.sources._ARCHIVES", known)
     assert datasets.fetch("tiny_imagenet", str(place)) == str(place / "tiny-imagenet-200")
     assert [each.name for each in place.iterdir()] == ["tiny-imagenet-200"]
     assert folder_parts(place / "tiny-imagenet-200")["train"].shards[-1] == 45

@@ -43,7 +43,13 @@ DATA_DIR = "KERAS_SCHED_DATA_DIR"
 # Folders of images, as they are unpacked, and their names in TensorFlow Datasets.
 _FOLDERS = {"imagenet": "imagenet", "tiny_imagenet": "tiny-imagenet-200"}
 _IN_TFDS = {"imagenet": "imagenet2012"}
-_ARCHIVES = {"tiny_imagenet": "https://cs231n.stanford.edu/tiny-imagenet-200.zip"}
+# Addresses, and MD5 sums of what is there.
+_ARCHIVES = {
+    "tiny_imagenet": (
+        "https://cs231n.stanford.edu/tiny-imagenet-200.zip",
+        "90528d7ca1a48142e341f4ef8d21d0de",
+    )
+}
 # What has to be done before.
 _BY_HAND = {
     "imagenet": ", once its two archives, which image-net.org gives to who asks, are in "
@@ -138,7 +144,7 @@ def download(name: str, data_dir: str | None = None) -> str:
         return str(folder)
     try:
         if name in _ARCHIVES:
-            return str(_unpacked(name, _ARCHIVES[name], place_of(data_dir)))
+            return str(_unpacked(name, *_ARCHIVES[name], place_of(data_dir)))
         builder = _builder(name, data_dir)
         builder.download_and_prepare()
     except OSError:
@@ -148,11 +154,18 @@ def download(name: str, data_dir: str | None = None) -> str:
     return str(builder.data_path)
 
 
-def _unpacked(name: str, address: str, place: pathlib.Path) -> pathlib.Path:
+def _unpacked(name: str, address: str, digest: str, place: pathlib.Path) -> pathlib.Path:
     """Download an archive and unpack it; what is there is whole."""
     place.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place, prefix=f"{name}_unfinished_") as beside:
-        keras.utils.get_file("archive.zip", address, cache_dir=beside, extract=True)
+        keras.utils.get_file(
+            "archive.zip",
+            address,
+            file_hash=digest,
+            hash_algorithm="md5",
+            cache_dir=beside,
+            extract=True,
+        )
         (found,) = pathlib.Path(beside).rglob(_FOLDERS[name])
         return found.rename(place / _FOLDERS[name])
 

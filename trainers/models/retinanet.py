@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-__all__ = ["LEVELS", "STRIDE", "backbone", "check", "hold_statistics", "names", "retinanet"]
+__all__ = ["LEVELS", "STRIDE", "backbone", "check", "detector", "hold_statistics", "names"]
 
 # Blocks of the four stages, and what a block is.
 _BLOCKS = {
@@ -23,7 +23,7 @@ _BLOCKS = {
 }
 # Pixels by which the ResNet makes an image smaller.
 STRIDE = 32
-# Those of the pyramid: each cell of level l has 2^l pixels to a side, and as many anchors.
+# Of the pyramid: a cell of level l has 2^l pixels to a side.
 LEVELS = (3, 4, 5, 6, 7)
 _PER_CELL = 9
 _CHANNELS, _CONVOLUTIONS, _PRIOR = 256, 4, 0.01
@@ -87,7 +87,7 @@ def hold_statistics(encoder: keras.Model) -> None:
             layer.trainable = False
 
 
-def retinanet(encoder: keras.Model, size: tuple[int, int], classes: int) -> keras.Model:
+def detector(encoder: keras.Model, size: tuple[int, int], classes: int) -> keras.Model:
     """Return a new detector on a ResNet.
 
     Args:

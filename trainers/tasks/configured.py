@@ -11,7 +11,7 @@ import abc
 import hashlib
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import keras
@@ -163,6 +163,16 @@ class ConfiguredTask(Task, abc.ABC):
         options = self.config.optimization
         if options.frozen or options.rate_factors or self.config.training.initial_weights:
             self.optimizer(self.model())
+
+    def unread(self, given: Collection[str]) -> str:
+        """Return which of some flags says nothing to the others, and why; empty if none."""
+        options = self.config.precision
+        for name in bits.unread(options, given):
+            return (
+                f"--{name} says nothing to precision_schedule={options.precision_schedule!r}. "
+                f"Expected a schedule that reads it, as --precision_schedule=cr, or no such flag"
+            )
+        return ""
 
     def optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
         """Return a new optimizer that follows the schedules."""

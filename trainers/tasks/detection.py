@@ -113,7 +113,7 @@ class Detection(ConfiguredTask):
         if config.backbone_weights:
             networks.load(encoder, config.backbone_weights, "backbone_weights")
             retinanet.hold_statistics(encoder)
-        return retinanet.retinanet(encoder, self.size, classes)
+        return retinanet.detector(encoder, self.size, classes)
 
     def check_network(self) -> None:
         """Check what only a network can tell: also the weights that its ResNet begins with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -97,6 +97,15 @@ class NCSN(ImageTask):
     def prepared(cls, data: Labelled) -> Labelled:
         """Return images as they are, with pixels in [0, 1], mirrored where that makes sense."""
         return dataclasses.replace(data.plain(), flip=data.flip)
+
+    def unread(self, given: Collection[str]) -> str:
+        """Return which of some flags says nothing to the others, and why; empty if none."""
+        if "sampling_steps" in given and not self.config.samples:
+            return (
+                "--sampling_steps says nothing to samples=0. Expected samples, as --samples=64, or "
+                "no such flag"
+            )
+        return super().unread(given)
 
     @property
     def noises(self) -> np.ndarray:
