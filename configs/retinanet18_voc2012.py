@@ -17,10 +17,12 @@ Command:   python -m trainers.detection --config=configs/retinanet18_voc2012.py 
 Cost:      not run in full; a GPU is needed. It has 20,165,400 parameters and multiplies 77
            billion times for an image, forward.
 Differs:   Without --backbone_weights the ResNet begins at random and its batch normalisation is
-           trained. Our choice are images of 608x800 (theirs keep their shape, with a shorter side
-           of 608), training on "train" and testing on "val", a constant rate, no weight decay, and
-           what of an image is trained on (as `configs/yolov3_voc.py`). As there, evaluation is at
-           the current bits and the figure is the best over training.
+           trained; with them scales and offsets are frozen too, where theirs are trained. Our
+           choice are images of 608x800 (theirs keep their shape, with a shorter side of 608),
+           training on "train" and testing on "val", a constant rate, no weight decay, what of an
+           image is trained on (as `configs/yolov3_voc.py`), and how new convolutions begin: as in
+           the paper of RetinaNet. As there, evaluation is at the current bits and the figure is
+           the best over training.
 """
 
 from ml_collections import ConfigDict

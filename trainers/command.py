@@ -82,8 +82,7 @@ class Program:
         try:
             config = self.flags.configuration()
             task = self._task(config)
-            if unread := task.unread(self.flags.given):
-                raise ValueError(unread)
+            task.check_flags(self.flags.given)
             task.check_network()
             if self._dry_run.value:
                 return self._foretell(task)

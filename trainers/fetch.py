@@ -1,7 +1,8 @@
 """Download a data set, or weights: `python -m trainers.fetch NAME [--data_dir=DIR]`.
 
 Nothing else of these trainers downloads anything. It ends with 0 if the data are there, 2 for a
-name that is unknown, and 4 if they could not be had: try again, or on a machine with internet.
+name that is unknown or a package that is missing, and 4 if they could not be had: try again, or on
+a machine with internet.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         place = sources[given.name].fetch(given.name, given.data_dir)
-    except ImportError as error:
-        sys.stderr.write(f"{error}: pip install 'keras_sched[hub]'\n")
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
         return BAD_USAGE
     except OSError as error:
         sys.stderr.write(f"{error}\n")

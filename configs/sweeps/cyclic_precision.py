@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from configs import mobilenetv2_cifar10_cyclic, rn74_cifar10_cyclic
 from configs.sweeps.base import setting, sweep
-from configs.sweeps.rows import STEP, TEN
+from configs.sweeps.rows import PRECISIONS, STEP
 
 
 def get_config() -> ConfigDict:
@@ -30,7 +30,7 @@ def get_config() -> ConfigDict:
             for data in ("cifar10", "cifar100")
         },
         schedules=STEP,
-        precisions=TEN,
+        precisions=PRECISIONS,
         budgets=(1.0,),
         protocol="shared",
         judged="best",

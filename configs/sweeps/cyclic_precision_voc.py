@@ -7,8 +7,10 @@ Published: the tables were not at hand; the findings are that many schedules bea
            that quality follows cost.
 Expected:  schedules with many bits on average ahead of those with few, all near static 8 bits.
 Command:   python -m trainers.sweep --config=configs/sweeps/cyclic_precision_voc.py --results=DIR
-           The ResNets begin at random: with weights from `python -m trainers.fetch`, copy the file
-           and give each setting its `backbone_weights`.
+           with --config=configs/sweeps/cyclic_precision_voc.py:FOLDER for what is published:
+           FOLDER has resnet_18_imagenet.weights.h5 and resnet_101_imagenet.weights.h5, which
+           `python -m trainers.fetch` downloads. Without it the ResNets begin at random, and the
+           rate, which is one for fine-tuning, trains next to nothing.
 Cost:      48 trials, 5,760 epochs; `--dry_run` measures it where it is to run; not run in full.
            5-6 bits: copy the file.
 Differs:   See `configs/retinanet18_voc2012.py`.
@@ -18,22 +20,26 @@ from ml_collections import ConfigDict
 
 from configs import retinanet18_voc2012, retinanet101_voc2012
 from configs.sweeps.base import setting, sweep
-from configs.sweeps.rows import TEN
+from configs.sweeps.rows import PRECISIONS
 
 
-def get_config() -> ConfigDict:
-    """Return the sweep."""
-    networks = {
-        "RetinaNet-18-VOC": retinanet18_voc2012,
-        "RetinaNet-101-VOC": retinanet101_voc2012,
-    }
+def get_config(folder: str = "") -> ConfigDict:
+    """Return the sweep.
+
+    Args:
+        folder: Where the weights of the ResNets are; empty for new ones.
+    """
+    configs = {18: retinanet18_voc2012.get_config(), 101: retinanet101_voc2012.get_config()}
+    for depth, config in configs.items():
+        if folder:
+            config.backbone_weights = f"{folder}/resnet_{depth}_imagenet.weights.h5"
     return sweep(
         "cyclic_precision_voc",
         settings={
-            name: setting(network.get_config(), [3e-6]) for name, network in networks.items()
+            f"RetinaNet-{depth}-VOC": setting(config, [3e-6]) for depth, config in configs.items()
         },
         schedules={"Constant": {}},
-        precisions=TEN,
+        precisions=PRECISIONS,
         budgets=(1.0,),
         seeds=(0, 1),
         protocol="shared",

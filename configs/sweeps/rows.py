@@ -15,9 +15,9 @@ __all__ = [
     "DEMON_ADAM",
     "MOMENTA",
     "PLATEAU",
+    "PRECISIONS",
     "RATES",
     "STEP",
-    "TEN",
     "cyclic",
     "demon_part",
 ]
@@ -63,7 +63,7 @@ ADAM_KIN = {
 }
 
 # Schedules of precision: the ten of Wolfe and Kyrillidis (arXiv 2403.02243), CPT, and static bits.
-TEN = {
+PRECISIONS = {
     "static 8/8": {"precision_schedule": "static"},
     "CPT": {"precision_schedule": "cpt"},
     **{

@@ -25,6 +25,24 @@ SMALLEST = {
     "vae": ("vae_digits", {"hidden": [20, 12]}),
 }
 
+# Other networks of a family, which take minutes: its name, and what is changed.
+LARGE = {
+    "retinanet18": (
+        "detection",
+        {
+            "model": "retinanet18",
+            "height": 128,
+            "width": 128,
+            "channels": 16,
+            "anchors": [16, 16],
+            "epochs": 2,
+            "batch_size": 60,
+            "policies": [],
+            "policy_lengths": [],
+        },
+    ),
+}
+
 
 class Overfit(NamedTuple):
     """How one batch is learnt by heart: in calls of 50 steps, and to which share of its loss."""
@@ -47,12 +65,14 @@ OVERFIT = {
 
 def family(name):
     """Return the class of a task."""
+    name, _ = LARGE.get(name, (name, {}))
     module, _, attribute = TASKS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def values(name, **changes):
     """Return a configuration with all that a schedule can drive: rate, momentum, bits, dtype."""
+    name, larger = LARGE.get(name, (name, {}))
     config, smaller = SMALLEST[name]
     given = importlib.import_module(f"configs.{config}").get_config().to_dict()
     return {
@@ -73,6 +93,7 @@ def values(name, **changes):
         "steps_per_call": 5,
         "steps_per_checkpoint": 4,
         "seconds_per_checkpoint": 0.0,
+        **larger,
         **changes,
     }
 

@@ -38,7 +38,7 @@ def task(**changes):
 def cells():
     """Two grids of 2x3 and 4x6 cells, with two anchors each."""
     anchors = [np.array([[32.0, 32.0], [64.0, 24.0]]), np.array([[8.0, 8.0], [16.0, 12.0]])]
-    return Cells.of((64, 96), (32, 16), anchors)
+    return Cells.of((64, 96), (32, 16), anchors, 0.5)
 
 
 def test_a_box_is_that_of_the_cell_with_its_middle_and_the_anchor_most_like_it(cells):
@@ -448,7 +448,7 @@ def test_blood_cells_of_tensorflow_datasets():
         ({"model": "yolov4"}, "the name of a detector"),
         ({"anchors": [3]}, "`anchors` must be pairs"),
         ({"anchors": []}, "`anchors` must be pairs"),
-        ({"model": "yolov3"}, "`channels` says nothing"),
+        ({"model": "yolov3"}, "`channels` is not used"),
         ({"model": "yolov3", "channels": 16}, "`anchors` must be as many for each of the 3 grids"),
         ({"height": 60}, "must be multiples of 8 for 'grid'"),
     ],

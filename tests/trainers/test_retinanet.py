@@ -2,8 +2,10 @@
 
 import importlib.util
 import math
+import sys
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,10 +13,11 @@ import tensorflow as tf
 import keras_sched as ks
 from configs.scattered_digits import get_config
 from trainers import fetch
-from trainers.datasets import pretrained
 from trainers.loop.compiled import Compiled
 from trainers.models import retinanet
+from trainers.tasks import anchors
 from trainers.tasks.anchors import Anchors
+from trainers.tasks.boxes import surest
 from trainers.tasks.configured import experiment, plan
 from trainers.tasks.detection import Detection
 
@@ -120,6 +123,35 @@ def test_the_losses_are_those_of_numpy_anchor_by_anchor():
         np.testing.assert_allclose(found[name], values, rtol=1e-4)
 
 
+def test_the_anchors_with_the_highest_scores_are_kept(monkeypatch):
+    monkeypatch.setattr(anchors, "_DECODED", 4)
+    made = Anchors.of(SIZE)
+    raw = np.full([2, made.count, 7], -9.0, np.float32)
+    raw[..., :4] = 0.0
+    # Far from each other, in two images; the second of them is a little to the right.
+    first, second, third = 9 * 13, 9 * 80, 9 * 98
+    raw[0, first, 4], raw[0, second, 5] = 2.0, 1.0
+    raw[1, third, 6], raw[1, third, 1] = 3.0, 0.5
+    # Less likely than any that is kept.
+    raw[0, 0, 4] = -8.0
+    found = surest(made.candidates(tf.constant(raw)))
+    sigmoid = 1 / (1 + np.exp(-np.array([2.0, 1.0, 3.0])))
+    assert found["count"].numpy().tolist() == [2, 1]
+    np.testing.assert_allclose(found["scores"][0, :2], sigmoid[:2], rtol=1e-5)
+    np.testing.assert_allclose(found["scores"][1, 0], sigmoid[2], rtol=1e-5)
+    assert found["classes"][0, :2].numpy().tolist() == [0.0, 1.0]
+    assert found["classes"][1, 0] == 2.0
+    moved = made.boxes[third] + np.array([0.0, 0.05, 0.0, 0.05]) * (
+        made.boxes[third, 3] - made.boxes[third, 1]
+    )
+    for image, expected in ((0, made.boxes[[first, second]]), (1, moved[None])):
+        boxes = found["boxes"][image, : len(expected)]
+        np.testing.assert_allclose(boxes, np.clip(expected, 0, 1), atol=1e-5)
+    # The control: only so many are decoded.
+    monkeypatch.setattr(anchors, "_DECODED", 1)
+    assert surest(made.candidates(tf.constant(raw)))["count"].numpy().tolist() == [1, 1]
+
+
 def test_nothing_is_infinite_where_there_is_no_box():
     made = Anchors.of(SIZE)
     raw = tf.Variable(tf.random.stateless_normal([1, made.count, 7], [0, 0]))
@@ -202,12 +234,17 @@ def test_all_of_it_can_be_quantized(network):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"channels": 8}, "`channels` says nothing to the model 'retinanet18'"),
-        ({"anchors": [8, 8]}, "`anchors` says nothing"),
-        ({"ignored_overlap": 0.7}, "`ignored_overlap` says nothing"),
-        ({"model": "grid", "backbone_weights": "w.h5"}, "`backbone_weights` says nothing"),
+        ({"channels": 8}, "`channels` is not used by the model 'retinanet18'"),
+        ({"anchors": [8, 8]}, "`anchors` is not used"),
+        ({"ignored_overlap": 0.7}, "`ignored_overlap` is not used"),
+        ({"model": "grid", "backbone_weights": "w.weights.h5"}, "`backbone_weights` is not used"),
         ({"height": 48}, "must be multiples of 32 for 'retinanet18'. Received: height=48"),
-        ({"backbone_weights": "none.weights.h5"}, "`backbone_weights` must be a file"),
+        ({"backbone_weights": "none.weights.h5"}, "`backbone_weights` must be a file of weights"),
+        ({"backbone_weights": "resnet.pt"}, "whose name ends with .weights.h5 or .keras"),
+        (
+            {"backbone_weights": "a.weights.h5", "initial_weights": "b.weights.h5"},
+            "Only one of `backbone_weights` and `initial_weights`",
+        ),
     ],
 )
 def test_what_it_does_not_read_is_refused(changes, said):
@@ -216,9 +253,18 @@ def test_what_it_does_not_read_is_refused(changes, said):
 
 
 def test_images_too_small_for_every_anchor_are_refused():
-    with pytest.raises(ValueError, match="where boxes have 16x16 pixels"):
+    with pytest.raises(ValueError, match="where boxes have 16x16 pixels, and 0 of"):
         Detection.load(task().config)
     assert Detection.load(task(height=128, width=128).config)
+    # A sweep whose trials share their data checks them once for each kind of detector.
+    assert Detection.data_key(task().config) != Detection.data_key(task(model="grid").config)
+
+
+def test_a_flag_that_it_does_not_use_is_refused_whatever_its_value():
+    for model, flag in [("retinanet18", "channels"), ("grid", "backbone_weights")]:
+        with pytest.raises(ValueError, match=f"--{flag} is not used by the model '{model}'"):
+            task(model=model).check_flags({flag, "model"})
+        task(model=model).check_flags({"model", "height"})
 
 
 def test_without_keras_hub_it_says_what_to_install(monkeypatch):
@@ -226,7 +272,7 @@ def test_without_keras_hub_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "keras_hub" else find(name)
     )
-    with pytest.raises(ValueError, match=r"pip install 'keras_sched\[hub\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[trainers,hub\]'"):
         task()
     assert task(model="grid")
 
@@ -247,7 +293,9 @@ def weights(tmp_path_factory):
 def fetched(weights):
     place, made = weights
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(pretrained._PRESETS, "resnet_18_imagenet", str(place / "preset"))
+        presets = keras_hub.models.ResNetBackbone
+        real, local = presets.from_preset, str(place / "preset")
+        patch.setattr(presets, "from_preset", lambda name: real(local))
         assert fetch.main(["resnet_18_imagenet", f"--data_dir={place / 'data'}"]) == 0
     return place / "data" / "resnet_18_imagenet.weights.h5", made
 
@@ -262,10 +310,14 @@ def test_weights_are_fetched_once(fetched, weights, capsys):
 
 
 def test_weights_that_cannot_be_had_end_with_4(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(pretrained._PRESETS, "resnet_18_imagenet", str(tmp_path / "none"))
+    real, none = keras_hub.models.ResNetBackbone.from_preset, str(tmp_path / "none")
+    monkeypatch.setattr(keras_hub.models.ResNetBackbone, "from_preset", lambda name: real(none))
     assert fetch.main(["resnet_18_imagenet", f"--data_dir={tmp_path / 'data'}"]) == 4
     assert "cannot be downloaded" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    assert fetch.main(["resnet_18_imagenet", f"--data_dir={tmp_path / 'data'}"]) == 2
+    assert "pip install -e '.[trainers,hub]'" in capsys.readouterr().err
 
 
 def test_it_begins_with_the_weights_and_keeps_their_statistics(fetched, tmp_path):
@@ -334,3 +386,18 @@ def test_a_batch_is_learnt_by_heart():
     for _ in range(3):
         last = float(function(same, tf.constant(10, tf.int64))["loss"])
     assert last < 0.3 * first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        ("retinanet18", 20_165_400, 76_966_584_320),
+        ("retinanet101", 55_716_120, 136_759_664_640),
+    ],
+)
+def test_the_sizes_of_the_setting_are_those_of_its_header(name, parameters, macs):
+    made = task(model=name, dataset="voc2012", height=608, width=800)
+    model = made.network()
+    assert sum(int(np.prod(each.shape)) for each in model.trainable_variables) == parameters
+    assert sum(each.macs for each in ks.precision.macs(model)) == macs

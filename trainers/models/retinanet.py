@@ -7,14 +7,23 @@ begin with the prior in the head of the boxes, where it belongs to that of the c
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-__all__ = ["LEVELS", "STRIDE", "backbone", "check", "detector", "hold_statistics", "names"]
+from trainers.models import hub
+
+__all__ = [
+    "LEVELS",
+    "SHAPES",
+    "STRIDE",
+    "backbone",
+    "detector",
+    "freeze_normalization",
+    "names",
+]
 
 # Blocks of the four stages, and what a block is.
 _BLOCKS = {
@@ -25,7 +34,12 @@ _BLOCKS = {
 STRIDE = 32
 # Of the pyramid: a cell of level l has 2^l pixels to a side.
 LEVELS = (3, 4, 5, 6, 7)
-_PER_CELL = 9
+# Heights and widths of the anchors of a cell, in cells: three shapes, and three sizes in an octave.
+SHAPES = tuple(
+    (4.0 * scale * tall**0.5, 4.0 * scale / tall**0.5)
+    for tall in (0.5, 1.0, 2.0)
+    for scale in (1.0, 2.0 ** (1.0 / 3.0), 2.0 ** (2.0 / 3.0))
+)
 _CHANNELS, _CONVOLUTIONS, _PRIOR = 256, 4, 0.01
 # Of the photographs of ImageNet, on which backbones are trained.
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -34,19 +48,6 @@ _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def names() -> list[str]:
     """Return the names of the detectors, sorted."""
     return sorted(_BLOCKS)
-
-
-def check() -> None:
-    """Check that keras-hub is there.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    if importlib.util.find_spec("keras_hub") is None:
-        raise ValueError(
-            "RetinaNet is made of parts of keras-hub, which is not installed here: "
-            "pip install 'keras_sched[hub]'"
-        )
 
 
 def backbone(name: str, size: tuple[int, int]) -> keras.Model:
@@ -61,11 +62,8 @@ def backbone(name: str, size: tuple[int, int]) -> keras.Model:
     """
     if name not in _BLOCKS:
         raise ValueError(f"`model` must be one of {', '.join(names())}. Received: model={name!r}")
-    check()
-    import keras_hub  # It takes seconds, and is for this alone.
-
     blocks, kind = _BLOCKS[name]
-    return keras_hub.models.ResNetBackbone(
+    return hub.imported().models.ResNetBackbone(
         input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, 128, 256, 512],
@@ -77,10 +75,10 @@ def backbone(name: str, size: tuple[int, int]) -> keras.Model:
     )
 
 
-def hold_statistics(encoder: keras.Model) -> None:
-    """Leave batch normalisation out of training: it has the statistics of ImageNet, and keeps them.
+def freeze_normalization(encoder: keras.Model) -> None:
+    """Leave batch normalisation as it is: with the statistics, scales and offsets of ImageNet.
 
-    With few images in a batch its own would be noise.
+    The statistics of the few images of a batch would be noise.
     """
     for layer in encoder.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -111,7 +109,7 @@ def detector(encoder: keras.Model, size: tuple[int, int], classes: int) -> keras
     levels = _pyramid(stages(keras.layers.Rescaling(scale, shift)(images)))
     numbers = []
     for head in heads:
-        each = head.output.shape[-1] // _PER_CELL
+        each = head.output.shape[-1] // len(SHAPES)
         made = [keras.layers.Reshape((-1, each))(head(level)) for level in levels]
         numbers.append(keras.layers.Concatenate(axis=1)(made))
     # As the outputs of a model, they are float32 in any policy.
@@ -142,7 +140,7 @@ def _head(name: str, numbers: int, bias: float) -> keras.Model:
     for number in range(_CONVOLUTIONS):
         x = _convolution(f"{name}_{number}", _CHANNELS, initializer=_small())(x)
         x = keras.layers.ReLU()(x)
-    filters = _PER_CELL * numbers
+    filters = len(SHAPES) * numbers
     x = _convolution(f"{name}_last", filters, initializer=_small(), bias=bias)(x)
     return keras.Model(features, x, name=name)
 

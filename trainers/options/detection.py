@@ -8,6 +8,7 @@ from trainers.options.fields import Options, option, shown
 from trainers.options.optimization import Optimization
 from trainers.options.precision import Precision
 from trainers.options.training import Training
+from trainers.options.weights import check_weights
 
 __all__ = ["Detector"]
 
@@ -47,6 +48,7 @@ class Detector(Options):
         "A file of weights, .weights.h5, that the ResNet of RetinaNet begins with, from `python -m "
         "trainers.fetch resnet_18_imagenet`; its batch normalisation then keeps its statistics and "
         "is not trained. Empty for new ones.",
+        check=check_weights,
         flag=True,
     )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
@@ -57,4 +59,11 @@ class Detector(Options):
             raise ValueError(
                 f"`anchors` must be pairs of a height and a width. "
                 f"Received: anchors={shown(self.anchors)}"
+            )
+        if self.backbone_weights and self.training.initial_weights:
+            raise ValueError(
+                f"Only one of `backbone_weights` and `initial_weights` can be given, as the latter "
+                f"are those of the whole network. Received: "
+                f"backbone_weights={shown(self.backbone_weights)}, "
+                f"initial_weights={shown(self.training.initial_weights)}"
             )

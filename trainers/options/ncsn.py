@@ -9,6 +9,7 @@ from trainers.options.images import ImageData
 from trainers.options.optimization import Optimization
 from trainers.options.precision import Precision
 from trainers.options.training import Training
+from trainers.options.weights import check_weights
 
 __all__ = ["Scores"]
 
@@ -48,7 +49,7 @@ class Scores(Options):
         "'inception_v3'; empty for none.",
         traced=False,
     )
-    judge_weights: str = option("", "File of its weights.", traced=False)
+    judge_weights: str = option("", "File of its weights.", check=check_weights, traced=False)
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
     precision: Precision = dataclasses.field(default_factory=Precision)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from trainers.options.budget import trained_epochs
 from trainers.options.fields import Options, option, shown
+from trainers.options.weights import check_weights
 
 __all__ = ["SPLITS", "Training"]
 
@@ -21,14 +22,6 @@ def _check_name(name: str, value: Any) -> None:
         raise ValueError(
             f"`{name}` must be 1 to 64 letters, digits or any of _.+-, beginning with a letter or "
             f"a digit. Received: {name}={shown(value)}"
-        )
-
-
-def _check_weights(name: str, value: Any) -> None:
-    if value and not value.endswith((".weights.h5", ".keras")):
-        raise ValueError(
-            f"`{name}` must be a file whose name ends with .weights.h5 or .keras. "
-            f"Received: {name}={shown(value)}"
         )
 
 
@@ -112,7 +105,7 @@ class Training(Options):
     initial_weights: str = option(
         "",
         "A file of weights, .weights.h5 or .keras, to begin with; empty for new ones.",
-        check=_check_weights,
+        check=check_weights,
         traced=False,
     )
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 __all__ = ["Candidates", "Predictions", "overlaps", "surest"]
 
 # So many boxes of an image are kept.
-_MOST = 100
+_KEPT = 100
 
 
 class Candidates(NamedTuple):
@@ -34,10 +34,6 @@ class Candidates(NamedTuple):
 class Predictions(Protocol):
     """What the numbers of a detector mean, float32 of shape `(batch, predictions, numbers)`."""
 
-    @property
-    def count(self) -> int:
-        """How many predictions there are of an image."""
-
     def losses(self, raw: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the losses of each image.
 
@@ -48,7 +44,7 @@ class Predictions(Protocol):
         """
 
     def candidates(self, raw: tf.Tensor) -> Candidates:
-        """Return the boxes that the numbers say."""
+        """Return the boxes that the numbers mean."""
 
 
 def overlaps(boxes: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
@@ -69,8 +65,8 @@ def surest(candidates: Candidates) -> dict[str, tf.Tensor]:
     found = tf.image.combined_non_max_suppression(
         candidates.boxes[:, :, None],
         candidates.scores,
-        max_output_size_per_class=_MOST,
-        max_total_size=_MOST,
+        max_output_size_per_class=_KEPT,
+        max_total_size=_KEPT,
         iou_threshold=candidates.same,
         score_threshold=candidates.least_score,
     )

@@ -54,7 +54,7 @@ class Cells:
     grids: np.ndarray
     shapes: np.ndarray
     places: np.ndarray
-    ignored_overlap: float = 0.5
+    ignored_overlap: float
 
     @classmethod
     def of(
@@ -62,7 +62,7 @@ class Cells:
         size: tuple[int, int],
         strides: Sequence[int],
         anchors: Sequence[np.ndarray],
-        ignored_overlap: float = 0.5,
+        ignored_overlap: float,
     ) -> Self:
         """Return those of grids.
 
@@ -92,11 +92,6 @@ class Cells:
             places=np.array(places, np.int32),
             ignored_overlap=ignored_overlap,
         )
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.corners)
 
     def losses(self, raw: tf.Tensor, boxes: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the losses of each image."""

@@ -8,7 +8,6 @@ policy, what shares a trace, and how runs are named.
 from __future__ import annotations
 
 import abc
-import hashlib
 import json
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
@@ -27,11 +26,9 @@ from trainers.methods import bits, networks, optimizers
 from trainers.options.optimization import PLATEAU, Optimization
 from trainers.options.precision import NONE, Precision
 from trainers.options.training import Training
+from trainers.options.weights import digests
 
 __all__ = ["Configuration", "ConfiguredTask", "experiment", "plan"]
-
-# Options of any family that are files of weights.
-_WEIGHTS = ("initial_weights", "backbone_weights", "judge_weights")
 
 
 class Configuration(Protocol):
@@ -164,15 +161,18 @@ class ConfiguredTask(Task, abc.ABC):
         if options.frozen or options.rate_factors or self.config.training.initial_weights:
             self.optimizer(self.model())
 
-    def unread(self, given: Collection[str]) -> str:
-        """Return which of some flags says nothing to the others, and why; empty if none."""
+    def check_flags(self, given: Collection[str]) -> None:
+        """Check that each of some flags is used, whatever its value.
+
+        Raises:
+            ValueError: If one is not.
+        """
         options = self.config.precision
-        for name in bits.unread(options, given):
-            return (
-                f"--{name} says nothing to precision_schedule={options.precision_schedule!r}. "
+        if names := bits.unread(options, given):
+            raise ValueError(
+                f"--{names[0]} is not used by precision_schedule={options.precision_schedule!r}. "
                 f"Expected a schedule that reads it, as --precision_schedule=cr, or no such flag"
             )
-        return ""
 
     def optimizer(self, model: keras.Model) -> keras.optimizers.Optimizer:
         """Return a new optimizer that follows the schedules."""
@@ -220,12 +220,8 @@ def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
         OSError: If a file of weights cannot be read.
     """
     training = config.training
-    values = config.flat()
-    for option in _WEIGHTS:  # Other weights in the same place begin another run.
-        if path := values.get(option):
-            with open(path, "rb") as file:
-                found = hashlib.file_digest(file, "sha256")
-            values[f"{option}_digest"] = found.hexdigest()[:10]
+    # Other weights in the same place begin another run.
+    values = config.flat() | digests(config)
     return Plan(
         name=training.name,
         config=values,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,21 +14,15 @@ import tensorflow as tf
 from trainers.datasets import scene_sources
 from trainers.datasets.scenes import Scenes
 from trainers.loop.task import Evaluation, Forward, Metric
-from trainers.methods import networks
-from trainers.models import retinanet, yolo
 from trainers.options.detection import Detector
-from trainers.options.fields import check_known, shown
-from trainers.tasks.anchors import Anchors
 from trainers.tasks.average_precision import Found, coco, voc
-from trainers.tasks.boxes import Predictions, surest
-from trainers.tasks.cells import Cells
+from trainers.tasks.boxes import surest
 from trainers.tasks.configured import ConfiguredTask
+from trainers.tasks.detectors import kind
 from trainers.tasks.pictures import boxed, gallery
 
 __all__ = ["Detection"]
 
-# Images whose boxes are compared with the anchors before anything is trained.
-_LOOKED_AT = 100
 _SHOWN, _COLUMNS, _SHOWN_SCORE = 6, 3, 0.5
 # People look at about so many epochs.
 _LOOKS = 10
@@ -38,7 +32,7 @@ class Detection(ConfiguredTask):
     """Finds objects and their boxes; see `trainers.options.detection`.
 
     Losses are those of YOLOv3 (`trainers.tasks.cells`) or RetinaNet (`trainers.tasks.anchors`).
-    Difficult boxes are none, as are those that no prediction stands for.
+    Boxes that are marked as difficult are not trained on.
 
     Metrics are mean average precisions: "voc_map" is the area under precision at an overlap of one
     half, "voc07_map" the mean at 11 points, "coco_map" and "coco_map50" are COCO's.
@@ -49,11 +43,8 @@ class Detection(ConfiguredTask):
     data: Scenes
 
     def __init__(self, config: Detector, data: Scenes | None = None) -> None:
-        check_known("model", config.model, [*yolo.names(), *retinanet.names()], "a detector")
-        _check_read(config)
-        if config.model in retinanet.names():
-            retinanet.check()
-        networks.check(config.backbone_weights, "backbone_weights")
+        self._kind = kind(config)
+        self._predictions = self._kind.predictions
         self.facts = scene_sources.facts(config.dataset)
         training = config.training
         self.goal = f"{training.evaluations[0]}_voc_map"
@@ -68,8 +59,6 @@ class Detection(ConfiguredTask):
         }
         self._seen: list[Found] = []
         self._held: dict[str, tf.data.Dataset] = {}
-        self.size = (config.height, config.width)
-        self._predictions = _predictions(config)
         super().__init__(config, data)
 
     @classmethod
@@ -77,8 +66,7 @@ class Detection(ConfiguredTask):
         """Return the images that it trains on and is evaluated with."""
         size = (config.height, config.width)
         found = scene_sources.get(config.dataset, size, data_dir).split(config.training.split)
-        if config.model in retinanet.names():
-            _check_sizes(Anchors.of(size), found)
+        kind(config).check_boxes(found)
         return found
 
     @classmethod
@@ -95,7 +83,9 @@ class Detection(ConfiguredTask):
     @classmethod
     def data_key(cls, config: Detector) -> tuple[Any, ...]:
         """Return what the images depend on."""
-        return config.dataset, config.height, config.width, config.training.split
+        # Whether they are checked depends on the kind of detector.
+        checked = type(kind(config)).__name__
+        return config.dataset, config.height, config.width, config.training.split, checked
 
     def count_steps(self) -> int:
         """Return the full batches of an epoch."""
@@ -104,22 +94,24 @@ class Detection(ConfiguredTask):
 
     def network(self) -> keras.Model:
         """Return the detector for the classes of the data set."""
-        config, classes = self.config, len(self.facts.class_names)
-        if config.model not in retinanet.names():
-            strides = yolo.STRIDES[config.model]
-            counts = [len(config.anchors) // (2 * len(strides))] * len(strides)
-            return yolo.detector(config.model, self.size, classes, counts, config.channels)
-        encoder = retinanet.backbone(config.model, self.size)
-        if config.backbone_weights:
-            networks.load(encoder, config.backbone_weights, "backbone_weights")
-            retinanet.hold_statistics(encoder)
-        return retinanet.detector(encoder, self.size, classes)
+        return self._kind.network(len(self.facts.class_names))
 
     def check_network(self) -> None:
-        """Check what only a network can tell: also the weights that its ResNet begins with."""
-        super().check_network()
+        """Check what only a network can tell, also of one that is made of others' parts."""
         if self.config.backbone_weights:
-            self.network()
+            self.optimizer(self.model())
+        else:
+            super().check_network()
+
+    def check_flags(self, given: Collection[str]) -> None:
+        """Check that each of some flags is used, whatever its value."""
+        for name in self._kind.unread:
+            if name in given:
+                raise ValueError(
+                    f"--{name} is not used by the model {self.config.model!r}. Expected another "
+                    f"model, or no such flag"
+                )
+        super().check_flags(given)
 
     def train(self, step: int) -> tf.data.Dataset:
         """Return batches of images and boxes, shuffled, from a data step on."""
@@ -170,7 +162,7 @@ class Detection(ConfiguredTask):
         return {
             "voc_map": voc(images, classes),
             "voc07_map": voc(images, classes, points=True),
-            **coco(images, classes, self.size),
+            **coco(images, classes, self._kind.size),
         }
 
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
@@ -188,73 +180,6 @@ class Detection(ConfiguredTask):
             ]
             drawn.append(boxed(image, found.true_boxes, found.boxes[sure], words))
         return {"boxes": gallery(np.stack(drawn) / 255.0, _COLUMNS)}
-
-
-def _check_read(config: Detector) -> None:
-    """Check that nothing is given that the model does not read.
-
-    Raises:
-        ValueError: If there is something.
-    """
-    is_retinanet = config.model in retinanet.names()
-    unread = {
-        "channels": config.model != "grid",
-        "anchors": is_retinanet,
-        "ignored_overlap": is_retinanet,
-        "backbone_weights": not is_retinanet,
-    }
-    defaults = Detector.defaults()
-    for name in (name for name, is_unread in unread.items() if is_unread):
-        if (value := getattr(config, name)) != defaults[name]:
-            raise ValueError(
-                f"`{name}` says nothing to the model {config.model!r}, and must be left as it is. "
-                f"Received: {name}={shown(value)}"
-            )
-
-
-def _check_sizes(anchors: Anchors, data: Scenes) -> None:
-    """Check that some anchor stands for some box.
-
-    Raises:
-        ValueError: If none does, in the first images.
-    """
-    truth = [data.train_part.truth[number] for number in data.train_part.numbers[:_LOOKED_AT]]
-    found = np.concatenate([each.boxes for each in truth])
-    if len(found) and not anchors.stands(found).any():
-        sides = (found[:, 2:] - found[:, :2]) * np.array(data.size)
-        raise ValueError(
-            f"`height` and `width` must be so great that anchors of 32 pixels and more overlap "
-            f"boxes by half. Received: height={data.size[0]}, width={data.size[1]}, where boxes "
-            f"have {np.median(sides[:, 0]):.0f}x{np.median(sides[:, 1]):.0f} pixels"
-        )
-
-
-def _predictions(config: Detector) -> Predictions:
-    """Return what the numbers of a detector mean.
-
-    Raises:
-        ValueError: If the images do not have whole cells, or the anchors are not as many for each
-            grid.
-    """
-    is_retinanet = config.model in retinanet.names()
-    strides = () if is_retinanet else yolo.STRIDES[config.model]
-    most = retinanet.STRIDE if is_retinanet else max(strides)
-    if config.height % most or config.width % most:
-        raise ValueError(
-            f"`height` and `width` must be multiples of {most} for {config.model!r}. "
-            f"Received: height={config.height}, width={config.width}"
-        )
-    size = (config.height, config.width)
-    if is_retinanet:
-        return Anchors.of(size)
-    shapes = np.array(config.anchors, np.float64).reshape(-1, 2)
-    if len(shapes) % len(strides):
-        raise ValueError(
-            f"`anchors` must be as many for each of the {len(strides)} grids of "
-            f"{config.model!r}. Received: {len(shapes)} anchors"
-        )
-    each = np.split(shapes, len(strides))
-    return Cells.of(size, strides, each, config.ignored_overlap)
 
 
 _OUTPUTS = ("boxes", "scores", "classes", "count", "true_boxes", "true_classes", "difficult")

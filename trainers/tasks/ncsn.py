@@ -98,14 +98,14 @@ class NCSN(ImageTask):
         """Return images as they are, with pixels in [0, 1], mirrored where that makes sense."""
         return dataclasses.replace(data.plain(), flip=data.flip)
 
-    def unread(self, given: Collection[str]) -> str:
-        """Return which of some flags says nothing to the others, and why; empty if none."""
+    def check_flags(self, given: Collection[str]) -> None:
+        """Check that each of some flags is used, whatever its value."""
         if "sampling_steps" in given and not self.config.samples:
-            return (
-                "--sampling_steps says nothing to samples=0. Expected samples, as --samples=64, or "
-                "no such flag"
+            raise ValueError(
+                "--sampling_steps is not used where no samples are drawn. Received: samples=0. "
+                "Expected more, as --samples=64, or no such flag"
             )
-        return super().unread(given)
+        super().check_flags(given)
 
     @property
     def noises(self) -> np.ndarray:
