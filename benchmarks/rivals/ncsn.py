@@ -13,7 +13,7 @@ from benchmarks.rivals.loop import Pictures, looped
 
 __all__ = ["make", "network"]
 
-BATCH, COUNT, CHANNELS, LEVELS = 64, 6_400, 16, 10
+BATCH, COUNT, CHANNELS, LEVELS = 32, 6_400, 16, 10
 
 
 class Norm(nn.Module):
