@@ -36,6 +36,7 @@ SETTINGS = {
     "caps_fmnist": ("capsnet", 32),
     "ncsn_cifar10": ("ncsn", 8),
     "yolov3_voc": ("detection", 2),
+    "retinanet18_voc2012": ("detection", 1),
 }
 _PLAIN = {"precision_schedule": "none", "precision_options": {}, "samples": 0}
 _FEW_BATCHES = 3

@@ -1,6 +1,7 @@
 """Every setting is whole, and says where it is from, what it takes and what came out."""
 
 import importlib
+import math
 import pathlib
 import re
 
@@ -48,3 +49,35 @@ def test_every_configuration_is_whole_and_says_where_it_is_from(name):
 def test_nothing_is_left_to_be_said(name):
     text = importlib.import_module(f"configs.{name}").__doc__
     assert not re.search(r"^\w+:\s+([A-Z]+\.?)?$", text, re.MULTILINE)
+
+
+def in_the_table():
+    """Return the row of each setting of a paper in docs/settings.md."""
+    rows = (ROOT / "docs" / "settings.md").read_text().splitlines()
+    return {
+        name: row
+        for row in rows
+        if row.count("|") == 8
+        for name in re.findall(r"`(\w+)`", row.split("|")[2])
+        if name in CONFIGS
+    }
+
+
+def test_every_setting_of_a_paper_is_in_the_table():
+    papers = [
+        name
+        for name in CONFIGS
+        if "arXiv" in (text := importlib.import_module(f"configs.{name}").__doc__)
+        and "reduced-scale" not in text
+    ]
+    assert set(in_the_table()) == set(papers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(in_the_table()))
+def test_the_table_has_the_parameters(name):
+    module = importlib.import_module(f"configs.{name}")
+    (program,) = re.findall(r"^Command: +python -m trainers\.(\w+)", module.__doc__, re.MULTILINE)
+    network = family(FAMILIES[program]).of(module.get_config().to_dict()).network()
+    count = sum(math.prod(each.shape) for each in network.trainable_variables)
+    assert f"{count:,}" in in_the_table()[name].split("|")[4]
