@@ -18,15 +18,15 @@ from trainers import dry_run
 from trainers.loop.checkpoints import CheckpointError
 from trainers.loop.errors import DamagedDataError
 from trainers.loop.experiment import BusyError
-from trainers.loop.progress import Progress, screen
+from trainers.loop.progress import Progress, counted, screen
 from trainers.loop.records import Record, RecordError
 from trainers.options.flags import BAD_USAGE, Flags
 from trainers.tasks.configured import ConfiguredTask, experiment
 
-__all__ = ["TRY_AGAIN", "Program"]
+__all__ = ["INTERRUPTED", "TRY_AGAIN", "Program"]
 
 TRY_AGAIN = 4
-_INTERRUPTED = 130
+INTERRUPTED = 130
 _EXIT = {"finished": 0, "diverged": 3, "stalled": 3}
 # What the next start of the same command may not meet.
 _PASSING = {
@@ -73,7 +73,7 @@ class Program:
             return self._run(arguments)
         except KeyboardInterrupt:
             return _said(
-                "Interrupted. What was saved is kept: the same command goes on.", _INTERRUPTED
+                "Interrupted. What was saved is kept: the same command goes on.", INTERRUPTED
             )
 
     def _run(self, arguments: Sequence[str]) -> int:
@@ -95,7 +95,10 @@ class Program:
         is_default = config.training.name == self._default.removesuffix(".py")
         if self._note and is_default and "dataset" not in self.flags.given:
             progress.say(self._note)
-        progress.say(f"{config.training.trained_epochs} epochs, into {run.plan.directory}")
+        elif description := getattr(task.data, "description", ""):
+            progress.say(f"Data: {description}")
+        epochs = counted(config.training.trained_epochs, "epoch")
+        progress.say(f"{epochs}, into {run.plan.directory}")
         try:
             record = run.run()
         except (RecordError, CheckpointError, DamagedDataError) as error:
@@ -105,17 +108,22 @@ class Program:
         except OSError as error:
             code = TRY_AGAIN if error.errno in _PASSING else BAD_USAGE
             return _said(f"The run directory {run.plan.directory} fails: {error}", code)
+        if not run.compiled.begun:
+            progress.say("It is over already: nothing was trained now.")
         _show(record, task, str(run.plan.directory / "record.json"), progress)
         return _EXIT[record.status]
 
     def _foretell(self, task: ConfiguredTask) -> int:
         """Show what it is and what it costs, also without its data."""
-        console = screen()
-        dry_run.show(task, console)
-        try:
-            task.check_data(task.config, self._data_dir.value)
-        except FileNotFoundError as error:
-            console.print(str(error), highlight=False, soft_wrap=True)
+
+        def check_data() -> str:
+            try:
+                task.check_data(task.config, self._data_dir.value)
+            except FileNotFoundError as error:
+                return str(error)
+            return ""
+
+        dry_run.show(task, screen(), check_data())
         return 0
 
 
@@ -138,9 +146,12 @@ def _show(record: Record, task: ConfiguredTask, path: str, progress: Progress) -
     progress.say(f"The record: {path}")
     quantized = (record.cost or {}).get("quantized_layers") or {}
     if record.cost and quantized.get("relative_to_fp32") is not None:
+        whole = record.cost["all_layers"]["relative_to_fp32"]
         progress.say(
             f"Bit operations of the quantized layers: {100 * quantized['relative_to_fp32']:.1f} % "
-            f"of float32, as at {quantized['effective_bits']:.2f} bits. {record.cost['note']}"
+            f"of float32, as at {quantized['effective_bits']:.2f} bits"
+            f"{'' if whole is None else f'; of all layers {100 * whole:.1f} %'}. "
+            f"{record.cost['note']}"
         )
     if record.reason:
         progress.say(record.reason)

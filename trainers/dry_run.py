@@ -20,10 +20,16 @@ from trainers.tasks.measuring import measure
 __all__ = ["show"]
 
 
-def show(task: ConfiguredTask, console: rich.console.Console) -> None:
+def show(task: ConfiguredTask, console: rich.console.Console, missing: str = "") -> None:
     """Write what a task is, and what it takes here; nothing is kept.
 
-    The time and the memory are measured, with data that are made up in the shape of its own.
+    The time and the memory are measured, with data that are made up in the shape of its own, unless
+    a step would take more memory than there is.
+
+    Args:
+        task: The task.
+        console: Where to.
+        missing: That its data are not there, and what to do; empty if they are.
     """
     options = rich.table.Table(title="configuration (*: not the default)", title_justify="left")
     options.add_column("option")
@@ -33,38 +39,88 @@ def show(task: ConfiguredTask, console: rich.console.Console) -> None:
         is_default = name in defaults and _same(value, defaults[name])
         options.add_row(name, json.dumps(value) + " *" * (not is_default))
     console.print(options)
-    costs = rich.table.Table(title="what it takes here", title_justify="left", show_header=False)
-    for name, value in _costs(task).items():
-        costs.add_row(name, value)
-    console.print(costs)
+    model = task.model()
+    _print(console, "what it is", _facts(task, model))
+    if missing:
+        console.print(missing, highlight=False, soft_wrap=True)
+    needed, free = _activations(task, model), _free()
+    if needed > free:
+        console.print(
+            f"No step was measured: its activations alone take about {_size(needed)}, and there is "
+            f"{_size(free)} here. Smaller batches take less: --batch_size=",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    console.print("Some steps and evaluations are measured ...", highlight=False)
+    _print(console, "what it takes here", _costs(task))
     console.print("Nothing was kept.", highlight=False)
 
 
-def _costs(task: ConfiguredTask) -> dict[str, str]:
-    model = task.model()
+def _print(console: rich.console.Console, title: str, rows: dict[str, str]) -> None:
+    table = rich.table.Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def _facts(task: ConfiguredTask, model: keras.Model) -> dict[str, str]:
+    """Return what is known without a step."""
     optimizer = task.optimizer(model)
     optimizer.build(model.trainable_variables)
     trained, all_of_it = _numbers(model.trainable_variables), _numbers(model.variables)
-    found = {
+    kept = _bytes(model.variables) + _bytes(optimizer.variables)
+    return {
         "parameters": f"{trained:,} trained, {all_of_it - trained:,} others",
         "MACs of an example, forward": _macs(model),
         "steps": f"{task.run.total:,}: {counted(task.config.training.trained_epochs, 'epoch')} of "
         f"{task.steps_per_epoch:,}",
+        "weights and optimizer": _size(kept),
     }
-    kept = _bytes(model.variables) + _bytes(optimizer.variables)
+
+
+def _costs(task: ConfiguredTask) -> dict[str, str]:
+    """Return what was measured."""
     timing, workload = measure(task), task.workload
     evaluations = "; ".join(
-        f"{workload.evaluations[name]} on {name!r}, {each:.3g} s each"
+        f"{workload.evaluations[name]} on {name!r}, {_time(each)} each"
         for name, each in timing.evaluations.items()
     )
-    return found | {
-        "tracing": f"{timing.trace:.1f} s",
-        "a step": f"{1000.0 * timing.step:.1f} ms",
+    return {
+        "tracing": _time(timing.trace),
+        "a step": _time(timing.step),
         "evaluations": evaluations,
         "all of it": f"{clock(timing.trace + timing.of(workload))} (without reading the data)",
-        "weights and optimizer": _size(kept),
         "host memory": f"{_size(_peak())} at most, with data of this size in it",
     }
+
+
+def _activations(task: ConfiguredTask, model: keras.Model) -> int:
+    """Return about how many bytes a step keeps for its backward pass: the outputs of layers."""
+    each = 0
+    for layer in model._flatten_layers(include_self=False):
+        for node in layer._inbound_nodes if not layer._layers else []:
+            for output in node.outputs:
+                shape = [side or 1 for side in output.shape[1:]]
+                each += int(np.prod(shape)) * np.dtype(output.dtype).itemsize
+    return each * int(task.config.training.batch_size)
+
+
+def _free() -> int:
+    """Return the bytes of memory that are free, or would be on demand."""
+    try:
+        with open("/proc/meminfo") as file:
+            rows = dict(line.split(":") for line in file)
+        return 1024 * int(rows["MemAvailable"].split()[0])
+    except (OSError, KeyError):  # Only Linux says it.
+        return sys.maxsize
+
+
+def _time(seconds: float) -> str:
+    """Return a short length of time for people."""
+    if seconds < 1.0:
+        return f"{1000.0 * seconds:.1f} ms"
+    return f"{seconds:.1f} s" if seconds < 100.0 else clock(seconds)
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from trainers import datasets
-from trainers.command import TRY_AGAIN
+from trainers.command import INTERRUPTED, TRY_AGAIN
 from trainers.datasets import pretrained, scene_sources
 from trainers.options.flags import BAD_USAGE
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.fetch", description="Download a data set, or weights."
     )
-    parser.add_argument("name", choices=sources, metavar="NAME")
+    parser.add_argument("name", choices=sources, metavar="NAME", help=", ".join(sorted(sources)))
     parser.add_argument("--data_dir", help="where to; by default, where it will be looked for")
     given = parser.parse_args(arguments)
     try:
@@ -36,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"{error}\n")
         return TRY_AGAIN
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return INTERRUPTED
     sys.stdout.write(f"{given.name}: {place}\n")
     return 0
 

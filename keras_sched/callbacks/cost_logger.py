@@ -67,6 +67,13 @@ class CostLogger(keras.callbacks.Callback):
         if self._handle is not None and logs is not None:
             logs.update(self._costs())
 
+    def get_state(self) -> dict[str, Any]:
+        """Return what it knows: nothing, as the handle counts."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take on nothing."""
+
     def _costs(self) -> dict[str, float]:
         if self._handle is None:
             raise RuntimeError("`on_train_begin` must be called before the first batch.")

@@ -142,7 +142,7 @@ def test_missing_data_are_refused_at_once_with_what_fetches_them(flags, results,
     assert said.returncode == 2
     fetch = f"python -m trainers.fetch fashion_mnist --data_dir={data}"
     said = said.stderr.strip()
-    assert said.endswith(f"or download it: {fetch}. Without a download works --dataset=digits")
+    assert f"or download it: {fetch}. Without a download works --dataset=digits, and" in said
     assert not results.exists() and not list(data.iterdir())
     # The sweep is there already, and its data are gone.
     sweep = runpy.run_path(str(path))["get_config"]()

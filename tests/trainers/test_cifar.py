@@ -41,6 +41,8 @@ def test_it_trains_says_so_and_shows_the_record_the_second_time(tmp_path):
     again = program(*flags, "--config.batch_size=128")
     assert again.returncode == 0
     assert "epoch 1/1" not in again.stdout
+    said = "It is over already: nothing was trained now."
+    assert said in again.stdout and said not in done.stdout
     assert json.loads(path.read_text()) == record
 
 

@@ -39,12 +39,36 @@ def test_it_shows_what_a_training_is_and_takes(name, tmp_path, monkeypatch):
     assert int(found[1].replace(",", "")) == trained
     assert int(found[2].replace(",", "")) >= others
     assert rows["steps"] == f"{task.run.total:,}: 2 epochs of {task.steps_per_epoch}"
-    assert re.fullmatch(r"[\d.]+ ms", rows["a step"])
-    assert re.match(r"2 on 'val', [\d.e-]+ s each", rows["evaluations"])
+    assert re.fullmatch(r"[\d.]+ m?s", rows["a step"])
+    assert re.match(r"2 on 'val', [\d.]+ m?s each", rows["evaluations"])
     assert re.match(r"\d+:\d\d \(", rows["all of it"])
     assert re.match(r"[\d.]+ [MG]B at most", rows["host memory"])
     assert "Nothing was kept." in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_memory_cannot_hold_is_not_measured(monkeypatch):
+    changes = {"precision_schedule": "none", "policies": [], "policy_lengths": []}
+    monkeypatch.setattr(dry_run, "measure", lambda task: pytest.fail("it is measured"))
+    monkeypatch.setattr(dry_run, "_free", lambda: 1000)
+    _, rows, text = shown("vae", **changes)
+    assert "No step was measured" in text and "--batch_size=" in text
+    assert "a step" not in rows and "parameters" in rows
+    # Outputs of the layers in float32: inputs, encoder, mean and log variance, code, and decoder.
+    task = families.family("vae").of(families.values("vae", **changes))
+    batch = task.config.training.batch_size
+    least = 4 * batch * (64 + 20 + 12 + 2 * 3 + 12 + 20 + 64)
+    assert least <= dry_run._activations(task, task.network()) <= 3 * least
+    monkeypatch.undo()
+    assert dry_run._free() > 1e8
+    assert "a step" in shown("vae", **changes)[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0213, "21.3 ms"), (28.39, "28.4 s"), (8830.0, "2:27:10")]
+)
+def test_times_are_said_in_units_that_one_reads(seconds, said):
+    assert dry_run._time(seconds) == said
 
 
 def test_multiplications_are_counted_by_hand():

@@ -316,6 +316,21 @@ def test_options_with_a_flag_have_one_that_goes_before_the_file():
     assert {name: found[name] for name in texts} == {n: v for n, (_, v) in texts.items()}
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ([], "digits"),
+        (["--dataset=digits", "--budget=0.5"], "digits"),
+        (["--dataset=digits8", "--model=cnn2"], "digits-digits8-cnn2"),
+        (["--dataset=/home/me/my photos", "--model=resnet8"], "digits-my_photos"),
+        (["--dataset=digits8", "--config.name=mine"], "mine"),
+        ([f"--dataset={'x' * 99}"], f"digits-{'x' * 57}"),
+    ],
+)
+def test_the_name_says_which_data_and_network_flags_have_changed(given, name):
+    assert said(*given)["name"] == name
+
+
 @pytest.mark.parametrize(("text", "value"), [("max", "max"), ("current", "current"), ("8", 8)])
 def test_bits_of_evaluation_are_a_text_or_a_number(text, value):
     assert said(f"--config.evaluation_bits={text}")["evaluation_bits"] == value

@@ -128,7 +128,7 @@ def missing(
         f"The data set {name!r} is not in {' nor in '.join(map(str, places))}. Give the folder "
         f"that has it as `--data_dir` or in {DATA_DIR}, or download it"
         f"{_BY_HAND.get(name, '')}: python -m trainers.fetch {name}{place}. "
-        f"Without a download works {without}"
+        f"Without a download works {without}, and in minutes the program without --config"
     )
 
 

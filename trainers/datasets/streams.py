@@ -7,6 +7,7 @@ is read by its number, so that training goes on from any step without reading wh
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -298,7 +299,7 @@ def permutation(count: int, seed: int, epoch: int) -> np.ndarray:
 
 def unreadable(name: str, error: Exception) -> str:
     """Say that an image cannot be read, why, and what to do."""
-    said = str(error).splitlines()[0]
+    said = re.sub(r"\{\{.*?\}\}", "", str(error).splitlines()[0]).strip()
     return f"An image cannot be read: {name} ({said}). When it is mended the same command goes on"
 
 

@@ -440,8 +440,8 @@ class Experiment:
         forgetful = [type(c).__name__ for c in self._callbacks if not hasattr(c, "get_state")]
         if forgetful:
             logging.warning(
-                "%s begin anew: what they know is in no checkpoint, as they have no `get_state` "
-                "and `set_state`.",
+                "These callbacks begin anew, as they have no `get_state` and `set_state`: %s. What "
+                "they knew is in no checkpoint.",
                 ", ".join(forgetful),
             )
         self.model.stop_training = state.stopped

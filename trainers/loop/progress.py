@@ -119,10 +119,17 @@ def _figure(value: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a length of time, as "2:05:00"; 0 for one that a clock that was set made negative."""
+    """Return a length of time, as "2:05:00" or "3 days 2:05:00".
+
+    It is 0 for one that a clock that was set made negative.
+    """
     minutes, seconds = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    days, hours = divmod(hours, 24)
+    ahead = f"{counted(days, 'day')} " if days else ""
+    if days or hours:
+        return f"{ahead}{hours}:{minutes:02d}:{seconds:02d}"
+    return f"{minutes}:{seconds:02d}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ Options that are changed often have a flag of their own; every option can be cha
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 _IN_FILE = "Error whilst parsing config file"
 _LIBRARIES = ("<frozen ", "/absl/", "/ml_collections/", __file__)
 _LONGEST = 1_000
+# What a run is of: where flags change it, its directory has another name.
+_SUBJECT = ("dataset", "model")
+_LONGEST_NAME = 64
 _DEFINE = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -109,7 +113,21 @@ class Flags:
                 f"`--config` must be a file with a function `get_config` that returns a "
                 f"`ConfigDict`, as those in configs/. Received: {cause}"
             ) from error
+        # Given by hand it stays.
+        if "name" in values and "name" not in config_flags.get_override_values(
+            flags.FLAGS["config"]
+        ):
+            values["name"] = _named(values, self.given)
         return self._options.of({**values, **self.given})
+
+
+def _named(values: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Return the name of a setting whose data or network flags have changed: it says so."""
+    changed = [
+        given[each] for each in _SUBJECT if given.get(each, values.get(each)) != values.get(each)
+    ]
+    parts = [re.sub(r"[^A-Za-z0-9_.+]+", "_", pathlib.Path(each).name) for each in changed]
+    return "-".join([values["name"], *parts])[:_LONGEST_NAME]
 
 
 def _define(leaf: Leaf) -> Any:

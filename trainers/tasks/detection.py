@@ -19,7 +19,7 @@ from trainers.tasks.average_precision import Found, coco, voc
 from trainers.tasks.boxes import surest
 from trainers.tasks.configured import ConfiguredTask
 from trainers.tasks.detectors import kind
-from trainers.tasks.pictures import boxed, gallery
+from trainers.tasks.pictures import boxed, captioned
 
 __all__ = ["Detection"]
 
@@ -166,20 +166,24 @@ class Detection(ConfiguredTask):
         }
 
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
-        """Return images with what is there in green, and what was found in red, with its class."""
+        """Return images with what is there in green, and what was found in red, with its class.
+
+        Boxes that are less likely than one half are not shown.
+        """
         if not self._seen:
             return {}
-        names, drawn = self.facts.class_names, []
+        names, drawn, lines = self.facts.class_names, [], []
         batches = self._evaluated(next(iter(self.evaluations))).unbatch().take(len(self._seen))
         pixels = [np.rint(255.0 * image.numpy()).astype(np.uint8) for image, *_ in batches]
         for image, found in zip(pixels, self._seen, strict=True):
             sure = found.scores >= _SHOWN_SCORE
             words = [
-                f"{names[label]} {100 * score:.0f} %"
+                f"{names[label]}: {100 * score:.0f} %"
                 for label, score in zip(found.classes[sure], found.scores[sure], strict=True)
             ]
             drawn.append(boxed(image, found.true_boxes, found.boxes[sure], words))
-        return {"boxes": gallery(np.stack(drawn) / 255.0, _COLUMNS)}
+            lines.append([f"{len(found.true_boxes)} there (green)", f"{sum(sure)} found (red)"])
+        return {"boxes": captioned(np.stack(drawn) / 255.0, lines, _COLUMNS)}
 
 
 _OUTPUTS = ("boxes", "scores", "classes", "count", "true_boxes", "true_classes", "difficult")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["NAMES", "Kind", "kind"]
 NAMES = (*yolo.names(), *retinanet.names())
 # So many training images are looked at: are there anchors of the size of their boxes?
 _LOOKED_AT, _LEAST_SHARE = 100, 0.5
+_STEP = 64
 
 
 class Kind(abc.ABC):
@@ -128,12 +130,14 @@ class Anchored(Kind):
         matched = np.concatenate([self.predictions.matches(each) for each in boxes])
         if matched.mean() < _LEAST_SHARE:
             sides = np.concatenate([each[:, 2:] - each[:, :2] for each in boxes]) * self.size
+            times = 32.0 / max(1.0, np.median(sides))
+            height, width = (math.ceil(times * side / _STEP) * _STEP for side in self.size)
             raise ValueError(
                 f"`height` and `width` must be so large that anchors, of 32 pixels and more, "
                 f"overlap most boxes by half. Received: height={self.size[0]}, "
                 f"width={self.size[1]}, where boxes have {np.median(sides[:, 0]):.0f}x"
                 f"{np.median(sides[:, 1]):.0f} pixels, and {matched.sum()} of {len(matched)} such "
-                f"an anchor"
+                f"an anchor. Expected larger ones, as height={height}, width={width}"
             )
 
 
