@@ -23,7 +23,7 @@ from trainers.tasks.pictures import boxed, captioned
 
 __all__ = ["Detection"]
 
-_SHOWN, _COLUMNS, _SHOWN_SCORE = 6, 3, 0.5
+_SHOWN, _COLUMNS = 6, 3
 # People look at about so many epochs.
 _LOOKS = 10
 
@@ -168,7 +168,7 @@ class Detection(ConfiguredTask):
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, np.ndarray]:
         """Return images with what is there in green, and what was found in red, with its class.
 
-        Boxes that are less likely than one half are not shown.
+        Boxes that are less likely than `Kind.shown_score` are not shown.
         """
         if not self._seen:
             return {}
@@ -176,7 +176,7 @@ class Detection(ConfiguredTask):
         batches = self._evaluated(next(iter(self.evaluations))).unbatch().take(len(self._seen))
         pixels = [np.rint(255.0 * image.numpy()).astype(np.uint8) for image, *_ in batches]
         for image, found in zip(pixels, self._seen, strict=True):
-            sure = found.scores >= _SHOWN_SCORE
+            sure = found.scores >= self._kind.shown_score
             words = [
                 f"{names[label]}: {100 * score:.0f} %"
                 for label, score in zip(found.classes[sure], found.scores[sure], strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -32,11 +33,16 @@ class Kind(abc.ABC):
         config: A configuration whose `model` is of this kind.
         unread: Options that the model does not read.
 
+    Attributes:
+        predictions: What its numbers mean.
+        shown_score: Boxes that are less likely are not shown to people.
+
     Raises:
         ValueError: If the configuration cannot be that of a detector.
     """
 
     predictions: Predictions
+    shown_score: ClassVar[float] = 0.5
 
     def __init__(self, config: Detector, unread: tuple[str, ...]) -> None:
         self.config = config
@@ -101,6 +107,8 @@ class Anchored(Kind):
     """Boxes at anchors of all sizes: RetinaNet."""
 
     predictions: Anchors
+    # The focal loss leaves scores low.
+    shown_score = 0.3
 
     def __init__(self, config: Detector) -> None:
         super().__init__(config, ("channels", "anchors", "ignored_overlap"))
