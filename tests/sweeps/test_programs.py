@@ -157,7 +157,8 @@ def test_every_task_has_a_name():
         assert module == f"trainers.tasks.{name}"
     files = {path.stem for path in (running.ROOT / "trainers" / "tasks").glob("*.py")}
     shared = {"__init__", "configured", "images", "measuring", "pictures"}
-    shared |= {"average_precision", "cells", "samples"}  # Of one family each.
+    # Parts of one family each.
+    shared |= {"anchors", "average_precision", "boxes", "cells", "detectors", "samples"}
     assert set(programs.TASKS) == files - shared
 
 

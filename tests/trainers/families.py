@@ -25,6 +25,8 @@ SMALLEST = {
     "vae": ("vae_digits", {"hidden": [20, 12]}),
 }
 
+# What is tried with these is tried with others too, sooner.
+LONG = {"detection", "ncsn"}
 # Other networks of a family, which take minutes: its name, and what is changed.
 LARGE = {
     "retinanet18": (

@@ -46,10 +46,13 @@ def test_a_batch_is_learnt_by_heart(name):
     assert loss() < families.OVERFIT[name].share * first
 
 
-@pytest.mark.parametrize(
-    "name",
-    [*families.SMALLEST, *(pytest.param(name, marks=pytest.mark.slow) for name in families.LARGE)],
-)
+def marked(name):
+    """Return a name, as that of a slow test if it is one."""
+    is_slow = name in families.LONG or name in families.LARGE
+    return pytest.param(name, marks=pytest.mark.slow) if is_slow else name
+
+
+@pytest.mark.parametrize("name", [marked(each) for each in (*families.SMALLEST, *families.LARGE)])
 def test_killed_and_continued_it_ends_with_the_same_bits(name, tmp_path):
     whole, _ = started(families.main, name, tmp_path / "whole")
     assert whole.wait()[0] == 0

@@ -287,10 +287,18 @@ def test_a_flag_about_samples_without_samples_is_refused():
     ("changes", "error", "message"),
     [
         ({"judge_model": "cnn2"}, ValueError, "must be given together"),
-        ({"judge_model": "cnn9", "judge_weights": "x.h5"}, ValueError, "the name of a classifier"),
-        ({"judge_model": "cnn2", "judge_weights": "x.h5"}, ValueError, "must be a file of weights"),
         (
-            {"judge_model": "cnn2", "judge_weights": "x.h5", "samples": 0},
+            {"judge_model": "cnn9", "judge_weights": "x.weights.h5"},
+            ValueError,
+            "the name of a classifier",
+        ),
+        (
+            {"judge_model": "cnn2", "judge_weights": "x.weights.h5"},
+            ValueError,
+            "must be a file of weights",
+        ),
+        (
+            {"judge_model": "cnn2", "judge_weights": "x.weights.h5", "samples": 0},
             ValueError,
             "must be empty where no samples are drawn",
         ),
