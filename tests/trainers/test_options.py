@@ -183,6 +183,17 @@ def test_a_check_that_is_skipped_is_missed(check, monkeypatch):
     assert any(is_missed(changes) for changes in wrong)
 
 
+@pytest.mark.parametrize("name", ["schedule", "momentum", "precision"])
+def test_a_value_that_is_longer_than_anybody_writes_is_not_shown_in_full(name):
+    long = [[[[0]] * 10] * 10] * 10
+    named = (
+        {} if name == "schedule" else {f"{name}_schedule": {"momentum": "demon"}.get(name, "cr")}
+    )
+    with pytest.raises(ValueError, match=f"`{name}") as caught:
+        ImageClassification.of({**BASE, **named, f"{name}_options": {"length": long}})
+    assert len(str(caught.value)) < 2500
+
+
 def test_numbers_of_numpy_are_numbers():
     made = Classification.of({**BASE, "epochs": np.int64(3), "budget": np.float32(0.5)})
     assert type(made.training.epochs) is int and type(made.training.budget) is float
