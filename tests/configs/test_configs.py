@@ -57,7 +57,7 @@ def in_the_table():
     return {
         name: row
         for row in rows
-        if row.count("|") == 8
+        if row.count("|") == 9
         for name in re.findall(r"`(\w+)`", row.split("|")[2])
         if name in CONFIGS
     }
