@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import rich.console
 import rich.table
+import tensorflow as tf
 
 import keras_sched as ks
 from trainers.loop.progress import clock, counted
@@ -45,9 +46,10 @@ def show(task: ConfiguredTask, console: rich.console.Console, missing: str = "")
         console.print(missing, highlight=False, soft_wrap=True)
     needed, free = _activations(task, model), _free()
     if needed > free:
+        batch = max(1, int(0.5 * task.config.training.batch_size * free / needed))
         console.print(
             f"No step was measured: its activations alone take about {_size(needed)}, and there is "
-            f"{_size(free)} here. Smaller batches take less: --batch_size=",
+            f"{_size(free)} here. Smaller batches take less, as --batch_size={batch}",
             highlight=False,
             soft_wrap=True,
         )
@@ -107,7 +109,12 @@ def _activations(task: ConfiguredTask, model: keras.Model) -> int:
 
 
 def _free() -> int:
-    """Return the bytes of memory that are free, or would be on demand."""
+    """Return the bytes of host memory that are free, or would be on demand.
+
+    A step on an accelerator needs that one's memory, and is always tried.
+    """
+    if tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"):
+        return sys.maxsize
     try:
         with open("/proc/meminfo") as file:
             rows = dict(line.split(":") for line in file)
