@@ -18,11 +18,12 @@ from trainers.tasks.anchors import Anchors
 from trainers.tasks.boxes import Predictions
 from trainers.tasks.cells import Cells
 
-__all__ = ["NAMES", "Kind", "kind"]
+__all__ = ["Kind", "kind"]
 
-NAMES = (*yolo.names(), *retinanet.names())
+_NAMES = (*yolo.names(), *retinanet.names())
 # So many training images are looked at: are there anchors of the size of their boxes?
 _LOOKED_AT, _LEAST_SHARE = 100, 0.5
+# Sizes that an error suggests are multiples of this.
 _STEP = 64
 
 
@@ -155,5 +156,5 @@ def kind(config: Detector) -> Kind:
     Raises:
         ValueError: If there is no such detector, or it cannot be made.
     """
-    check_known("model", config.model, NAMES, "a detector")
+    check_known("model", config.model, _NAMES, "a detector")
     return Anchored(config) if config.model in retinanet.names() else Gridded(config)
