@@ -1,0 +1,33 @@
+"""An LSTM of the topics of Python's help: the embedded default, without a download.
+
+Source:    none; it shows that everything works.
+Command:   python -m trainers.lm
+Cost:      to be measured.
+Published: none. A reduced-scale setting: its numbers say nothing about the Penn Treebank, and
+           change with the version of Python.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.base import setting
+from trainers.options.lm import Language
+
+
+def get_config() -> ConfigDict:
+    """Return the setting."""
+    return setting(
+        Language,
+        name="lstm_python",
+        vocabulary=2_000,
+        layers=1,
+        units=128,
+        is_tied=True,
+        dropout=0.2,
+        epochs=8,
+        batch_size=16,
+        optimizer="adam",
+        learning_rate=3e-3,
+        clip_norm=1.0,
+        l2=0.0,
+        quantized_layers="all",
+    )
