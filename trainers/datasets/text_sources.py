@@ -290,7 +290,7 @@ def _lines(name: str) -> dict[str, Iterable[str]]:
 def _by_document(documents: Sequence[str]) -> dict[str, Iterable[str]]:
     """Return the lines of each part: of every ten documents eight, one and one."""
     return {
-        part: _flat(text for number, text in enumerate(documents) if number % 10 in tenths)
+        part: _flat([text for number, text in enumerate(documents) if number % 10 in tenths])
         for part, tenths in _TENTHS.items()
     }
 
