@@ -35,8 +35,9 @@ SETTINGS = {
     "capsnet": "caps_fmnist_reduced",
     "ncsn": "ncsn_fashion_mnist",
     "detection": "bccd",
+    "lm": "lstm650_ptb",
 }
-_CHANGES = {"ncsn": {"samples": 0}, "vae": {"learning_rate": 1e-5}}
+_CHANGES = {"ncsn": {"samples": 0}, "vae": {"learning_rate": 1e-5}, "lm": {"learning_rate": 1.0}}
 _WARMUP = 10
 
 

@@ -69,5 +69,5 @@ def looped(
 
 
 def parameters(model: Any) -> int:
-    """Return the number of weights."""
-    return sum(each.numel() for each in model.parameters())
+    """Return the number of weights that are trained."""
+    return sum(each.numel() for each in model.parameters() if each.requires_grad)

@@ -30,7 +30,8 @@ from keras_sched.precision.checks import (
     most_bits,
 )
 from keras_sched.precision.handle import Quantized
-from keras_sched.precision.macs import declarations
+from keras_sched.precision.macs import counted_layers, declarations
+from keras_sched.precision.products import check as check_product
 from keras_sched.schedules import Schedule
 
 __all__ = ["BITS", "Quantized", "find", "quantize"]
@@ -45,6 +46,7 @@ def quantize(
     layers: str | Sequence[tuple[str, Any]] = "all_but_last",
     evaluation: str | int = "max",
     symmetric: bool = False,
+    products: bool = False,
     seed: int = 0,
     optimizer: keras.optimizers.Optimizer | None = None,
     macs: Mapping[str, int | Callable[[Any, Any], Any]] | None = None,
@@ -58,8 +60,9 @@ def quantize(
     low and high being the least and greatest number of the tensor: of each output channel for
     weights, of the whole tensor for activations. Gradients pass through Q unchanged; the gradient
     of the layer's outputs is itself quantized with stochastic rounding before it goes on to weights
-    and inputs. Biases, normalisation, activation functions, additions, the products within an
-    attention, the optimizer and the weights it updates stay in full precision.
+    and inputs. Biases, normalisation, activation functions, additions, the optimizer and the
+    weights it updates stay in full precision, and so do the products within an attention unless
+    `products` says otherwise.
 
     Bits are values at run time: changing them traces nothing anew. Compile before or after; the
     compiled functions are made anew. A call that says nothing on training is one of training if a
@@ -74,13 +77,18 @@ def quantize(
         gradients: Bits of gradients, likewise.
         layers: Which layers: "all"; "all_but_last", which the papers' code does for CIFAR
             ("cpt_cifar"); "all_but_ends_and_strided_1x1", that is all but the first, the last and
-            strided 1x1 convolutions, as for ImageNet ("cpt_imagenet"); or rules, pairs of a regular
-            expression for the layer's whole path and None or {"weights": 8, ...}. The first that
-            matches decides, and a layer that none matches follows the model.
+            strided 1x1 convolutions, as for ImageNet ("cpt_imagenet"); "all_but_embeddings", as
+            for language; or rules, pairs of a regular expression for the layer's whole path and
+            None or {"weights": 8, ...}. The first that matches decides, and a layer that none
+            matches follows the model.
         evaluation: Bits of weights and activations in evaluation and prediction: "max", the
             highest of their schedule; "current", those of the present step, as the papers do; or a
             number. Activations then have their running range, also as in the papers.
         symmetric: Whether levels lie symmetric about 0, and 0 is one of them.
+        products: Whether products that need no weights are rounded too: queries, keys, values and
+            attention weights of a `keras.layers.MultiHeadAttention`, and the first argument of a
+            layer that has no weights and declares its `macs`. They have the bits of `activations`,
+            and the gradients of what they give those of `gradients`.
         seed: Of the stochastic rounding, which is a function of it, the step and the place.
         optimizer: Whose steps are counted; by default the one that `model` is compiled with.
         macs: Multiplications of one example in layers whose kind is not known, for the cost: a
@@ -123,18 +131,25 @@ def quantize(
     if not found:
         raise ValueError(f"`model` has no layer to quantize. Received: {model.name!r}")
     chosen = rules.resolve(found, layers)
-    check_some(found, chosen, plan, layers)
     check_dtypes(found, chosen, most_bits(plan))
     code = evaluation_code(evaluation)
     check_dtypes(found, chosen, evaluated_bits(code, plan), f"{evaluation=}")
-    if not isinstance(symmetric, bool):
-        raise TypeError(f"`symmetric` must be True or False. Received: {symmetric!r}")
+    for name, value in (("symmetric", symmetric), ("products", products)):
+        if not isinstance(value, bool):
+            raise TypeError(f"`{name}` must be True or False. Received: {value!r}")
     check_optimizer(optimizer)
     seed = _validate.integer("seed", seed)
     declared = declarations(model, macs)
+    multiplied = [layer for layer, _ in counted_layers(model, found, declared)] if products else []
+    for layer in multiplied:
+        check_product(layer)
+    if not multiplied or activations is gradients is None:
+        check_some(found, chosen, plan, layers)
     strategy = getattr(model, "_distribute_strategy", None) or tf.distribute.get_strategy()
     with strategy.scope():
-        handle = Quantized(model, found, chosen, plan, code, symmetric, seed, optimizer, declared)
+        handle = Quantized(
+            model, found, chosen, plan, code, symmetric, seed, optimizer, declared, products
+        )
     handle.enable()
     return handle
 

@@ -36,7 +36,6 @@ from keras_sched.precision.checks import (
 from keras_sched.precision.cost import Cost, LayerCost
 from keras_sched.precision.macs import counted_layers
 from keras_sched.precision.passes import (
-    CountedLayer,
     ModelCall,
     Pass,
     QuantizedLayer,
@@ -47,6 +46,12 @@ from keras_sched.precision.passes import (
     noise_key,
     opened,
     operations,
+)
+from keras_sched.precision.products import (
+    CountedLayer,
+    QuantizedAttention,
+    QuantizedProduct,
+    factors,
 )
 from keras_sched.precision.widths import BitsAttachment, WidthOf, Widths
 from keras_sched.schedules import Schedule
@@ -79,6 +84,7 @@ class Quantized:
         seed: int,
         optimizer: keras.optimizers.Optimizer | None,
         declared: Mapping[int, Any],
+        products: bool,
     ) -> None:
         self.model = model
         self.symmetric = symmetric
@@ -86,6 +92,7 @@ class Quantized:
         self._chosen = list(chosen)
         self._counted = counted_layers(model, layers, declared)
         self._declared = declared
+        self._products = products
         self._optimizer = optimizer
         self._local = threading.local()
         self._undo = contextlib.ExitStack()
@@ -101,7 +108,10 @@ class Quantized:
             "evaluation", np.asarray(evaluation, np.float32), "only_first_replica"
         )
         # No range yet: its low end lies above its high one.
-        unseen = np.tile(np.array([1.0, -1.0], np.float32), (len(self._layers), 1))
+        ranges = len(self._layers)
+        if products:
+            ranges += sum(factors(layer) for layer, _ in self._counted)
+        unseen = np.tile(np.array([1.0, -1.0], np.float32), (ranges, 1))
         self._bounds = _variable("activation_bounds", unseen, "mean")
         rows = len(self._layers) + len(self._counted)
         self._work = _variable("bit_operations", np.zeros((rows, 4)), "sum")
@@ -218,14 +228,26 @@ class Quantized:
         for index, (layer, bits) in enumerate(zip(self._layers, self._chosen, strict=True)):
             said = self._declared.get(id(layer))
             self._wrap(layer, QuantizedLayer(layer, index, self, said, *self._resolved(bits)))
-        for index, (layer, _) in enumerate(self._counted, len(self._layers)):
-            said = self._declared.get(id(layer))
-            self._wrap(layer, CountedLayer(layer, index, self, said))
+        self._wrap_counted()
         self._wrap(self.model, ModelCall(self))
         for layer in {id(each): each for each in (self.model, *self._layers)}.values():
             self._undo.callback(wrap(layer, "quantize", _not_by_keras))
         self._is_on = True
         self._retrace()
+
+    def _wrap_counted(self) -> None:
+        """Wrap the layers whose products have no weights."""
+        first = len(self._layers)
+        for index, (layer, _) in enumerate(self._counted, len(self._layers)):
+            said = self._declared.get(id(layer))
+            if not self._products:
+                self._wrap(layer, CountedLayer(layer, index, self, said))
+                continue
+            is_attention = isinstance(layer, keras.layers.MultiHeadAttention)
+            kind = QuantizedAttention if is_attention else QuantizedProduct
+            bits = self.activations, self.gradients
+            self._wrap(layer, kind(layer, index, first, self, said, *bits))
+            first += factors(layer)
 
     def detach(self) -> None:
         """Leave the model as it was found; doing so twice is allowed, and `enable` undoes it."""
@@ -375,7 +397,8 @@ class Quantized:
             (layer.path, any(part is not None for part in self._resolved(bits)))
             for layer, bits in zip(self._layers, self._chosen, strict=True)
         ]
-        return found + [(path, False) for _, path in self._counted]
+        rounded = self._products and (self.activations or self.gradients) is not None
+        return found + [(path, rounded) for _, path in self._counted]
 
     def _check_dtypes(self, bits: Mapping[str, int], received: str | None = None) -> None:
         check_dtypes(self._layers, self._chosen, bits, received)

@@ -28,17 +28,20 @@ from tensorflow.python.eager import record
 from keras_sched.precision import quantizers
 from keras_sched.precision.bits import NO_CLOCK, BitWidth
 from keras_sched.precision.checks import CURRENT, MAXIMUM
-from keras_sched.precision.macs import first_name, first_of, layer_macs, product_macs
+from keras_sched.precision.macs import first_name, first_of, layer_macs
 from keras_sched.precision.rules import channel_axes, own_weights
 
 __all__ = [
-    "CountedLayer",
+    "Factor",
     "Handle",
     "ModelCall",
     "Pass",
+    "Product",
     "QuantizedLayer",
+    "bits_of",
     "bounds_of",
     "evaluated",
+    "is_symbolic",
     "is_training",
     "moved_bounds",
     "noise_key",
@@ -107,6 +110,85 @@ class Handle(Protocol):
         """Return the key of the noise of a layer at one of its calls in a pass."""
 
 
+class Factor:
+    """A tensor that a layer multiplies: rounded, in evaluation within its running range.
+
+    Args:
+        layer: The layer.
+        index: The number of the factor's range.
+        handle: Keeps the ranges.
+        bits: Bits of the tensor, or None for full precision.
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, index: int, handle: Handle, bits: BitWidth | int | None
+    ) -> None:
+        self._layer, self._index, self._handle, self.bits = layer, index, handle, bits
+
+    def rounded(self, x: Any, current: Pass) -> Any:
+        """Return a tensor as it is multiplied in a pass."""
+        bits = current.bits(self.bits)
+        if bits is not None and isinstance(x, _COMPOSITE):
+            raise ValueError(
+                f"The activations of a layer can be rounded only if they are dense. Received: a "
+                f"{type(x).__name__} for {self._layer.path!r}. Make it dense before the layer, as "
+                f"by `{_DENSE[type(x)]}`, or leave the activations of this layer: "
+                f"`quantize(..., layers=[({self._layer.path!r}, {{'activations': None}}), ...])`."
+            )
+        if bits is None or not _is_float(x):
+            return x
+        symmetric = self._handle.symmetric
+        if current.training:
+
+            def quantize() -> tuple[Any, Any]:
+                exact = tf.stop_gradient(tf.cast(x, tf.float32))
+                bounds = quantizers.extremes(exact)
+                rounded = quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
+                return rounded, bounds
+
+            # Query, key and value of an attention are one tensor.
+            key = ("input", id(x), _id(self.bits))
+            rounded, bounds = current.once(key, x, quantize)
+            if current.is_within:
+                known = current.bounds.get(self._index)
+                current.bounds[self._index] = bounds if known is None else _joined(known, bounds)
+            return rounded
+        bounds = self._handle.running_bounds(self._index, x)
+        return quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
+
+
+class Product:
+    """What a layer has multiplied: its gradient is rounded.
+
+    Args:
+        layer: The layer.
+        index: The number of the layer.
+        handle: Has the keys of the noise.
+        bits: Bits of the gradient, or None for full precision.
+    """
+
+    def __init__(
+        self, layer: keras.layers.Layer, index: int, handle: Handle, bits: BitWidth | int | None
+    ) -> None:
+        self._layer, self._index, self._handle, self.bits = layer, index, handle, bits
+
+    def marked(self, x: Any, current: Pass) -> Any:
+        """Return a tensor whose gradient is rounded in a pass of training."""
+        bits = current.bits(self.bits)
+        if bits is not None and current.training and isinstance(x, _COMPOSITE):
+            raise ValueError(
+                f"The gradients of a layer can be rounded only if its outputs are dense. Received: "
+                f"a {type(x).__name__} from {self._layer.path!r}. Leave the gradients of this "
+                f"layer: `quantize(..., layers=[({self._layer.path!r}, {{'gradients': None}}), "
+                f"...])`."
+            )
+        if bits is None or not current.training or not _is_float(x):
+            return x
+        current.calls += 1
+        key = self._handle.noise_key(self._index, current.calls)
+        return quantizers.quantize_gradient(x, bits, key, symmetric=self._handle.symmetric)
+
+
 class QuantizedLayer:
     """Wraps the call of a layer: its weights, inputs and gradients are quantized.
 
@@ -135,7 +217,9 @@ class QuantizedLayer:
         self._index = index
         self._handle = handle
         self._declared = declared
-        self.weights, self.activations, self.gradients = weights, activations, gradients
+        self.weights = weights
+        self._factor = Factor(layer, index, handle, activations)
+        self._product = Product(layer, index, handle, gradients)
         self._targets = [(weight, channel_axes(layer, weight)) for weight in own_weights(layer)]
 
     def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -144,10 +228,10 @@ class QuantizedLayer:
             return inner(*args, **kwargs)
         with self._handle.within_pass(args, kwargs) as current:
             first = first_of(self._first, args, kwargs)
-            first = _mapped(lambda x: self._quantized_input(x, current), first)
+            first = _mapped(lambda x: self._factor.rounded(x, current), first)
             call = self._with_first(inner, first, args, kwargs)
             outputs = self._with_quantized_weights(call, current)
-            outputs = _mapped(lambda x: self._marked_output(x, current), outputs)
+            outputs = _mapped(lambda x: self._product.marked(x, current), outputs)
             self._note_work(first, outputs, current)
             return outputs
 
@@ -162,37 +246,7 @@ class QuantizedLayer:
         name = self._first if self._first in kwargs else next(iter(kwargs))
         return functools.partial(inner, **{**kwargs, name: first})
 
-    # --- the three quantizers -------------------------------------------------------------------
-
-    def _quantized_input(self, x: Any, current: Pass) -> Any:
-        bits = current.bits(self.activations)
-        if bits is not None and isinstance(x, _COMPOSITE):
-            raise ValueError(
-                f"The activations of a layer can be rounded only if they are dense. Received: a "
-                f"{type(x).__name__} for {self.layer.path!r}. Make it dense before the layer, as "
-                f"by `{_DENSE[type(x)]}`, or leave the activations of this layer: "
-                f"`quantize(..., layers=[({self.layer.path!r}, {{'activations': None}}), ...])`."
-            )
-        if bits is None or not _is_float(x):
-            return x
-        symmetric = self._handle.symmetric
-        if current.training:
-
-            def quantize() -> tuple[Any, Any]:
-                exact = tf.stop_gradient(tf.cast(x, tf.float32))
-                bounds = quantizers.extremes(exact)
-                rounded = quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
-                return rounded, bounds
-
-            # Query, key and value of an attention are one tensor.
-            key = ("input", id(x), _id(self.activations))
-            rounded, bounds = current.once(key, x, quantize)
-            if current.is_within:
-                known = current.bounds.get(self._index)
-                current.bounds[self._index] = bounds if known is None else _joined(known, bounds)
-            return rounded
-        bounds = self._handle.running_bounds(self._index, x)
-        return quantizers.fake_quantize(x, bits, bounds=bounds, symmetric=symmetric)
+    # --- the quantizers of what goes in and out are those of any product --------------------------
 
     def _with_quantized_weights(self, call: Callable[[], Any], current: Pass) -> Any:
         bits = current.bits(self.weights)
@@ -226,21 +280,6 @@ class QuantizedLayer:
             self.layer.add_loss(loss)
         return outputs
 
-    def _marked_output(self, x: Any, current: Pass) -> Any:
-        bits = current.bits(self.gradients)
-        if bits is not None and current.training and isinstance(x, _COMPOSITE):
-            raise ValueError(
-                f"The gradients of a layer can be rounded only if its outputs are dense. Received: "
-                f"a {type(x).__name__} from {self.layer.path!r}. Leave the gradients of this "
-                f"layer: `quantize(..., layers=[({self.layer.path!r}, {{'gradients': None}}), "
-                f"...])`."
-            )
-        if bits is None or not current.training or not _is_float(x):
-            return x
-        current.calls += 1
-        key = self._handle.noise_key(self._index, current.calls)
-        return quantizers.quantize_gradient(x, bits, key, symmetric=self._handle.symmetric)
-
     # --- cost -----------------------------------------------------------------------------------
 
     def _note_work(self, inputs: Any, outputs: Any, current: Pass) -> None:
@@ -250,10 +289,8 @@ class QuantizedLayer:
         if count is None or not current.is_within:
             current.unknown.add(self._index)
             return
-        full = _bits_of(self.layer)
-        parts = (self.weights, self.activations, self.gradients)
-        bits = tuple(full if part is None else current.bits(part) for part in parts)
-        current.work.append((self._index, count, bits))
+        parts = (self.weights, self._factor.bits, self._product.bits)
+        current.work.append((self._index, count, bits_of(self.layer, parts, current)))
 
 
 class _Swapped(keras.StatelessScope):
@@ -277,34 +314,6 @@ class _Swapped(keras.StatelessScope):
         if found is None and self.original_scope is not None:
             return self.original_scope.get_current_value(variable)
         return found
-
-
-class CountedLayer:
-    """Wraps the call of a layer whose products no quantizer reaches: an attention, for one."""
-
-    def __init__(
-        self, layer: keras.layers.Layer, index: int, handle: Handle, declared: Any
-    ) -> None:
-        self.layer = layer
-        self._index = index
-        self._handle = handle
-        self._declared = declared
-
-    def __call__(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call the layer."""
-        if is_symbolic():
-            return inner(*args, **kwargs)
-        with self._handle.within_pass(args, kwargs) as current:
-            outputs = inner(*args, **kwargs)
-            if not current.training:
-                return outputs
-            count = product_macs(self.layer, args, kwargs, outputs, self._declared)
-            if count is None or not current.is_within:
-                current.unknown.add(self._index)
-            else:
-                full = _bits_of(self.layer)
-                current.work.append((self._index, count, (full, full, full)))
-            return outputs
 
 
 class ModelCall:
@@ -444,6 +453,9 @@ def _is_float(x: Any) -> bool:
     return isinstance(x, tf.Tensor) and x.dtype.is_floating
 
 
-def _bits_of(layer: keras.layers.Layer) -> float:
-    """Return the bits of the dtype that a layer computes in."""
-    return 8.0 * tf.as_dtype(layer.compute_dtype).size
+def bits_of(
+    layer: keras.layers.Layer, parts: Sequence[BitWidth | int | None], current: Pass
+) -> tuple[Any, ...]:
+    """Return the bits of each part of a layer; of one in full precision those of its dtype."""
+    full = 8.0 * tf.as_dtype(layer.compute_dtype).size
+    return tuple(full if part is None else current.bits(part) for part in parts)

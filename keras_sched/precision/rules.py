@@ -37,9 +37,10 @@ _WITHOUT_MATRIX = (
     keras.layers.SpectralNormalization,
 )
 _ALL, _ALL_BUT_LAST, _ALL_BUT_ENDS = "all", "all_but_last", "all_but_ends_and_strided_1x1"
+_ALL_BUT_TABLES = "all_but_embeddings"
 # What the papers' code does, by the names of its trainings.
 _ALIASES = {"cpt_cifar": _ALL_BUT_LAST, "cpt_imagenet": _ALL_BUT_ENDS}
-PRESETS = (_ALL, _ALL_BUT_LAST, _ALL_BUT_ENDS, *_ALIASES)
+PRESETS = (_ALL, _ALL_BUT_LAST, _ALL_BUT_ENDS, _ALL_BUT_TABLES, *_ALIASES)
 _FORM = (
     f"`layers` must be a preset ({', '.join(PRESETS)}) or pairs (pattern, bits), as "
     f"[('stem.*', None)]."
@@ -160,6 +161,8 @@ def resolve(
 def _left_out(layer: keras.layers.Layer, index: int, count: int, preset: str) -> bool:
     if preset == _ALL:
         return False
+    if preset == _ALL_BUT_TABLES:
+        return isinstance(layer, keras.layers.Embedding)
     if index == count - 1:
         return True
     if preset == _ALL_BUT_LAST:

@@ -17,7 +17,7 @@ import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -146,12 +146,12 @@ def random(name: str, tokens: str, most: int = 0) -> Text:
     """Return random words, in the number of a text: what is computed from them takes as long."""
     known = facts(name, tokens, most)
     generator = np.random.default_rng(0)
-    parts = (
-        generator.integers(0, known.vocabulary, count, np.int32)
-        for count in (known.train, known.val, known.test)
-    )
+    parts = {
+        part: generator.integers(0, known.vocabulary, getattr(known, part), np.int32)
+        for part in PARTS
+    }
     words = tuple(str(number) for number in range(known.vocabulary))
-    return Text(f"random words in the number of {name}", words, *parts)
+    return Text(f"random words in the number of {name}", words, **parts)
 
 
 def fetch(name: str, data_dir: str | None = None) -> str:
@@ -199,8 +199,8 @@ def _keep(text: Text, folder: pathlib.Path) -> None:
 
 def _kept(name: str, folder: pathlib.Path) -> Text:
     words = tuple(json.loads((folder / _WORDS_FILE).read_text()))
-    parts = [np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS]
-    return Text(_described(name, words, parts), words, *parts)
+    parts = {part: np.load(folder / f"{part}.npy", mmap_mode="r") for part in PARTS}
+    return _text(name, words, parts)
 
 
 # --- reading -------------------------------------------------------------------------------------
@@ -229,12 +229,13 @@ def _read_again(name: str, tokens: str, stamps: tuple[tuple[str, int, int], ...]
             if part == "train":
                 counts.update(found)
     words, order = _vocabulary(list(numbers), counts)
-    arrays = [order[np.frombuffer(encoded[part], np.int32)] for part in PARTS]
-    for part, array_of in zip(PARTS, arrays, strict=True):
-        if not len(array_of):
-            raise ValueError(f"The part {part!r} of the text {name!r} must not be empty.")
+    arrays = {part: order[np.frombuffer(encoded[part], np.int32)] for part in PARTS}
+    if empty := [part for part in PARTS if not len(arrays[part])]:
+        raise ValueError(
+            f"Each part of a text must have words. Received: none to be {empty[0]!r} in {name!r}"
+        )
     separator = "" if tokens == "characters" else " "
-    return Text(_described(name, words, arrays), words, *arrays, separator)
+    return _text(name, words, arrays, separator)
 
 
 def _vocabulary(
@@ -262,11 +263,16 @@ def _cut(line: str, tokens: str) -> Iterable[str]:
     return [*found, EOS] if found or tokens == "white_space" else ()
 
 
-def _described(name: str, words: Sequence[str], parts: Sequence[np.ndarray]) -> str:
+def _text(
+    name: str, words: tuple[str, ...], parts: Mapping[str, np.ndarray], separator: str = " "
+) -> Text:
     what = "the topics of Python's help" if name == EMBEDDED else name
-    train, val, test = (f"{len(part):,}" for part in parts)
-    return (
-        f"{what} ({train} words to train, {val} held out, {test} to test, {len(words):,} different)"
+    train, val, test = (f"{len(parts[part]):,}" for part in PARTS)
+    return Text(
+        f"{what} ({train} words to train, {val} held out, {test} to test, {len(words):,} different)",
+        words,
+        **parts,
+        separator=separator,
     )
 
 

@@ -14,7 +14,7 @@ from trainers.models.transformer import decoder
 
 __all__ = ["EMBEDDING", "OUTPUT", "Words", "lstm", "transformer"]
 
-# The layer of what stands for a word, and the one that gives the logits of the words, or their cross
+# The layer of what stands for a word, and the one that gives the logits of words, or their cross
 # entropy if it is adaptive.
 EMBEDDING, OUTPUT = "embedding", "output"
 

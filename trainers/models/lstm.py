@@ -2,13 +2,88 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 __all__ = ["CarriedLSTM"]
+
+
+@keras.saving.register_keras_serializable(package="keras_sched")
+class StepDense(keras.layers.Dense):
+    """A dense layer that is called step after step: the gradient of its kernel is one product.
+
+    Of calls written out, each would have a product of a few rows, and a matrix to be added to the
+    others. Here the rows of all steps are multiplied together, once.
+    """
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(units, **options)
+        self._product: Callable[[Any], Any] | None = None
+        self._is_stepping = False
+
+    @contextlib.contextmanager
+    def steps(self) -> Iterator[None]:
+        """Take the calls within as steps: the kernel must be the same in all of them."""
+        self._is_stepping = True
+        try:
+            yield
+        finally:
+            self._is_stepping, self._product = False, None
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Multiply `inputs` of shape `(rows, numbers)`."""
+        if not self._is_stepping or self.use_bias:
+            return super().call(inputs, training=training)
+        if self._product is None:
+            self._product = _stepwise(tf.convert_to_tensor(self.kernel))
+        return self._product(inputs)
+
+
+def _stepwise(kernel: tf.Tensor) -> Callable[[Any], Any]:
+    """Return what multiplies with a kernel, and leaves its gradient to one product at the end.
+
+    In the backward pass the first step comes last, and after it the kernel itself, as its gradient
+    needs that of every step.
+    """
+    later: list[tuple[tf.Tensor, tf.Tensor]] = []
+    calls = 0
+
+    @tf.custom_gradient
+    def shared(kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        def gradient(first: tf.Tensor) -> tf.Tensor:
+            if not later:
+                return first
+            rows, gradients = (tf.concat(each, axis=0) for each in zip(*later, strict=True))
+            later.clear()
+            return first + tf.matmul(rows, gradients, transpose_a=True)
+
+        return tf.identity(kernel), gradient
+
+    own = shared(kernel)
+
+    def product(inputs: tf.Tensor) -> tf.Tensor:
+        nonlocal calls
+        is_first, calls = calls == 0, calls + 1
+
+        @tf.custom_gradient
+        def multiplied(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+                of_x = tf.matmul(upstream, kernel, transpose_b=True)
+                if is_first:
+                    return of_x, tf.matmul(x, upstream, transpose_a=True)
+                later.append((x, upstream))
+                return of_x, None
+
+            return tf.matmul(x, kernel), gradient
+
+        return multiplied(inputs, own)
+
+    return product
 
 
 @keras.saving.register_keras_serializable(package="keras_sched")
@@ -50,7 +125,7 @@ class CarriedLSTM(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="of_inputs",
         )
-        self.of_state = keras.layers.Dense(
+        self.of_state = StepDense(
             4 * units,
             use_bias=False,
             kernel_initializer=draw(-limit, limit),
@@ -86,11 +161,12 @@ class CarriedLSTM(keras.layers.Layer):
         # By words first: what is read at each of them lies together.
         gates = tf.unstack(self.of_inputs(tf.transpose(inputs, [1, 0, 2])), words)
         outputs = []
-        for gate in gates:
-            i, f, g, o = tf.split(gate + self.of_state(hidden), 4, axis=-1)
-            cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
-            hidden = tf.sigmoid(o) * tf.tanh(cell)
-            outputs.append(hidden)
+        with self.of_state.steps():
+            for gate in gates:
+                i, f, g, o = tf.split(gate + self.of_state(hidden), 4, axis=-1)
+                cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
+                hidden = tf.sigmoid(o) * tf.tanh(cell)
+                outputs.append(hidden)
         for variable, state in zip(self.carried, (hidden, cell), strict=True):
             self._keep(variable, tf.stop_gradient(tf.cast(state, variable.dtype)))
         return tf.transpose(tf.stack(outputs), [1, 0, 2])

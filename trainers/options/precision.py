@@ -35,6 +35,12 @@ class Precision(Options):
     quantized_layers: str = option(
         "cpt_cifar", "Which layers are quantized; see `ks.precision.quantize`."
     )
+    quantized_products: bool = option(
+        False,
+        "Whether products without weights are quantized too: those of an attention, and the sums "
+        "over the neighbours in a graph.",
+        flag=True,
+    )
     evaluation_bits: str | int = option(
         "max",
         "Bits of evaluation: the highest of the schedule, those of the present step, or a number.",
@@ -56,6 +62,11 @@ class Precision(Options):
             raise ValueError(
                 f"`precision_options` must be empty without a schedule of the bits. Received: "
                 f"precision_options={shown(self.precision_options)}, precision_schedule={NONE!r}"
+            )
+        if self.quantized_products and self.precision_schedule == NONE:
+            raise ValueError(
+                f"`quantized_products` must be False without a schedule of the bits. Received: "
+                f"quantized_products=True, precision_schedule={NONE!r}"
             )
         if self.gradient_bits == 1:
             raise ValueError(
