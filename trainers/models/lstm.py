@@ -90,7 +90,7 @@ def _stepwise(kernel: tf.Tensor) -> Callable[[Any], Any]:
 class CarriedLSTM(keras.layers.Layer):
     """An LSTM whose state stays for the next batch, in variables of the model::
 
-        i, f, g, o = split(U x_t + V h_(t-1) + b)
+        i, f, o, g = split(U x_t + V h_(t-1) + b)
         c_t = sigmoid(f) c_(t-1) + sigmoid(i) tanh(g)
         h_t = sigmoid(o) tanh(c_t)
 
@@ -163,9 +163,10 @@ class CarriedLSTM(keras.layers.Layer):
         outputs = []
         with self.of_state.steps():
             for gate in gates:
-                i, f, g, o = tf.split(gate + self.of_state(hidden), 4, axis=-1)
-                cell = tf.sigmoid(f) * cell + tf.sigmoid(i) * tf.tanh(g)
-                hidden = tf.sigmoid(o) * tf.tanh(cell)
+                ifo, g = tf.split(gate + self.of_state(hidden), [3 * self.units, self.units], -1)
+                i, f, o = tf.split(tf.sigmoid(ifo), 3, axis=-1)
+                cell = f * cell + i * tf.tanh(g)
+                hidden = o * tf.tanh(cell)
                 outputs.append(hidden)
         for variable, state in zip(self.carried, (hidden, cell), strict=True):
             self._keep(variable, tf.stop_gradient(tf.cast(state, variable.dtype)))
