@@ -35,6 +35,7 @@ SETTINGS = {
     "vae_mnist": ("vae", 100),
     "caps_fmnist": ("capsnet", 32),
     "ncsn_cifar10": ("ncsn", 8),
+    "lstm650_ptb": ("lm", 20),
     "yolov3_voc": ("detection", 2),
     "retinanet18_voc2012": ("detection", 1),
 }

@@ -15,16 +15,20 @@ Differs:   The released code has no language model, so its network and its train
 from ml_collections import ConfigDict
 
 from configs import lstm650_ptb, lstm800_ptb_cyclic
+from configs.base import setting
+from trainers.options.lm import Language
 
 
 def get_config() -> ConfigDict:
     """Return the setting."""
-    config = lstm650_ptb.get_config()
-    config.name = "lstm2_ptb_cyclic"
-    config.schedule = "plateau"
-    config.schedule_options = lstm800_ptb_cyclic.get_config().schedule_options
-    config.precision_schedule = "cpt"
-    config.cycles = 32
-    config.bits_min = 5
-    config.evaluation_bits = "current"
-    return config
+    followed = lstm800_ptb_cyclic.get_config().to_dict()
+    changes = {
+        "name": "lstm2_ptb_cyclic",
+        "schedule": followed["schedule"],
+        "schedule_options": followed["schedule_options"],
+        "precision_schedule": "cpt",
+        "cycles": 32,
+        "bits_min": 5,
+        "evaluation_bits": "current",
+    }
+    return setting(Language, **(lstm650_ptb.get_config().to_dict() | changes))

@@ -14,13 +14,16 @@ Differs:   The rate falls when validation stalls, in the deficit too: the script
 from ml_collections import ConfigDict
 
 from configs import lstm800_ptb_cyclic
+from configs.base import setting
+from trainers.options.lm import Language
 
 
 def get_config() -> ConfigDict:
     """Return the setting."""
-    config = lstm800_ptb_cyclic.get_config()
-    config.name = "lstm800_ptb_critical"
-    config.epochs = 150
-    config.precision_schedule = "deficit"
-    config.precision_options = {"length": "50ep"}
-    return config
+    changes = {
+        "name": "lstm800_ptb_critical",
+        "epochs": 150,
+        "precision_schedule": "deficit",
+        "precision_options": {"length": "50ep"},
+    }
+    return setting(Language, **(lstm800_ptb_cyclic.get_config().to_dict() | changes))

@@ -85,6 +85,7 @@ FLOORS = {
             "cifar",
             "detection",
             "imagenet",
+            "lm",
             "ncsn",
             "stl10",
             "vae",

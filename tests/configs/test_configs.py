@@ -18,6 +18,7 @@ FAMILIES = {
     "cifar": "classification",
     "detection": "detection",
     "imagenet": "classification",
+    "lm": "lm",
     "ncsn": "ncsn",
     "stl10": "classification",
     "vae": "vae",
@@ -25,6 +26,7 @@ FAMILIES = {
 DEFAULTS = {
     "caps_digits",
     "digits",
+    "lstm_python",
     "ncsn_digits",
     "rn18_digits",
     "scattered_digits",

@@ -74,10 +74,8 @@ def test_an_attention_is_as_by_hand(dropout):
     model = attention(dropout=dropout)
     inner = keras.Model(model.input, model.get_layer("heads").output)
     with quantize(inner, weights=None, activations=5, layers="all", products=True):
-        if dropout:  # What is dropped is random: the ranges are those of evaluation then.
-            found = inner(X, training=False)
-        else:
-            found = inner(X, training=True)
+        # What is dropped is random: then the ranges are those of evaluation.
+        found = inner(X, training=not dropout)
     np.testing.assert_allclose(found, by_hand(model, 5), rtol=1e-4, atol=1e-5)
     plain = attention(dropout=dropout)
     plain = keras.Model(plain.input, plain.get_layer("heads").output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pathlib
 import sys
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from tests.trainers.unlike.program import Announce
 from trainers.sweeps.programs import TASKS
 from trainers.tasks.configured import experiment
 
+# A text of a thousand words.
+TEXT = pathlib.Path(__file__).with_name("short.txt")
 # The configuration that each program takes by itself, less what makes it long.
 SMALLEST = {
     "capsnet": ("caps_digits", {"channels": 4, "primary": 1}),
@@ -17,6 +20,10 @@ SMALLEST = {
     "detection": (
         "scattered_digits",
         {"channels": 4, "height": 32, "width": 32, "anchors": [8, 8]},
+    ),
+    "lm": (
+        "lstm_python",
+        {"dataset": str(TEXT), "units": 16, "vocabulary": 100, "batch_size": 4, "length": 10},
     ),
     "ncsn": (
         "ncsn_digits",
@@ -58,6 +65,7 @@ OVERFIT = {
     "capsnet": Overfit(4, 0.1, {"learning_rate": 3e-3}),
     "classification": Overfit(4, 0.02, {"learning_rate": 1e-2}),
     "detection": Overfit(8, 0.2, {"learning_rate": 1e-2}),
+    "lm": Overfit(4, 0.1, {"learning_rate": 3e-2, "dropout": 0.0, "units": 64}),
     # The levels and the noise of the batch stay the same too.
     "ncsn": Overfit(12, 0.3, {"learning_rate": 1e-2, "channels": 8, "samples": 0}),
     # Grey pixels have a cross entropy of their own, and the code has noise.

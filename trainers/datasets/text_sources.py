@@ -143,15 +143,21 @@ def get(name: str, tokens: str, most: int = 0, data_dir: str | None = None) -> T
 
 
 def random(name: str, tokens: str, most: int = 0) -> Text:
-    """Return random words, in the number of a text: what is computed from them takes as long."""
+    """Return random words, in the number of a text: what is computed from them takes as long.
+
+    They are as uneven as words are: one is half as frequent as that of half its number.
+    """
     known = facts(name, tokens, most)
     generator = np.random.default_rng(0)
-    parts = {
-        part: generator.integers(0, known.vocabulary, getattr(known, part), np.int32)
-        for part in PARTS
-    }
+    ends = np.log(known.vocabulary + 1)
+
+    def drawn(count: int) -> np.ndarray:
+        numbers = np.exp(ends * generator.random(count)).astype(np.int32) - 1
+        return np.minimum(numbers, known.vocabulary - 1)
+
     words = tuple(str(number) for number in range(known.vocabulary))
-    return Text(f"random words in the number of {name}", words, **parts)
+    parts = (drawn(getattr(known, part)) for part in PARTS)
+    return Text(f"random words in the number of {name}", words, *parts)
 
 
 def fetch(name: str, data_dir: str | None = None) -> str:
@@ -269,9 +275,12 @@ def _text(
     what = "the topics of Python's help" if name == EMBEDDED else name
     train, val, test = (f"{len(parts[part]):,}" for part in PARTS)
     return Text(
-        f"{what} ({train} words to train, {val} held out, {test} to test, {len(words):,} different)",
+        f"{what} ({train} words to train, {val} held out, {test} to test, {len(words):,} that "
+        f"differ)",
         words,
-        **parts,
+        train=parts["train"],
+        val=parts["val"],
+        test=parts["test"],
         separator=separator,
     )
 

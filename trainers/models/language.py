@@ -60,12 +60,13 @@ class Words:
             following = keras.layers.Input((length,), dtype="int32", name="following")
             last = AdaptiveSoftmax(self.vocabulary, self.cutoffs, self.initial_range, name=OUTPUT)
             return keras.Model([*inputs, following], last(x, following))
+        given = words if begins is None else inputs
         if self.is_tied:
             if x.shape[-1] != self.embedding:
                 x = keras.layers.Dense(self.embedding, name="projection")(x)
-            return keras.Model(inputs, embed(x, reverse=True))
+            return keras.Model(given, embed(x, reverse=True))
         last = keras.layers.Dense(self.vocabulary, kernel_initializer=draw, name=OUTPUT)
-        return keras.Model(inputs, last(x))
+        return keras.Model(given, last(x))
 
 
 def lstm(

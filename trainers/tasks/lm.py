@@ -160,7 +160,8 @@ class LanguageModel(ConfiguredTask):
             inputs.append(begins)
         if self.config.cutoffs:
             inputs.append(following)
-        found = model(inputs, training=evaluation is None)
+        given = inputs if len(inputs) > 1 else words
+        found = model(given, training=evaluation is None)
         if not self.config.cutoffs:
             found = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=following, logits=tf.cast(found, tf.float32)
