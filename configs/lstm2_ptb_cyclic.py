@@ -7,7 +7,7 @@ Published: test perplexity, and bit operations beside static 8 bits: static 8/8 
 Command:   python -m trainers.lm --config=configs/lstm2_ptb_cyclic.py --data_dir=DIR
            It is fetched by: python -m trainers.fetch ptb --data_dir=DIR
            5-6 bits: --bits_max=6
-Cost:      COST
+Cost:      as `configs/lstm650_ptb.py` and half as much again; not run in full.
 Differs:   The released code has no language model, so its network and its training are not known:
            those here are of `configs/lstm650_ptb.py`, at a rate that falls when validation stalls.
 """

@@ -11,7 +11,8 @@ Published: the tables were not at hand. What is reported is the test perplexity 
 Command:   python -m trainers.lm --config=configs/lstm800_ptb_cyclic.py --data_dir=DIR
            It is fetched by: python -m trainers.fetch ptb --data_dir=DIR
            5-6 bits: --bits_max=6 --gradient_bits=6
-Cost:      COST
+Cost:      8 hours for 40 epochs on two cores of an x86-64 server CPU, as foretold; not run in
+           full.
 """
 
 from ml_collections import ConfigDict

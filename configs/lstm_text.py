@@ -3,7 +3,9 @@
 Source:    none; a small network that learns from some million words in minutes.
 Command:   python -m trainers.lm --config=configs/lstm_text.py --dataset=FILE
            FILE is a text, or a JSON Lines file of documents.
-Cost:      COST
+Cost:      440 s on two cores of an x86-64 server CPU for the State of the Union addresses of 1790
+           to 2021 (1.6 million words): test perplexity 72.6 with seed 0, where an interpolated
+           bigram model has 143.
 Published: none. A reduced-scale setting: its numbers say nothing about the Penn Treebank.
 """
 

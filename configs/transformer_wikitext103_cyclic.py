@@ -7,7 +7,7 @@ Published: perplexity, and bit operations beside static bits: static 8/8 31.77, 
 Command:   python -m trainers.lm --config=configs/transformer_wikitext103_cyclic.py --data_dir=DIR
            It is fetched by: python -m trainers.fetch wikitext103 --data_dir=DIR
            4-6 bits: --bits_max=6
-Cost:      COST
+Cost:      not run in full; a GPU is needed.
 Differs:   The released code has no language model, so its network and its training are not known:
            our choice are six layers of 512 numbers, of which 256 stand for a word, with 8 heads
            and 2,048 units within, rows of 256 words in batches of 32, an adaptive softmax as by

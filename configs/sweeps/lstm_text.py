@@ -4,9 +4,10 @@ Source:    none: the rows of REX (arXiv 2107.04197) on a language model, at a re
            paper has none.
 Published: none. A reduced-scale setting: its numbers say nothing about the Penn Treebank.
 Expected:  REX and Linear ahead of a constant rate.
-Command:   python -m trainers.sweep --config=configs/sweeps/lstm_text.py:FILE --results=DIR
-           Without FILE, a text or a JSON Lines file, it trains on the topics of Python's help.
-Cost:      45 trials; COST
+Command:   python -m trainers.sweep --config=configs/sweeps/lstm_text.py --results=DIR
+           with --config=configs/sweeps/lstm_text.py:FILE for a text of one's own, plain or JSON
+           Lines; without it, for the topics of Python's help.
+Cost:      45 trials; not run in full.
 Differs:   Two learning rates, judged on held-out text with one seed, three budgets of 3 epochs, and
            Adam alone.
 """
@@ -31,8 +32,9 @@ def get_config(file: str = "python") -> ConfigDict:
                 lstm_text.get_config(),
                 [3e-3, 1e-2],
                 dataset=file,
-                units=96,
-                cutoffs=(1_000,),
+                vocabulary=5_000,
+                units=64,
+                cutoffs=(500,),
                 batch_size=64,
                 evaluate_every=3,
                 samples=0,

@@ -321,6 +321,10 @@ def test_a_rate_follows_validation_while_test_text_is_measured(tmp_path):
         ({"is_tied": False, "cutoffs": [30, 20]}, "`cutoffs` must rise"),
         ({"cutoffs": [20]}, "`is_tied` must be False with an adaptive softmax"),
         ({"model": "transformer", "units": 10, "heads": 4}, "multiple of `heads`"),
+        (
+            {"precision_schedule": "cr", "quantized_products": True},
+            "`quantized_products` must be False for an LSTM",
+        ),
         ({"model": "gru"}, "`model` must be one of 'lstm', 'transformer'"),
     ],
 )

@@ -63,7 +63,7 @@ class Text:
     train: np.ndarray = dataclasses.field(repr=False)
     val: np.ndarray = dataclasses.field(repr=False)
     test: np.ndarray = dataclasses.field(repr=False)
-    separator: str = " "
+    separator: str = dataclasses.field(default=" ", kw_only=True)
 
     @property
     def facts(self) -> TextFacts:

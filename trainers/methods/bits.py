@@ -102,7 +102,7 @@ def quantized(model: keras.Model, options: Precision, run: ks.Run, seed: int) ->
             gradients=options.gradient_bits or None,
             layers=options.quantized_layers,
             evaluation=options.evaluation_bits,
-            products=options.quantized_products,
+            products=options.products,
             seed=seed,
         )
     return model

@@ -6,7 +6,7 @@ import dataclasses
 
 from trainers.options.fields import Options, option
 from trainers.options.optimization import Optimization
-from trainers.options.precision import Precision
+from trainers.options.precision import ProductPrecision
 from trainers.options.training import Training
 
 __all__ = ["MODELS", "Language", "TextData"]
@@ -97,13 +97,18 @@ class Language(Options):
         40, "Words of the text that is written to be looked at; 0 for none.", low=0, high=10_000
     )
     optimization: Optimization = dataclasses.field(default_factory=Optimization)
-    precision: Precision = dataclasses.field(default_factory=Precision)
+    precision: ProductPrecision = dataclasses.field(default_factory=ProductPrecision)
 
     def check(self) -> None:
         if self.model == "transformer" and self.units % self.heads:
             raise ValueError(
                 f"`units` must be a multiple of `heads` in a Transformer. Received: "
                 f"units={self.units}, heads={self.heads}"
+            )
+        if self.model == "lstm" and self.precision.products:
+            raise ValueError(
+                "`quantized_products` must be False for an LSTM: all of its products have weights. "
+                "Received: quantized_products=True, model='lstm'"
             )
         if self.cutoffs and self.is_tied:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.options.fields import Options, option, shown
 
-__all__ = ["NONE", "Precision"]
+__all__ = ["NONE", "Precision", "ProductPrecision"]
 
 NONE = "none"
 _LEAST, _MOST = 2, 16
@@ -35,12 +35,6 @@ class Precision(Options):
     quantized_layers: str = option(
         "cpt_cifar", "Which layers are quantized; see `ks.precision.quantize`."
     )
-    quantized_products: bool = option(
-        False,
-        "Whether products without weights are quantized too: those of an attention, and the sums "
-        "over the neighbours in a graph.",
-        flag=True,
-    )
     evaluation_bits: str | int = option(
         "max",
         "Bits of evaluation: the highest of the schedule, those of the present step, or a number.",
@@ -57,16 +51,16 @@ class Precision(Options):
         flag=True,
     )
 
+    @property
+    def products(self) -> bool:
+        """Whether products without weights are quantized too; most networks have none."""
+        return False
+
     def check(self) -> None:
         if self.precision_options and self.precision_schedule == NONE:
             raise ValueError(
                 f"`precision_options` must be empty without a schedule of the bits. Received: "
                 f"precision_options={shown(self.precision_options)}, precision_schedule={NONE!r}"
-            )
-        if self.quantized_products and self.precision_schedule == NONE:
-            raise ValueError(
-                f"`quantized_products` must be False without a schedule of the bits. Received: "
-                f"quantized_products=True, precision_schedule={NONE!r}"
             )
         if self.gradient_bits == 1:
             raise ValueError(
@@ -78,4 +72,28 @@ class Precision(Options):
                 f"`policy_lengths` must have a length for each policy; the last may have none. "
                 f"Received: policies={shown(self.policies)}, "
                 f"policy_lengths={shown(self.policy_lengths)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProductPrecision(Precision):
+    """As `Precision`, of networks that may have products without weights."""
+
+    quantized_products: bool = option(
+        False,
+        "Whether products without weights are quantized too: those of an attention, and the sums "
+        "over the neighbours in a graph.",
+        flag=True,
+    )
+
+    @property
+    def products(self) -> bool:
+        return self.quantized_products
+
+    def check(self) -> None:
+        super().check()
+        if self.quantized_products and self.precision_schedule == NONE:
+            raise ValueError(
+                f"`quantized_products` must be False without a schedule of the bits. Received: "
+                f"quantized_products=True, precision_schedule={NONE!r}"
             )
