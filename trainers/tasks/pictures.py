@@ -10,7 +10,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-__all__ = ["boxed", "captioned", "gallery"]
+__all__ = ["boxed", "captioned", "gallery", "plane"]
 
 _GAP = 2
 # Smaller images are enlarged to be seen.
@@ -19,6 +19,12 @@ _SEEN_SIDE = 48
 _LEAST_SIDE = 112
 _LETTERS = 12
 _BOXED_SIDE = 240
+_PLANE_SIDE, _LEGEND_WIDTH, _POINT = 480, 160, 3
+# Colours that are told apart with any sight, by P. Tol, and again from the first one on.
+_COLOURS = (
+    *("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"),
+    *("#bbbbbb", "#000000", "#ee8866", "#99ddff", "#ffaabb", "#44bb99"),
+)
 
 
 def gallery(images: np.ndarray, columns: int) -> np.ndarray:
@@ -99,4 +105,40 @@ def boxed(
     for (top, left, *_), text in zip(found, words, strict=True):
         place = (left * sheet.width + 2, top * sheet.height)
         draw.text(place, text, "red", font, stroke_width=2, stroke_fill="white")
+    return np.asarray(sheet)
+
+
+def plane(points: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return points in the plane in which they differ most, in the colours of their classes.
+
+    Args:
+        points: Of shape `(n, numbers)`, n at least 1.
+        labels: Their classes, of shape `(n,)`.
+        names: What classes are called.
+
+    Returns:
+        uint8 of shape `(height, width, 3)`: the first two principal components, and a legend.
+    """
+    centred = points.astype(np.float64) - points.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred.T @ centred)
+    found = np.zeros((len(points), 2))
+    found[:, : min(2, len(axes))] = centred @ axes[:2].T
+    low, high = found.min(axis=0), found.max(axis=0)
+    room = _PLANE_SIDE - 4 * _POINT
+    shares = (found - low) / np.where(high > low, high - low, 1.0)
+    places = 2 * _POINT + room * np.where(high > low, shares, 0.5)
+    sheet = PIL.Image.new("RGB", (_PLANE_SIDE + _LEGEND_WIDTH, _PLANE_SIDE), "white")
+    draw, font = PIL.ImageDraw.Draw(sheet), PIL.ImageFont.load_default(_LETTERS)
+
+    def dot(x: float, y: float, label: int) -> None:
+        colour = _COLOURS[label % len(_COLOURS)]
+        draw.ellipse((x - _POINT, y - _POINT, x + _POINT, y + _POINT), colour)
+
+    for (x, y), label in zip(places, labels, strict=True):
+        dot(x, _PLANE_SIDE - y, int(label))
+    rows = _PLANE_SIDE // (2 * _LETTERS)
+    for row, label in enumerate(np.unique(labels)[:rows]):
+        y = (row + 0.75) * 2 * _LETTERS
+        dot(_PLANE_SIDE + _LETTERS, y, int(label))
+        draw.text((_PLANE_SIDE + 2 * _LETTERS, y - 0.6 * _LETTERS), names[label], "black", font)
     return np.asarray(sheet)
