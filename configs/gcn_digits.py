@@ -2,7 +2,8 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.graphs
-Cost:      COST
+Cost:      20 s on two cores of an x86-64 server CPU, start included; test accuracy 87 % with
+           seed 0, of 40 digits that have labels.
 Published: none. A reduced-scale setting: its numbers say nothing about citations.
 """
 

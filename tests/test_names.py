@@ -84,6 +84,7 @@ FLOORS = {
             "capsnet",
             "cifar",
             "detection",
+            "graphs",
             "imagenet",
             "lm",
             "ncsn",

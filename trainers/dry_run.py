@@ -44,12 +44,15 @@ def show(task: ConfiguredTask, console: rich.console.Console, missing: str = "")
     _print(console, "what it is", _facts(task, model))
     if missing:
         console.print(missing, highlight=False, soft_wrap=True)
-    needed, free = _activations(task, model), _free()
+    needed, free = _activations(task, model) + task.host_bytes(), _free()
     if needed > free:
-        batch = max(1, int(0.5 * task.config.training.batch_size * free / needed))
+        batch = int(0.5 * task.config.training.batch_size * free / needed)
+        smaller = f" Smaller batches take less, as --batch_size={batch}" if batch >= 1 else ""
+        if task.host_bytes() > free:
+            smaller = ""
         console.print(
-            f"No step was measured: its activations alone take about {_size(needed)}, and there is "
-            f"{_size(free)} here. Smaller batches take less, as --batch_size={batch}",
+            f"No step was measured: its data and activations alone take about {_size(needed)}, and "
+            f"there is {_size(free)} here.{smaller}",
             highlight=False,
             soft_wrap=True,
         )
@@ -74,7 +77,7 @@ def _facts(task: ConfiguredTask, model: keras.Model) -> dict[str, str]:
     kept = _bytes(model.variables) + _bytes(optimizer.variables)
     return {
         "parameters": f"{trained:,} trained, {all_of_it - trained:,} others",
-        "MACs of an example, forward": _macs(model),
+        "MACs of an example, forward": _macs(task, model),
         "steps": f"{task.run.total:,}: {counted(task.config.training.trained_epochs, 'epoch')} of "
         f"{task.steps_per_epoch:,}",
         "weights and optimizer": _size(kept),
@@ -134,9 +137,10 @@ def _same(value: Any, default: Any) -> bool:
     return bool(value == (list(default) if isinstance(default, tuple) else default))
 
 
-def _macs(model: keras.Model) -> str:
+def _macs(task: ConfiguredTask, model: keras.Model) -> str:
     try:
-        return f"{sum(each.macs for each in ks.precision.macs(model)):,}"
+        found = ks.precision.macs(model, *task.example_shapes())
+        return f"{sum(each.macs for each in found):,}"
     except ValueError as error:
         return f"not counted: {error}"
 

@@ -17,6 +17,7 @@ FAMILIES = {
     "capsnet": "capsnet",
     "cifar": "classification",
     "detection": "detection",
+    "graphs": "graphs",
     "imagenet": "classification",
     "lm": "lm",
     "ncsn": "ncsn",
@@ -26,6 +27,7 @@ FAMILIES = {
 DEFAULTS = {
     "caps_digits",
     "digits",
+    "gcn_digits",
     "lstm_python",
     "ncsn_digits",
     "rn18_digits",

@@ -24,7 +24,9 @@ NO_SWEEP = {"__init__", "base", "rows"}
 NAMES = sorted(p.stem for p in (ROOT / "configs" / "sweeps").glob("*.py") if p.stem not in NO_SWEEP)
 PARTS = {
     "demon_table_3": ("Adam", "TINY-SGDM", "TINY-Adam"),
-    "demon_table_4": ("Adam", "VAE-SGDM", "VAE-Adam", "CAPS-Adam"),
+    "cpt_language": ("wikitext103",),
+    "cyclic_precision_graphs": ("products",),
+    "demon_table_4": ("Adam", "VAE-SGDM", "VAE-Adam", "CAPS-Adam", "PTB-SGDM", "PTB-Adam"),
 }
 SWEEPS = [(name, part) for name in NAMES for part in (None, *PARTS.get(name, ()))]
 REX_ROWS = {"None", "Exp", "OneCycle", "Linear", "Step", "Cosine", "REX"}

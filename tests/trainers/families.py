@@ -21,6 +21,7 @@ SMALLEST = {
         "scattered_digits",
         {"channels": 4, "height": 32, "width": 32, "anchors": [8, 8]},
     ),
+    "graphs": ("gcn_digits", {"units": 8, "passes_per_epoch": 9}),
     "lm": (
         "lstm_python",
         {"dataset": str(TEXT), "units": 16, "vocabulary": 100, "batch_size": 4, "length": 10},
@@ -65,6 +66,7 @@ OVERFIT = {
     "capsnet": Overfit(4, 0.1, {"learning_rate": 3e-3}),
     "classification": Overfit(4, 0.02, {"learning_rate": 1e-2}),
     "detection": Overfit(8, 0.2, {"learning_rate": 1e-2}),
+    "graphs": Overfit(4, 0.02, {"dropout": 0.0, "batch_size": 1}),
     "lm": Overfit(4, 0.1, {"learning_rate": 3e-2, "dropout": 0.0, "units": 64}),
     # The levels and the noise of the batch stay the same too.
     "ncsn": Overfit(12, 0.3, {"learning_rate": 1e-2, "channels": 8, "samples": 0}),

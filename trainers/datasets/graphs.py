@@ -260,7 +260,8 @@ class Graph:
         sizes, nodes = [], chosen
         for layer in reversed(range(len(counts))):
             # The steps of no training come to 2**48.
-            rows, others = self._drawn(nodes, counts[layer], seed + tf.constant([0, layer << 48]))
+            own = seed + tf.constant([0, layer << 48], tf.int64)
+            rows, others = self._drawn(nodes, counts[layer], own)
             size = tf.size(nodes)
             sizes.append(size)
             # Those that the layer gives are the first, in their order.
@@ -303,17 +304,22 @@ class Graph:
         others = tf.gather(neighbours, tf.boolean_mask(begin[:, None] + places, is_one))
         return rows, tf.cast(others, tf.int64)
 
+    # Made outside of any trace, as the first call may be within one.
+
     @functools.cached_property
     def _features(self) -> tf.Tensor:
-        return tf.constant(self.features)
+        with tf.init_scope():
+            return tf.constant(self.features)
 
     @functools.cached_property
     def _labels(self) -> tf.Tensor:
-        return tf.constant(self.labels)
+        with tf.init_scope():
+            return tf.constant(self.labels)
 
     @functools.cached_property
     def _lists(self) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.constant(self.starts), tf.constant(self.neighbours)
+        with tf.init_scope():
+            return tf.constant(self.starts), tf.constant(self.neighbours)
 
 
 def _check_parts(parts: dict[str, np.ndarray], labels: np.ndarray, description: str) -> None:

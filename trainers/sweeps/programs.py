@@ -32,6 +32,7 @@ TASKS = {
     "capsnet": "trainers.tasks.capsnet:CapsNet",
     "classification": "trainers.tasks.classification:ImageClassification",
     "detection": "trainers.tasks.detection:Detection",
+    "graphs": "trainers.tasks.graphs:NodeClassification",
     "lm": "trainers.tasks.lm:LanguageModel",
     "ncsn": "trainers.tasks.ncsn:NCSN",
     "vae": "trainers.tasks.vae:VAE",

@@ -124,6 +124,14 @@ class ConfiguredTask(Task, abc.ABC):
     def network(self) -> keras.Model:
         """Return a new model, built, in full precision."""
 
+    def example_shapes(self) -> Sequence[tuple[int, ...]]:
+        """Return the shapes of the inputs of one example, where the network leaves some open."""
+        return ()
+
+    def host_bytes(self) -> int:
+        """Return what its data take, and what an evaluation at once takes beyond a step's batch."""
+        return 0
+
     def followed(self) -> Mapping[str, str]:
         """Return what a learning rate may follow, metrics of training and of validation.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -88,6 +88,29 @@ class NodeClassification(ConfiguredTask):
             return self.config.passes_per_epoch
         return self.facts.train // self.config.training.batch_size
 
+    def example_shapes(self) -> Sequence[tuple[int, ...]]:
+        """Return the shapes of a whole graph, by the names of what it consists of."""
+        if self.config.neighbours:
+            return ()
+        nodes, edges = self._sizes
+        return (edges, 2), (nodes, self.facts.features), (edges,)
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """The numbers of nodes and of edges of the whole graph as the network has it."""
+        known = self.facts
+        return known.nodes, known.edges + (known.nodes if self.config.model == "gcn" else 0)
+
+    def host_bytes(self) -> int:
+        """Return what the graph takes, and the numbers of all nodes where it is evaluated."""
+        known, config = self.facts, self.config
+        nodes, edges = self._sizes
+        held = 4 * (nodes * known.features + edges)
+        if config.evaluation_neighbours:
+            return held
+        # Pairs and weights, as they come and as a matrix; of each layer what it takes and gives.
+        return held + 36 * edges + 4 * nodes * (known.features + 4 * config.units)
+
     def train(self, step: int) -> tf.data.Dataset:
         """Return batches from a data step on; those of the whole graph are all the same."""
         training, counts = self.config.training, self.config.neighbours
@@ -134,7 +157,7 @@ class NodeClassification(ConfiguredTask):
                 f"nodes. Received: {replicas} replicas"
             )
         config, known = self.config, self.facts
-        nodes, edges = known.nodes, known.edges + (known.nodes if config.model == "gcn" else 0)
+        nodes, edges = self._sizes
         make, changes = gcn, {}
         if config.model == "sage":
             make, changes = sage, {"is_sampled": bool(config.neighbours)}
