@@ -54,7 +54,13 @@ def task(**changes):
     return made
 
 
-SAMPLED = {"model": "sage", "neighbours": [3, 2], "batch_size": 10, "passes_per_epoch": 1}
+SAMPLED = {
+    "model": "sage",
+    "neighbours": [3, 2],
+    "batch_size": 10,
+    "passes_per_epoch": 1,
+    "epochs": 12,
+}
 
 
 # --- the data ------------------------------------------------------------------------------------
