@@ -326,6 +326,23 @@ def test_sums_and_their_gradients_are_those_of_a_matrix():
     np.testing.assert_allclose(tape.gradient(loss, x)[0], expected.T @ upstream[0], atol=1e-5)
 
 
+def test_sums_and_their_gradients_have_the_same_bits_each_time():
+    """Threads must not add in the order in which they come, as with `transpose_a` of the product."""
+    data = graph_sources.get("digits")
+    edges, weights = data.edges("symmetric")
+    x = tf.constant(RNG.normal(size=(1, len(data.features), 32)), tf.float32)
+
+    @tf.function
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            found = Aggregation()(x, edges[None], weights[None])
+            loss = tf.reduce_sum(tf.sin(found))
+        return found, tape.gradient(loss, x)
+
+    assert len({tuple(each.numpy().tobytes() for each in both(x)) for _ in range(50)}) == 1
+
+
 def weights_of(model):
     return [np.float64(each) for each in model.get_weights()]
 

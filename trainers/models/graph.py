@@ -70,8 +70,9 @@ def _multiplied(
     )
 
     def gradient(upstream: tf.Tensor) -> tuple[None, None, None, tf.Tensor]:
-        product = tf.raw_ops.SparseMatrixMatMul(a=matrix, b=upstream, transpose_a=True)
-        return None, None, None, product
+        # Not by `transpose_a`: threads add there in the order in which they come.
+        turned = tf.raw_ops.SparseMatrixTranspose(input=matrix, type=tf.float32)
+        return None, None, None, tf.raw_ops.SparseMatrixMatMul(a=turned, b=upstream)
 
     return tf.raw_ops.SparseMatrixMatMul(a=matrix, b=x), gradient
 
