@@ -327,7 +327,7 @@ def test_sums_and_their_gradients_are_those_of_a_matrix():
 
 
 def test_sums_and_their_gradients_have_the_same_bits_each_time():
-    """Threads must not add in the order in which they come, as with `transpose_a` of the product."""
+    """Threads must not add as they come: so they do with `transpose_a` of the product."""
     data = graph_sources.get("digits")
     edges, weights = data.edges("symmetric")
     x = tf.constant(RNG.normal(size=(1, len(data.features), 32)), tf.float32)
