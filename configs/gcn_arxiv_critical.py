@@ -9,7 +9,7 @@ Command:   python -m trainers.graphs --config=configs/gcn_arxiv_critical.py --da
            A probe, 500 of 1,000 steps from a later one on: --epochs=200
            --config.schedule_delay=0ep
            --config.precision_options="{'length': '0.5dur', 'start': '0.2dur'}"
-Cost:      COST
+Cost:      three times that of `configs/gcn_arxiv_cyclic.py`; not run in full.
 Differs:   As `configs/gcn_arxiv_cyclic.py`: 1,500 steps are counted as 300 epochs of 5.
 """
 

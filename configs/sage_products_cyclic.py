@@ -10,7 +10,7 @@ Published: the tables were not at hand. What is reported is the best test accura
 Command:   python -m trainers.graphs --config=configs/sage_products_cyclic.py --data_dir=DIR
            It is fetched by: python -m trainers.fetch ogbn_products --data_dir=DIR
            Means rounded: --quantized_products --bits_min=3
-Cost:      COST
+Cost:      not run in full; a GPU and 30 GB of host memory are needed.
 Differs:   An evaluation is of the whole graph at once, for which 30 GB are needed; some neighbours
            of each node: --config.evaluation_neighbours=(32,32).
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -38,9 +39,11 @@ def make() -> Callable[[int], None]:
     """Return its training."""
     graph = graph_sources.get("digits").normalised()
     edges, weights = graph.edges("symmetric")
-    matrix = torch.sparse_coo_tensor(
-        torch.from_numpy(edges.T.copy()), torch.from_numpy(weights), (len(graph.features),) * 2
-    ).to_sparse_csr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of sparse matrices as such.
+        matrix = torch.sparse_coo_tensor(
+            torch.from_numpy(edges.T.copy()), torch.from_numpy(weights), (len(graph.features),) * 2
+        ).to_sparse_csr()
     features, labels = torch.from_numpy(graph.features), torch.from_numpy(graph.labels).long()
     nodes = torch.from_numpy(graph.train)
     first, second = model = network()
