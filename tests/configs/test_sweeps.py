@@ -151,7 +151,7 @@ def test_the_tables_of_demon(part):
     }
     assert demon == {("constant", "demon", "sgd" if part == "SGDM" else "demon_adam")}
     for name in PARTS:
-        with pytest.raises(ValueError, match="`part` must be one of .*Received: part='adam'"):
+        with pytest.raises(ValueError, match=r"`part` must be one of .*Received: part='adam'"):
             module(name).get_config("adam")
 
 

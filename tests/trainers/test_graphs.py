@@ -14,6 +14,7 @@ from trainers.datasets.graphs import Graph
 from trainers.models.graph import Aggregation, gcn, sage
 from trainers.tasks.configured import experiment
 from trainers.tasks.graphs import NodeClassification
+from trainers.tasks.measuring import measure
 from trainers.tasks.pictures import plane
 
 RNG = np.random.default_rng(0)
@@ -435,6 +436,20 @@ def test_it_trains_judges_and_shows(changes, tmp_path):
     assert len(sums) == made.config.layers
     assert {row.quantized for row in sums} == {made.config.precision.products}
     assert all(row.macs > 0 for row in sums)
+
+
+@pytest.mark.parametrize("changes", [{}, SAMPLED], ids=["whole", "sampled"])
+def test_a_step_and_an_evaluation_are_measured_without_the_data(changes):
+    found = measure(NodeClassification.of({**get_config().to_dict(), "units": 8, **changes}))
+    assert found.step > 0.0
+    assert found.evaluations.keys() == {"test"}
+
+
+def test_a_made_up_graph_has_the_size_of_one_that_is_not_here():
+    known = graph_sources.facts("ogbn_arxiv")
+    found = graph_sources.random("ogbn_arxiv").facts
+    assert dataclasses.replace(found, edges=known.edges) == known
+    assert found.edges == pytest.approx(known.edges, rel=0.01)
 
 
 def test_multiplications_of_a_graph_are_counted_by_its_edges():
