@@ -397,7 +397,7 @@ class Quantized:
             (layer.path, any(part is not None for part in self._resolved(bits)))
             for layer, bits in zip(self._layers, self._chosen, strict=True)
         ]
-        rounded = self._products and (self.activations or self.gradients) is not None
+        rounded = self._products and not (self.activations is None and self.gradients is None)
         return found + [(path, rounded) for _, path in self._counted]
 
     def _check_dtypes(self, bits: Mapping[str, int], received: str | None = None) -> None:

@@ -14,11 +14,9 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PARTS", "WEIGHTINGS", "Graph", "GraphFacts"]
+__all__ = ["PARTS", "Graph", "GraphFacts"]
 
 PARTS = ("train", "val", "test")
-# How neighbours are added: see `Graph.edges`.
-WEIGHTINGS = ("symmetric", "mean")
 # The random numbers of an evaluation are the same in each: no seed of a training is as large.
 _EVALUATION_SEED = 2**40
 

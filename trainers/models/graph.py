@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["HIDDEN", "NORMS", "Aggregation", "gcn", "sage"]
+__all__ = ["HIDDEN", "Aggregation", "gcn", "sage"]
 
-NORMS = ("none", "node", "graph")
 # The layer that gives what the last convolution takes.
 HIDDEN = "hidden"
 
@@ -175,7 +174,7 @@ def gcn(
         edges: Number of edges, or None for any.
         features: Numbers of a node.
         widths: Numbers that each layer gives for a node, the last one logits.
-        norm: Between the layers, of `NORMS`: of each node, or of the whole graph.
+        norm: What is normalised between the layers: "none", each "node", or the "graph" as a whole.
         dropout: Share of the numbers dropped between the layers.
         feature_dropout: Share of the features dropped.
 
