@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_sched as ks
 from configs.gcn_digits import get_config
+from tests.trainers.test_replicas import replicas
 from trainers.datasets import graph_sources
 from trainers.datasets.graphs import Graph
 from trainers.models.graph import Aggregation, gcn, sage
@@ -485,6 +486,14 @@ def test_rows_that_are_all_nought_and_lonely_nodes_are_trained_through(tmp_path)
 def test_what_cannot_be_trained_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         NodeClassification.of({**get_config().to_dict(), **changes})
+
+
+def test_a_graph_is_refused_on_two_replicas():
+    with (
+        replicas().scope(),
+        pytest.raises(ValueError, match=r"must be trained on one replica.*2 replicas"),
+    ):
+        task().network()
 
 
 def test_a_picture_of_points_has_its_classes():

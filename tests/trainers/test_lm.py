@@ -11,6 +11,7 @@ import torch
 
 from configs.lstm_python import get_config
 from tests.trainers import families
+from tests.trainers.test_replicas import replicas
 from trainers.loop.evaluation import evaluate
 from trainers.models.adaptive_softmax import AdaptiveSoftmax
 from trainers.models.language import Words, transformer
@@ -334,11 +335,8 @@ def test_what_cannot_be_trained_is_refused(changes, message):
 
 
 def test_streams_are_refused_on_two_replicas():
-    devices = tf.config.list_logical_devices("CPU")
-    if len(devices) < 2:
-        pytest.skip("There is one device here; tests/trainers/test_replicas.py makes two.")
     with (
-        tf.distribute.MirroredStrategy([each.name for each in devices[:2]]).scope(),
+        replicas().scope(),
         pytest.raises(ValueError, match=r"must be trained on one replica.*2 replicas"),
     ):
         task().network()

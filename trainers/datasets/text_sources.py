@@ -26,10 +26,9 @@ import numpy as np
 from trainers.datasets.sources import missing, place_of
 from trainers.datasets.texts import EOS, PARTS, UNKNOWN, Text, TextFacts
 
-__all__ = ["EMBEDDED", "TOKENS", "check", "facts", "fetch", "get", "is_path", "names", "random"]
+__all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_path", "names", "random"]
 
 EMBEDDED = "python"
-TOKENS = ("words", "white_space", "characters")
 # A word, which may have apostrophes within, or a mark.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]|_")
 # Of every ten documents, and of the lines of a plain text.
@@ -85,8 +84,8 @@ def facts(name: str, tokens: str, most: int = 0) -> TextFacts:
 
     Args:
         name: One of `names()`, or a path.
-        tokens: What a word is, of `TOKENS`: "words" are words in lower case and marks,
-            "white_space" what white space separates, as in texts that are prepared already.
+        tokens: What a word is: "words" are words in lower case and marks, "white_space" what white
+            space separates, as in texts that are prepared already, "characters" these.
         most: Words that the vocabulary has at most; 0 for no limit.
 
     Raises:
