@@ -120,6 +120,18 @@ def test_the_gradients_of_products_are_rounded():
     assert np.vdot(exact, coarse) > 0.5 * np.linalg.norm(exact) * np.linalg.norm(coarse)
 
 
+def test_both_products_of_an_attention_have_a_noise_of_their_own(monkeypatch):
+    model = attention()
+    handle = quantize(model, weights=None, gradients=4, layers="all", products=True)
+    keys, own = [], handle.noise_key
+    monkeypatch.setattr(handle, "noise_key", lambda *at: (keys.append(at), own(*at))[1])
+    with tf.GradientTape():
+        model(X, training=True)
+    scores = len(handle.cost().layers) - 1
+    assert [index for index, _ in keys].count(scores) == 2
+    assert len(set(keys)) == len(keys)
+
+
 @pytest.mark.parametrize(
     ("make", "inputs"),
     [(attention, [X]), (declared, [X, np.ones(ROWS, "float32")])],
