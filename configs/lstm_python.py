@@ -2,7 +2,8 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.lm
-Cost:      about a minute on two cores of an x86-64 server CPU.
+Cost:      37 s on two cores of an x86-64 server CPU, start included; test perplexity 29.0 with
+           seed 0 and Python 3.11.
 Published: none. A reduced-scale setting: its numbers say nothing about the Penn Treebank, and
            change with the version of Python.
 """

@@ -1,4 +1,4 @@
-"""Train a language model: `python -m trainers.lm [--config=configs/lstm_ptb.py]`.
+"""Train a language model: `python -m trainers.lm [--config=configs/lstm650_ptb.py]`.
 
 Without flags it trains on the help that comes with Python. The same command continues an
 interrupted run, and shows the record of one that is over.
@@ -13,7 +13,7 @@ program = Program(
     LanguageModel,
     "lstm_python.py",
     note="Data: the topics of Python's help, a reduced-scale setting. "
-    "For the Penn Treebank: --config=configs/lstm_ptb.py",
+    "For the Penn Treebank: --config=configs/lstm650_ptb.py",
 )
 
 if __name__ == "__main__":

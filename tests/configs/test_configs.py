@@ -85,3 +85,20 @@ def test_the_table_has_the_parameters(name):
     network = family(FAMILIES[program]).of(module.get_config().to_dict()).network()
     count = sum(math.prod(each.shape) for each in network.trainable_variables)
     assert f"{count:,}" in in_the_table()[name].split("|")[4]
+
+
+def test_settings_that_are_spoken_of_are_there():
+    """In programs, options, documents and other settings."""
+    places = [
+        *(ROOT / "trainers").rglob("*.py"),
+        *(ROOT / "configs").rglob("*.py"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "README.md",
+    ]
+    spoken = {
+        (path.name, name)
+        for path in places
+        for name in re.findall(r"configs/((?:sweeps/)?[a-z]\w*\.py)", path.read_text())
+    }
+    assert len(spoken) > 50
+    assert {each for each in spoken if not (ROOT / "configs" / each[1]).is_file()} == set()

@@ -279,6 +279,8 @@ def test_what_is_not_there_says_so_with_what_to_do(tmp_path):
         graph_sources.facts("unheard")
     with pytest.raises(FileNotFoundError, match=r"python -m trainers\.fetch ogbn_arxiv"):
         graph_sources.check("ogbn_arxiv", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="`dataset` must be a path where there is"):
+        graph_sources.facts(f"{tmp_path}/none.npz")
     (tmp_path / "text.npz").write_text("no archive")
     with pytest.raises(ValueError, match=r"text\.npz must be an \.npz file"):
         graph_sources.get(f"{tmp_path}/text.npz")

@@ -218,7 +218,7 @@ def test_what_is_not_there_says_so_with_what_to_do(tmp_path):
         text_sources.facts("ptb", "words")
     with pytest.raises(FileNotFoundError, match=r"python -m trainers\.fetch ptb --data_dir="):
         text_sources.check("ptb", "white_space", str(tmp_path))
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="`dataset` must be a path where there is"):
         text_sources.facts(f"{tmp_path}/none.txt", "words")
 
 

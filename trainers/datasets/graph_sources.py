@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from trainers.datasets.graphs import PARTS, Graph, GraphFacts
-from trainers.datasets.sources import missing, place_of
+from trainers.datasets.sources import check_there, missing, place_of
 
 __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_counted", "is_path", "names", "random"]
 
@@ -192,6 +192,7 @@ def _read(name: str) -> Graph:
     if name == EMBEDDED:
         return _digits()
     path = pathlib.Path(name).expanduser()
+    check_there(name, path)
     state = path.stat()
     return _read_again(str(path), (state.st_mtime_ns, state.st_size))
 

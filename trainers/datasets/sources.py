@@ -27,6 +27,7 @@ from trainers.datasets.streams import Stream
 __all__ = [
     "DATA_DIR",
     "check",
+    "check_there",
     "digits",
     "download",
     "from_tfds",
@@ -110,6 +111,18 @@ def check(name: str, data_dir: str | None = None) -> None:
 def is_there(builder: str, data_dir: str | None = None) -> bool:
     """Return whether TensorFlow Datasets has a data set, of the name that it has there."""
     return bool(_builder(builder, data_dir).data_path.exists())
+
+
+def check_there(name: str, path: pathlib.Path) -> None:
+    """Check that there is something at the path that a data set is given by.
+
+    Raises:
+        FileNotFoundError: If not.
+    """
+    if not path.exists():
+        raise FileNotFoundError(
+            f"`dataset` must be a path where there is something. Received: dataset={name!r}"
+        )
 
 
 def missing(

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from trainers.datasets.sources import missing, place_of
+from trainers.datasets.sources import check_there, missing, place_of
 from trainers.datasets.texts import EOS, PARTS, UNKNOWN, Text, TextFacts
 
 __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_path", "names", "random"]
@@ -216,6 +216,7 @@ def _read(name: str, tokens: str) -> Text:
     if name == EMBEDDED:
         return _read_again(name, tokens, ())
     path = pathlib.Path(name).expanduser()
+    check_there(name, path)
     files = list(_parts_of(path).values()) if path.is_dir() else [path]
     stamps = tuple((str(each), each.stat().st_mtime_ns, each.stat().st_size) for each in files)
     return _read_again(name, tokens, stamps)

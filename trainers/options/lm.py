@@ -50,7 +50,7 @@ class TextData(Options):
 
 @dataclasses.dataclass(frozen=True)
 class Language(Options):
-    """A setting of a language model; see `configs/lstm_ptb.py` for the papers'."""
+    """A setting of a language model; see `configs/lstm650_ptb.py` for the papers'."""
 
     training: Training
     text: TextData = dataclasses.field(default_factory=TextData)
