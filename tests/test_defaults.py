@@ -80,7 +80,13 @@ DEFAULTS = {
         "cpt": {"cycles": 32},
         **{name: {"cycles": 8} for name in CYCLED},
         "deficit": {"start": 0},
-        "quantize": {"weights": 8, "activations": 8, "symmetric": False, "seed": 0},
+        "quantize": {
+            "weights": 8,
+            "activations": 8,
+            "symmetric": False,
+            "products": False,
+            "seed": 0,
+        },
     },
 }
 

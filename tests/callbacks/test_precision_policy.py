@@ -238,9 +238,11 @@ def test_too_high_a_scale_comes_down():
         PrecisionPolicy([(SCALED, 1.0)]),
         Each(lambda model, batch: scales.append(float(model.optimizer.dynamic_scale))),
     )
-    assert scales[0] < 2.0**20
-    assert scales[-1] == scales[-12] < 2.0**20
-    assert 0 < int(model.optimizer.iterations) < 24
+    # Each step that overflows halves it and is no update; how many do depends on the machine.
+    assert scales[0] == 2.0**19
+    updates = int(model.optimizer.iterations)
+    assert 12 < updates < 24
+    assert scales[-1] == 2.0 ** (20 - (24 - updates))
 
 
 def test_the_scale_is_held_outside_of_float16_and_never_doubles_there():

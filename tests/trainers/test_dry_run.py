@@ -50,7 +50,10 @@ def test_it_shows_what_a_training_is_and_takes(name, tmp_path, monkeypatch):
 def test_a_step_that_memory_cannot_hold_is_not_measured(monkeypatch):
     changes = {"precision_schedule": "none", "policies": [], "policy_lengths": []}
     monkeypatch.setattr(dry_run, "measure", lambda task: pytest.fail("it is measured"))
-    monkeypatch.setattr(dry_run, "_free", lambda: 1000)
+    monkeypatch.setattr(dry_run, "_free", lambda: 1_000)
+    _, _, text = shown("vae", **changes)
+    assert "No step was measured" in text and "--batch_size=" not in text
+    monkeypatch.setattr(dry_run, "_free", lambda: 50_000)
     _, rows, text = shown("vae", **changes)
     assert "No step was measured" in text and "--batch_size=" in text
     assert "a step" not in rows and "parameters" in rows
