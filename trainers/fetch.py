@@ -13,10 +13,23 @@ from typing import Any
 
 from trainers import datasets
 from trainers.command import INTERRUPTED, TRY_AGAIN
-from trainers.datasets import pretrained, scene_sources
+from trainers.datasets import (
+    graph_sources,
+    pretrained,
+    scene_sources,
+    sentence_sources,
+    text_sources,
+)
 from trainers.options.flags import BAD_USAGE
 
-_SOURCES: tuple[Any, ...] = (datasets, scene_sources, pretrained)
+_SOURCES: tuple[Any, ...] = (
+    datasets,
+    scene_sources,
+    text_sources,
+    sentence_sources,
+    graph_sources,
+    pretrained,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

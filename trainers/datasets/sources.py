@@ -11,7 +11,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,7 @@ __all__ = [
     "DATA_DIR",
     "check",
     "check_there",
+    "columns",
     "digits",
     "download",
     "from_tfds",
@@ -58,6 +59,7 @@ _BY_HAND = {
 }
 # Photographs of ImageNet have about this size.
 _PHOTOGRAPH = (375, 500, 3)
+_ROWS_AT_ONCE = 10_000
 
 
 def digits(side: int = 32) -> Images:
@@ -236,6 +238,25 @@ def records(name: str, split: str, data_dir: str | None = None) -> Records:
     """Return the files of a split of TensorFlow Datasets, to be read by number."""
     found = _builder(name, data_dir).info.splits[split]
     return Records([str(path) for path in found.filepaths], found.shard_lengths)
+
+
+def columns(
+    builder: str,
+    split: str,
+    row: Callable[[Mapping[str, Any]], tuple[tf.Tensor, ...]],
+    data_dir: str | None = None,
+) -> tuple[np.ndarray, ...]:
+    """Return the columns of a table that is made of a split of TensorFlow Datasets.
+
+    Args:
+        builder: Its name there, as "glue/sst2".
+        split: The split.
+        row: What an example has in each column, a scalar.
+        data_dir: Where it is.
+    """
+    data = _builder(builder, data_dir).as_dataset(split=split).map(row).batch(_ROWS_AT_ONCE)
+    found = zip(*data.as_numpy_iterator(), strict=True)
+    return tuple(np.concatenate(column) for column in found)
 
 
 def made_up(name: str, known: Facts) -> Stream:

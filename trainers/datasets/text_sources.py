@@ -10,20 +10,20 @@ import array
 import collections
 import dataclasses
 import functools
-import gzip
 import io
 import json
 import os
 import pathlib
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from trainers.datasets.sources import check_there, missing, place_of
+from trainers.datasets.text_files import TENTHS, documents, help_topics, kind_of, parts_of
 from trainers.datasets.texts import EOS, PARTS, UNKNOWN, Text, TextFacts
 
 __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_path", "names", "random"]
@@ -31,10 +31,6 @@ __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_path", "names", "ra
 EMBEDDED = "python"
 # A word, which may have apostrophes within, or a mark.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*|[^\w\s]|_")
-# Of every ten documents, and of the lines of a plain text.
-_TENTHS = {"train": range(8), "val": range(8, 9), "test": range(9, 10)}
-_ENDINGS = {"train": ("train",), "val": ("valid", "val", "validation", "dev"), "test": ("test",)}
-_KINDS = (".txt", ".tokens", ".jsonl", ".text")
 _WORDS_FILE = "words.json"
 
 
@@ -188,7 +184,7 @@ def fetch(name: str, data_dir: str | None = None) -> str:
                 raise
             except Exception as error:  # As it says that a file is not what it should be.
                 raise ConnectionError(f"{name!r} cannot be downloaded: {error}") from error
-        for part, path in _parts_of(pathlib.Path(beside)).items():
+        for part, path in parts_of(pathlib.Path(beside)).items():
             path.rename(unpacked / f"{part}.txt")
         if len(known.archives) == 1:  # Large: it is encoded once, and read from the disk.
             _keep(_read(str(unpacked), "white_space"), unpacked)
@@ -217,7 +213,7 @@ def _read(name: str, tokens: str) -> Text:
         return _read_again(name, tokens, ())
     path = pathlib.Path(name).expanduser()
     check_there(name, path)
-    files = list(_parts_of(path).values()) if path.is_dir() else [path]
+    files = list(parts_of(path).values()) if path.is_dir() else [path]
     stamps = tuple((str(each), each.stat().st_mtime_ns, each.stat().st_size) for each in files)
     return _read_again(name, tokens, stamps)
 
@@ -288,89 +284,25 @@ def _text(
 def _lines(name: str) -> dict[str, Iterable[str]]:
     """Return the lines of each part of a text."""
     if name == EMBEDDED:
-        import pydoc_data.topics
-
-        topics = pydoc_data.topics.topics
-        return _by_document([topics[key] for key in sorted(topics)])
+        return _by_document(list(help_topics().values()))
     path = pathlib.Path(name).expanduser()
     if path.is_dir():
-        return {part: _flat(_documents(each)) for part, each in _parts_of(path).items()}
-    if _kind(path) == ".jsonl":
-        return _by_document(list(_documents(path)))
-    lines = list(_flat(_documents(path)))
-    ends = [0, *(len(lines) * tenths.stop // 10 for tenths in _TENTHS.values())]
+        return {part: _flat(documents(each)) for part, each in parts_of(path).items()}
+    if kind_of(path) == ".jsonl":
+        return _by_document(list(documents(path)))
+    lines = list(_flat(documents(path)))
+    ends = [0, *(len(lines) * tenths.stop // 10 for tenths in TENTHS.values())]
     return {part: lines[ends[i] : ends[i + 1]] for i, part in enumerate(PARTS)}
 
 
-def _by_document(documents: Sequence[str]) -> dict[str, Iterable[str]]:
+def _by_document(texts: Sequence[str]) -> dict[str, Iterable[str]]:
     """Return the lines of each part: of every ten documents eight, one and one."""
     return {
-        part: _flat([text for number, text in enumerate(documents) if number % 10 in tenths])
-        for part, tenths in _TENTHS.items()
+        part: _flat([text for number, text in enumerate(texts) if number % 10 in tenths])
+        for part, tenths in TENTHS.items()
     }
 
 
-def _flat(documents: Iterable[str]) -> Iterator[str]:
-    for document in documents:
+def _flat(texts: Iterable[str]) -> Iterator[str]:
+    for document in texts:
         yield from io.StringIO(document)  # Its lines end with \n only.
-
-
-def _parts_of(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return the file of each part in a folder, by names as "ptb.train.txt" and "test.jsonl.gz"."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and _kind(path))
-    found = {}
-    for part, endings in _ENDINGS.items():
-        mine = [path for path in files if _stem(path).rpartition(".")[2] in endings]
-        if len(mine) != 1:
-            raise ValueError(
-                f"{folder} must have one file for {part!r}, a text whose name ends with "
-                f"{endings[0]!r} before .txt, .tokens or .jsonl. Received: "
-                f"{', '.join(path.name for path in mine) or 'none'}"
-            )
-        found[part] = mine[0]
-    return found
-
-
-def _stem(path: pathlib.Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(_kind(path))
-
-
-def _kind(path: pathlib.Path) -> str:
-    """Return the ending of a text, without that of its compression; empty for none."""
-    ending = pathlib.Path(path.name.removesuffix(".gz")).suffix
-    return ending if ending in _KINDS else ""
-
-
-def _documents(path: pathlib.Path) -> Iterator[str]:
-    """Give the documents of a file: each text of a JSON Lines file, or each line.
-
-    Raises:
-        ValueError: If a line is no UTF-8, or no such object.
-    """
-    opened: Callable[..., Iterable[bytes]] = gzip.open if path.name.endswith(".gz") else open
-    kind = _kind(path)
-    with opened(path, "rb") as file:  # type: ignore[attr-defined]
-        for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path} must be UTF-8. Received: byte {error.object[error.start]:#x} at "
-                    f"place {error.start} of line {number}"
-                ) from error
-            yield _text_of(text, path, number) if kind == ".jsonl" else text
-
-
-def _text_of(line: str, path: pathlib.Path, number: int) -> str:
-    try:
-        found = json.loads(line)["text"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"Each line of {path} must be a JSON object with a 'text'. Received: line {number} "
-            f"({error!r})"
-        ) from error
-    if not isinstance(found, str):
-        raise ValueError(
-            f"Each 'text' of {path} must be a string. Received: {found!r:.50} in line {number}"
-        )
-    return found

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["check", "imported"]
+__all__ = ["check", "imported", "loaded"]
 
 _NEEDED = "keras-hub is needed, an extra: pip install -e '.[trainers,hub]'"
 
@@ -32,3 +33,25 @@ def imported() -> Any:
         return importlib.import_module("keras_hub")
     except ImportError as error:
         raise ValueError(f"{_NEEDED}. Received: {error}") from error
+
+
+def loaded(option: str, path: str, load: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Return what keras-hub loads from a path.
+
+    Args:
+        option: What the path is called in errors.
+        path: The path.
+        load: What loads it, and then its arguments.
+        *args: Arguments.
+        **kwargs: Arguments.
+
+    Raises:
+        ValueError: If it cannot be loaded: each kind of files raises errors of its own.
+    """
+    try:
+        return load(*args, **kwargs)
+    except Exception as error:
+        raise ValueError(
+            f"`{option}` must be a folder that keras-hub can read. Received: {option}={path!r} "
+            f"({type(error).__name__}: {str(error).partition(chr(10))[0][:300]})"
+        ) from error
