@@ -15,6 +15,7 @@ from trainers.options.capsnet import Capsules  # noqa: E402
 from trainers.options.classification import Classification  # noqa: E402
 from trainers.options.detection import Detector  # noqa: E402
 from trainers.options.fields import Leaf, Options  # noqa: E402
+from trainers.options.glue import Glue  # noqa: E402
 from trainers.options.graphs import Graphs  # noqa: E402
 from trainers.options.lm import Language  # noqa: E402
 from trainers.options.ncsn import Scores  # noqa: E402
@@ -25,6 +26,7 @@ FAMILIES: dict[str, type[Options]] = {
     "trainers.capsnet": Capsules,
     "trainers.cifar": Classification,
     "trainers.detection": Detector,
+    "trainers.glue": Glue,
     "trainers.graphs": Graphs,
     "trainers.lm": Language,
     "trainers.ncsn": Scores,

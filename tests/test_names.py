@@ -86,6 +86,7 @@ FLOORS = {
             "detection",
             "graphs",
             "imagenet",
+            "glue",
             "lm",
             "ncsn",
             "stl10",

@@ -23,7 +23,7 @@ from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
 from keras_sched.precision.checks import check_built
-from keras_sched.precision.rules import own_weights, targets, walk
+from keras_sched.precision.rules import is_table, own_weights, targets, walk
 
 __all__ = [
     "LayerMacs",
@@ -267,9 +267,10 @@ def layer_macs(layer: keras.layers.Layer, inputs: Any, outputs: Any, declared: A
         return _declared_macs(declared, inputs, outputs)
     weights = own_weights(layer)
     first_in, first_out = tree.flatten(inputs)[0], tree.flatten(outputs)[0]
-    if isinstance(layer, _L.Embedding):
+    if is_table(layer):
         # A reversible one looks up a table, or multiplies with it.
-        if len(first_out.shape) > len(first_in.shape):
+        is_product = isinstance(layer, _L.Embedding) and len(first_out.shape) <= len(first_in.shape)
+        if not is_product:
             return 0
         return _leading(first_in) * math.prod(weights[0].shape)
     if isinstance(layer, _L.RNN):

@@ -21,6 +21,7 @@ __all__ = [
     "PRESETS",
     "LayerBits",
     "channel_axes",
+    "is_table",
     "own_weights",
     "resolve",
     "targets",
@@ -100,13 +101,24 @@ def own_weights(layer: keras.layers.Layer) -> list[keras.Variable]:
     return [v for v in variables if len(v.shape) >= 2 and "bias" not in v.name]
 
 
+def is_table(layer: keras.layers.Layer) -> bool:
+    """Return whether the matrices of a layer are tables of embeddings, which it looks up.
+
+    Those of other packages, as the positions of keras-hub, are told by the names of their weights.
+    """
+    if isinstance(layer, keras.layers.Embedding):
+        return True
+    weights = own_weights(layer)
+    return bool(weights) and all(weight.name == "embeddings" for weight in weights)
+
+
 def channel_axes(layer: keras.layers.Layer, weight: keras.Variable) -> list[int] | None:
     """Return the axes of a weight that share one range: all but its output channels.
 
     A table of embeddings has one range, which is None.
     """
     layers, rank = keras.layers, len(weight.shape)
-    if isinstance(layer, layers.Embedding):
+    if is_table(layer):
         return None
     if weight.name == "depthwise_kernel" or isinstance(
         layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D
@@ -162,7 +174,7 @@ def _left_out(layer: keras.layers.Layer, index: int, count: int, preset: str) ->
     if preset == _ALL:
         return False
     if preset == _ALL_BUT_TABLES:
-        return isinstance(layer, keras.layers.Embedding)
+        return is_table(layer)
     if index == count - 1:
         return True
     if preset == _ALL_BUT_LAST:

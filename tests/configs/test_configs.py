@@ -17,6 +17,7 @@ FAMILIES = {
     "capsnet": "capsnet",
     "cifar": "classification",
     "detection": "detection",
+    "glue": "glue",
     "graphs": "graphs",
     "imagenet": "classification",
     "lm": "lm",
@@ -25,6 +26,7 @@ FAMILIES = {
     "vae": "vae",
 }
 DEFAULTS = {
+    "bert_topics",
     "caps_digits",
     "digits",
     "gcn_digits",

@@ -202,6 +202,32 @@ def test_a_reversible_embedding_multiplies_only_backwards():
     assert total(keras.Model(tokens, table(table(tokens), reverse=True))) == 6 * 4 * 11
 
 
+class Positions(layers.Layer):
+    """Adds a table of places to its input, as that of keras-hub does."""
+
+    def __init__(self, weight="embeddings", **kwargs):
+        super().__init__(**kwargs)
+        self.weight = weight
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], name=self.weight)
+
+    def call(self, inputs):
+        return inputs + self.table
+
+
+def test_a_table_of_another_package_multiplies_nothing():
+    model = chain([6, 4], Positions(name="places"), layers.Dense(3))
+    assert total(model) == 6 * 4 * 3
+    with quantize(model, layers="all_but_embeddings") as handle:
+        assert [layer.path for layer, _ in handle.most_bits()] == ["dense"]
+    with quantize(model, layers="all") as handle:
+        assert len(handle.most_bits()) == 2
+    # The control: a matrix of another name is no table.
+    with quantize(chain([6, 4], Positions("kernel")), macs={".*": 5}) as handle:
+        assert len(handle.most_bits()) == 1
+
+
 def test_a_layer_counts_as_often_as_it_is_called():
     shared, x = layers.Dense(5, name="shared"), keras.Input([3, 5])
     once = shared(x)

@@ -21,6 +21,10 @@ SMALLEST = {
         "scattered_digits",
         {"channels": 4, "height": 32, "width": 32, "anchors": [8, 8]},
     ),
+    "glue": (
+        "bert_topics",
+        {"units": 8, "feedforward": 16, "layers": 1, "vocabulary": 300, "train_share": 0.1},
+    ),
     "graphs": ("gcn_digits", {"units": 8, "passes_per_epoch": 9}),
     "lm": (
         "lstm_python",
@@ -66,6 +70,7 @@ OVERFIT = {
     "capsnet": Overfit(4, 0.1, {"learning_rate": 3e-3}),
     "classification": Overfit(4, 0.02, {"learning_rate": 1e-2}),
     "detection": Overfit(8, 0.2, {"learning_rate": 1e-2}),
+    "glue": Overfit(4, 0.1, {"learning_rate": 1e-2, "dropout": 0.0, "units": 32}),
     "graphs": Overfit(4, 0.02, {"dropout": 0.0, "batch_size": 1}),
     "lm": Overfit(4, 0.1, {"learning_rate": 3e-2, "dropout": 0.0, "units": 64}),
     # The levels and the noise of the batch stay the same too.

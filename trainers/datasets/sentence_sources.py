@@ -21,7 +21,7 @@ import tensorflow as tf
 from trainers.datasets import sources
 from trainers.datasets.sentences import PARTS, Examples, SentenceFacts, Sentences
 from trainers.datasets.text_files import TENTHS, help_topics, objects, parts_of, text_of
-from trainers.datasets.word_pieces import Pieces, learnt, of_folder, packed
+from trainers.datasets.word_pieces import Pieces, learnt, of_folder, packed, pieces
 
 __all__ = ["EMBEDDED", "GLUE", "check", "facts", "fetch", "get", "names", "random"]
 
@@ -199,10 +199,11 @@ def get(
         known, tables = _read(name)
     texts = [text for column in tables["train"].columns for text in column]
     tokenizer = of_folder(encoder) if encoder else learnt(texts, vocabulary)
-    examples = {
-        part: Examples(packed(tokenizer, table.columns, length), table.labels)
-        for part, table in tables.items()
-    }
+    ends = tokenizer.cls_token_id, tokenizer.sep_token_id
+    examples = {}
+    for part, table in tables.items():
+        columns = [pieces(tokenizer, column) for column in table.columns]
+        examples[part] = Examples(packed(columns, length, *ends), table.labels)
     counts = {part: len(each.labels) for part, each in examples.items()}
     return Sentences(
         description=f"{_what(name)} ({counts['train']:,} examples to train, "
@@ -409,5 +410,5 @@ def _topics() -> tuple[SentenceFacts, Mapping[str, Table]]:
         labels = np.array([label for _, label in mine], np.int32)
         tables[part] = Table(([text for text, _ in mine],), labels)
     train, val, test = (len(tables[part].labels) for part in PARTS)
-    pieces = round(4 / 3 * _PASSAGE) + 2
-    return SentenceFacts(train, test, val, tuple(chosen), False, _ACCURACY, pieces), tables
+    length = round(4 / 3 * _PASSAGE) + 2
+    return SentenceFacts(train, test, val, tuple(chosen), False, _ACCURACY, length), tables

@@ -94,25 +94,24 @@ def pieces(tokenizer: Any, texts: Sequence[str]) -> Pieces:
     return Pieces(numbers, lengths, lengths)
 
 
-def packed(tokenizer: Any, columns: Sequence[Sequence[str]], most: int) -> Pieces:
+def packed(columns: Sequence[Pieces], most: int, begin: int, end: int) -> Pieces:
     """Return rows as BERT has them: ``[CLS] a [SEP]``, and of pairs ``[CLS] a [SEP] b [SEP]``.
 
     Of what is too long the end is cut off, from the longer text as long as it is the longer one.
 
     Args:
-        tokenizer: The tokenizer.
         columns: The texts of one column, or the first ones and the second ones of pairs.
         most: Most word pieces of a row.
+        begin: The number of ``[CLS]``.
+        end: The number of ``[SEP]``.
     """
-    found = [pieces(tokenizer, column) for column in columns]
-    room = most - 1 - len(columns)
-    kept = _kept([each.lengths for each in found], room)
+    kept = _kept([each.lengths for each in columns], most - 1 - len(columns))
     lengths = 1 + np.sum([each + 1 for each in kept], axis=0)
     starts = np.cumsum(lengths, dtype=np.int64) - lengths
-    numbers = np.full(int(lengths.sum()), tokenizer.sep_token_id, np.int32)
-    numbers[starts] = tokenizer.cls_token_id
+    numbers = np.full(int(lengths.sum()), end, np.int32)
+    numbers[starts] = begin
     places = starts + 1
-    for each, count in zip(found, kept, strict=True):
+    for each, count in zip(columns, kept, strict=True):
         numbers[_places(places, count)] = each.numbers[_places(each.starts, count)]
         places = places + count + 1
     return Pieces(numbers, lengths.astype(np.int32), (kept[0] + 2).astype(np.int32))

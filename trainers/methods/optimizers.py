@@ -23,6 +23,8 @@ _EPSILON = 1e-8
 # What a schedule calls the number that a configuration gives it; the first that it has.
 _PEAK = ("peak", "start", "value")
 _START = ("start", "value", "peak")
+# Weights that biases and normalisation have, whatever their shape.
+_NO_MATRICES = ("bias", "beta", "gamma")
 # Steps at which a schedule is read for its highest value, and how much float32 may round it up.
 _READINGS = 10_000
 _ROUNDED = np.float32(1.0 + 1e-6)
@@ -242,7 +244,9 @@ def _made(
 
 
 def _decays(options: Optimization, weight: Any) -> bool:
-    return options.decayed == "all" or len(weight.shape) > 1
+    """Return whether a weight decays; the biases of an attention have two dimensions too."""
+    is_matrix = len(weight.shape) > 1 and weight.name not in _NO_MATRICES
+    return options.decayed == "all" or is_matrix
 
 
 def penalty(options: Optimization, model: keras.Model) -> tf.Tensor | None:

@@ -11,7 +11,7 @@ import keras
 
 from trainers.models import hub
 
-__all__ = ["JUDGE", "PRESETS", "Sizes", "encoder", "judge", "pretrained", "sizes_of"]
+__all__ = ["JUDGE", "KNOWN", "Sizes", "encoder", "judge", "pretrained", "sizes_of"]
 
 # The last layer.
 JUDGE = "judge"
@@ -57,11 +57,13 @@ class Sizes:
     length: int = 512
 
 
-# Encoders that keras-hub has weights of, by its names.
-PRESETS = {
+# Encoders that others have trained: BERT's by the names of keras-hub, and a distilled one (Wang et
+# al., "MiniLM", arXiv 2002.10957, with every second of its layers) of sentence-transformers.
+KNOWN = {
     "bert_base_en_uncased": Sizes(30_522, 12, 768, 12, 3_072),
     "bert_base_en": Sizes(28_996, 12, 768, 12, 3_072),
     "bert_base_multi": Sizes(119_547, 12, 768, 12, 3_072),
+    "minilm_l6": Sizes(30_522, 6, 384, 12, 1_536),
 }
 
 

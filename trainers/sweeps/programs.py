@@ -32,6 +32,7 @@ TASKS = {
     "capsnet": "trainers.tasks.capsnet:CapsNet",
     "classification": "trainers.tasks.classification:ImageClassification",
     "detection": "trainers.tasks.detection:Detection",
+    "glue": "trainers.tasks.glue:SentenceJudgement",
     "graphs": "trainers.tasks.graphs:NodeClassification",
     "lm": "trainers.tasks.lm:LanguageModel",
     "ncsn": "trainers.tasks.ncsn:NCSN",

@@ -54,6 +54,12 @@ class SentenceJudgement(ConfiguredTask):
         }
         self._held: dict[str, tf.data.Dataset] = {}
         super().__init__(config, data)
+        if data is not None and (found := self._steps_of(data.facts)) != self.steps_per_epoch:
+            raise ValueError(
+                f"The training part of {config.dataset!r} must have {self.facts.train:,} examples, "
+                f"or as many batches. Received: {data.facts.train:,} examples, which make {found} "
+                f"batches and not {self.steps_per_epoch}"
+            )
         most = self._sizes.length
         if config.length > most:
             raise ValueError(
@@ -107,10 +113,11 @@ class SentenceJudgement(ConfiguredTask):
 
     def count_steps(self) -> int:
         """Return the full batches of an epoch."""
-        training = self.config.training
-        return self.facts.steps_per_epoch(
-            training.split, training.batch_size, self.config.train_share
-        )
+        return self._steps_of(self.facts)
+
+    def _steps_of(self, facts: SentenceFacts) -> int:
+        training, share = self.config.training, self.config.train_share
+        return facts.steps_per_epoch(training.split, training.batch_size, share)
 
     def example_shapes(self) -> Sequence[tuple[int, ...]]:
         """Return the shapes of the longest example."""
@@ -214,8 +221,8 @@ def _trained(known: SentenceFacts) -> tuple[str, ...]:
 
 def _sizes(config: Glue) -> bert.Sizes:
     """Return the sizes of the encoder."""
-    if config.encoder in bert.PRESETS:
-        return bert.PRESETS[config.encoder]
+    if config.encoder in bert.KNOWN:
+        return bert.KNOWN[config.encoder]
     if config.encoder:
         return bert.sizes_of(pretrained.encoder_folder(config.encoder))
     return bert.Sizes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -23,7 +24,9 @@ def f1(truth: np.ndarray, found: np.ndarray) -> float:
 
 def matthews(truth: np.ndarray, found: np.ndarray) -> float:
     """Return Matthews' correlation of classes; 0 if all are found to be one class."""
-    return float(sklearn.metrics.matthews_corrcoef(truth, found))
+    with warnings.catch_warnings():  # At the beginning it is often so.
+        warnings.filterwarnings("ignore", "A single label was found")
+        return float(sklearn.metrics.matthews_corrcoef(truth, found))
 
 
 def pearson(truth: np.ndarray, found: np.ndarray) -> float:
