@@ -11,9 +11,9 @@ Command:   python -m trainers.glue --config=configs/mbert_xnli_cyclic.py --data_
            and python -m trainers.fetch xnli_de --data_dir=DIR
            5-6 bits: --bits_max=6 --gradient_bits=6
 Cost:      12,266 steps; not run in full; a GPU is needed.
-Differs:   The training part is XTREME's translation of MNLI, of 392,570 pairs, and not XNLI's own of
-           392,702, which TensorFlow Datasets does not have. Examples are padded to the longest of a
-           batch, which changes no number.
+Differs:   The training part is XTREME's translation of MNLI, of 392,570 pairs, and not XNLI's own
+           of 392,702, which TensorFlow Datasets does not have. Examples are padded to the longest
+           of a batch, which changes no number.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,15 @@
-"""draft"""
+"""A small pretrained BERT on SST-2: whether a sentence of a film review is for or against it.
+
+Source:    none of the papers; a reduced-scale setting. The encoder is all-MiniLM-L6-v2 of
+           sentence-transformers, with 22.7 million weights, made for the likeness of sentences.
+Published: none.
+Command:   python -m trainers.glue --config=configs/minilm_sst2.py --data_dir=DIR
+           They are fetched by: python -m trainers.fetch minilm_l6 --data_dir=DIR
+           and python -m trainers.fetch sst2 --data_dir=DIR
+Cost:      draft
+Differs:   Embeddings of word pieces are not trained, for speed. Batches are of sentences of like
+           length. "test" is the validation part of GLUE, whose test part has no labels.
+"""
 
 from ml_collections import ConfigDict
 
@@ -12,6 +23,7 @@ def get_config() -> ConfigDict:
         Glue,
         name="minilm_sst2",
         dataset="sst2",
+        encoder="minilm_l6",
         length=64,
         pool=50,
         pooling="mean",
@@ -20,6 +32,7 @@ def get_config() -> ConfigDict:
         optimizer="adamw",
         weight_decay=0.01,
         decayed="matrices",
+        frozen=("token_embedding",),
         learning_rate=1e-4,
         warmup="0.1dur",
         l2=0.0,

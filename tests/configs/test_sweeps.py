@@ -23,6 +23,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 NO_SWEEP = {"__init__", "base", "rows"}
 NAMES = sorted(p.stem for p in (ROOT / "configs" / "sweeps").glob("*.py") if p.stem not in NO_SWEEP)
 PARTS = {
+    "demon_glue": ("stsb",),
+    "rex_table_10": ("stsb",),
     "demon_table_3": ("Adam", "TINY-SGDM", "TINY-Adam"),
     "cpt_language": ("wikitext103",),
     "cyclic_precision_graphs": ("products",),
@@ -51,6 +53,7 @@ def test_every_trial_of_a_sweep_can_be_trained(name, part):
     assert found.program in TASKS
     goals = {
         "detection": ("voc_map", "max"),
+        "glue": ("score", "max"),
         "lm": ("perplexity", "min"),
         "vae": ("loss", "min"),
     }
