@@ -36,6 +36,8 @@ SETTINGS = {
     "caps_fmnist": ("capsnet", 32),
     "ncsn_cifar10": ("ncsn", 8),
     "lstm650_ptb": ("lm", 20),
+    "bert_base_glue": ("glue", 32),
+    "gcn_citations": ("graphs", 1),
     "yolov3_voc": ("detection", 2),
     "retinanet18_voc2012": ("detection", 1),
 }

@@ -36,6 +36,7 @@ SETTINGS = {
     "ncsn": "ncsn_fashion_mnist",
     "detection": "bccd",
     "lm": "lstm650_ptb",
+    "glue": "minilm_sst2",
     "graphs": "gcn_citations",
 }
 _CHANGES = {"ncsn": {"samples": 0}, "vae": {"learning_rate": 1e-5}, "lm": {"learning_rate": 1.0}}

@@ -14,7 +14,7 @@ def test_rivals_have_as_many_weights_and_train(family, monkeypatch):
     rival = importlib.import_module(f"benchmarks.rivals.{family}")
     setting = task(family)
     assert setting.config.training.batch_size == rival.BATCH
-    made = setting.network()
+    made = setting.model()
     ours = sum(int(np.prod(v.shape)) for v in made.trainable_variables)
     assert parameters(rival.network()) == ours
     monkeypatch.setattr(rival, "BATCH", 4)

@@ -1,5 +1,8 @@
 """Data are downloaded by one command, and by nothing else."""
 
+import importlib
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,6 +11,8 @@ import tensorflow_datasets as tfds
 
 from trainers import cifar, datasets, fetch
 from trainers.datasets import sources
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Downloads(BaseException):
@@ -34,6 +39,33 @@ def test_what_is_not_there_is_named_with_the_command_and_not_downloaded(name, no
     assert not list(nowhere.iterdir())
     with pytest.raises(Downloads):  # The control.
         datasets.fetch(name, str(nowhere))
+
+
+def test_whatever_is_said_to_be_fetched_can_be():
+    known = {name for source in fetch._SOURCES for name in source.names()}
+    places = [*(ROOT / "docs").glob("*.md"), *(ROOT / "configs").rglob("*.py"), ROOT / "README.md"]
+    said = {
+        name
+        for path in places
+        for name in re.findall(r"trainers\.fetch\s+([a-z]\w*)", path.read_text())
+    }
+    assert {"ptb", "ogbn_arxiv", "sst2", "bert_base_multi"} <= said <= known
+
+
+def test_every_source_has_its_place_in_the_program():
+    sources = [
+        importlib.import_module(f"trainers.datasets.{path.stem}")
+        for path in (ROOT / "trainers" / "datasets").glob("*.py")
+        if path.stem != "__init__"
+    ]
+    fetched = {source for source in sources if {"fetch", "names"} <= set(source.__all__)}
+    assert fetched == set(fetch._SOURCES) - {datasets}
+
+
+@pytest.mark.parametrize("name", ["topics", "python"])
+def test_texts_come_with_python(name, nowhere, capsys):
+    assert fetch.main([name, f"--data_dir={nowhere}"]) == 0
+    assert "comes with Python" in capsys.readouterr().out
 
 
 def test_data_that_come_with_a_package_are_always_there(nowhere, capsys):
