@@ -2,6 +2,10 @@
 
 Source:    none; it shows that everything works.
 Command:   python -m trainers.glue
+Cost:      40 s on two cores of an x86-64 server CPU, start included; test accuracy 80.5 % with
+           seed 0 and Python 3.11.
+Published: none. A reduced-scale setting: its numbers say nothing about BERT, and change with the
+           version of Python.
 """
 
 from ml_collections import ConfigDict

@@ -9,6 +9,10 @@ multiples of 5 epochs; here it is 5.
 from collections.abc import Mapping
 from typing import Any
 
+from configs import bert_base_glue
+from configs.sweeps.base import setting
+from trainers.datasets.sentence_sources import GLUE
+
 __all__ = [
     "ADAM_KIN",
     "DEMON",
@@ -20,6 +24,7 @@ __all__ = [
     "STEP",
     "cyclic",
     "demon_part",
+    "glue_part",
 ]
 
 _TRIANGLE = {
@@ -99,6 +104,27 @@ def demon_part(
     if part not in parts:
         raise ValueError(f"`part` must be one of {', '.join(parts)}. Received: part={part!r}")
     return parts[part]
+
+
+def glue_part(part: str, optimizer: str, rates: list[float]) -> dict[str, Any]:
+    """Return the settings of BERT on the tasks of GLUE, or on one of them.
+
+    Args:
+        part: "all", or the name of a task.
+        optimizer: What the paper calls the optimizer.
+        rates: Learning rates.
+
+    Raises:
+        ValueError: If the part is unknown.
+    """
+    if part not in ("all", *GLUE):
+        raise ValueError(f"`part` must be one of all, {', '.join(GLUE)}. Received: part={part!r}")
+    return {
+        f"BERT-{task.upper()}-{optimizer}": setting(
+            bert_base_glue.get_config(), rates, dataset=task
+        )
+        for task in (GLUE if part == "all" else (part,))
+    }
 
 
 def cyclic(*bits: tuple[int, int, int]) -> dict[str, dict[str, Any]]:

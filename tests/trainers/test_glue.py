@@ -333,8 +333,7 @@ def test_rates_and_decay_are_by_group():
 HOSTILE = ["", "...", "!?", "\u200b", "the", "x" * 300, "日本", "\U0001f600 \x07", "a b " * 60]
 
 
-@pytest.mark.parametrize("pooling", ["first", "mean"])
-@pytest.mark.parametrize("is_pair", [False, True])
+@pytest.mark.parametrize(("pooling", "is_pair"), [("first", True), ("mean", False)])
 def test_hostile_texts_are_trained_through(tmp_path, pooling, is_pair):
     rows = [{"text": text, "label": number % 2} for number, text in enumerate(HOSTILE)]
     if is_pair:
