@@ -11,7 +11,7 @@ from typing import Any
 
 from configs import bert_base_glue
 from configs.sweeps.base import setting
-from trainers.datasets.sentence_sources import GLUE
+from trainers.options.glue import GLUE
 
 __all__ = [
     "ADAM_KIN",

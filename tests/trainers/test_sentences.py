@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from trainers.datasets import sentence_sources, sources, word_pieces
 from trainers.datasets.sentences import Examples, SentenceFacts, Sentences
 from trainers.datasets.word_pieces import Pieces
+from trainers.options.glue import GLUE
 
 TINY = pathlib.Path(__file__).with_name("tiny_bert")
 
@@ -232,7 +233,7 @@ def test_what_people_read():
 # --- sources --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [*sentence_sources.GLUE, "xnli_de"])
+@pytest.mark.parametrize("name", [*GLUE, "xnli_de"])
 def test_tasks_are_read_from_tensorflow_datasets(name, tmp_path, monkeypatch):
     """Random texts, and the number that was asked for: what is tested is that they are read."""
     monkeypatch.setattr(sources, "is_there", lambda builder, data_dir: True)

@@ -10,8 +10,10 @@ from trainers.options.precision import ProductPrecision
 from trainers.options.training import Training
 from trainers.options.weights import check_encoder
 
-__all__ = ["POOLINGS", "Glue"]
+__all__ = ["GLUE", "POOLINGS", "Glue"]
 
+# The tasks of GLUE that are reported by BERT (Devlin et al., arXiv 1810.04805, section 4.1).
+GLUE = ("cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb")
 POOLINGS = ("first", "mean")
 # What an encoder that is there already has of its own.
 _OF_NEW = ("layers", "units", "heads", "feedforward", "vocabulary")
