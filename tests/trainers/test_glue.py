@@ -96,11 +96,17 @@ def test_nothing_of_pytorch_is_needed():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=600)
 
 
-def test_a_folder_of_keras_hub_is_read_too(encoder, tmp_path):
+def saved(place):
+    """Save an encoder as keras-hub does, and return it and its vocabulary."""
     made = bert.encoder(bert.Sizes(49, 1, 8, 2, 16, 32), 0.1)
-    made.save_to_preset(tmp_path)
+    made.save_to_preset(place)
     words = pathlib.Path(TINY, "vocab.txt").read_text().split()
-    BertTokenizer(vocabulary=words, lowercase=False).save_to_preset(tmp_path)
+    BertTokenizer(vocabulary=words, lowercase=False).save_to_preset(place)
+    return made, words
+
+
+def test_a_folder_of_keras_hub_is_read_too(encoder, tmp_path):
+    made, words = saved(tmp_path)
     assert bert.sizes_of(str(tmp_path)) == bert.Sizes(49, 1, 8, 2, 16, 32)
     assert bert.sizes_of(TINY) == bert.Sizes(49, 2, 8, 2, 16, 32)
     example = EXPECTED[0]
@@ -124,27 +130,57 @@ def broken(tmp_path, name, contents=None):
     return str(place)
 
 
+def reconfigured(**changes):
+    said = json.loads(pathlib.Path(TINY, "config.json").read_text())
+    return json.dumps({**said, **changes}).encode()
+
+
+WEIGHTS, WORDS = (pathlib.Path(TINY, name) for name in ("model.safetensors", "vocab.txt"))
+
+
 @pytest.mark.parametrize(
     ("name", "contents", "said"),
     [
         ("config.json", None, "must be a folder with config.json"),
         ("config.json", b"{", "must be a folder with config.json"),
-        ("config.json", b"{}", "must be a folder with the sizes of a BERT in config.json"),
-        (
-            "config.json",
-            b'{"vocab_size": 3}',
-            "must be a folder with the sizes of a BERT in config.json",
-        ),
-        ("model.safetensors", None, "must be a folder that keras-hub can read"),
-        ("model.safetensors", b"no weights", "must be a folder that keras-hub can read"),
-        ("vocab.txt", None, "must be a folder that keras-hub can read"),
-        ("vocab.txt", b"no special pieces", "must be a folder that keras-hub can read"),
+        ("config.json", b"{}", "with the sizes of a BERT in config.json"),
+        ("config.json", b'{"vocab_size": 3}', "with the sizes of a BERT in config.json"),
+        ("config.json", reconfigured(num_hidden_layers=1), "must have 1 layers .* with 2 layers"),
+        ("config.json", reconfigured(hidden_size=12), "49 x 12 numbers, .* and 49 x 8 numbers"),
+        ("config.json", reconfigured(vocab_size=40), "the 40 word pieces .*vocab.txt with 49"),
+        ("config.json", reconfigured(vocab_size=200), "the 200 word pieces .*vocab.txt with 49"),
+        ("model.safetensors", None, "without model.safetensors"),
+        ("model.safetensors", b"no weights", "`encoder` must have weights"),
+        ("model.safetensors", WEIGHTS.read_bytes()[:-9], "`encoder` must have weights"),
+        ("vocab.txt", None, "without vocab.txt"),
+        ("vocab.txt", WORDS.read_bytes() * 3, "the 49 word pieces .* with 147"),
+        ("tokenizer_config.json", None, "without tokenizer_config.json"),
     ],
 )
-def test_a_damaged_encoder_is_refused(tmp_path, name, contents, said):
-    place = broken(tmp_path, name, contents)
-    with pytest.raises(ValueError, match=f"`encoder` {said}"):
-        task(encoder=place).model()
+def test_a_damaged_encoder_is_refused_before_it_is_read(tmp_path, name, contents, said):
+    with pytest.raises(ValueError, match=said):
+        pretrained.check_encoder(broken(tmp_path, name, contents))
+
+
+def test_a_whole_encoder_is_none_to_be_refused():
+    pretrained.check_encoder(TINY)
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "tokenizer.json"])
+def test_a_damaged_folder_of_keras_hub_is_refused(tmp_path, name):
+    saved(tmp_path)
+    pretrained.check_encoder(str(tmp_path))
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-100])
+    if name == "tokenizer.json":
+        (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match="`encoder` must"):
+        pretrained.check_encoder(str(tmp_path))
+
+
+def test_what_only_keras_hub_finds_is_refused_too(tmp_path):
+    words = WORDS.read_text().replace("[CLS]", "none").encode()
+    with pytest.raises(ValueError, match="`encoder` must be a folder that keras-hub can read"):
+        task(encoder=broken(tmp_path, "vocab.txt", words))
 
 
 def test_other_weights_at_the_same_place_are_another_run(tmp_path):
@@ -441,7 +477,8 @@ def test_products_of_the_attention_are_quantized():
         ({"units": 10}, "`units` must be a multiple of `heads`"),
         ({"length": 3}, "`length` must be a whole number, at least 4"),
         ({"dataset": "sst3"}, "`dataset` must be one of cola"),
-        ({"batch_size": 5_000}, "`batch_size` must be in"),
+        ({"batch_size": 5_000}, r"There must be a batch of examples .*batch_size=5000"),
+        ({"train_share": 1e-4}, r"There must be a batch of examples .*train_share=0\.0001 of"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(changes, said):

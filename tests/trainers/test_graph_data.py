@@ -38,7 +38,16 @@ def test_weights_are_those_of_the_papers():
         ({"edges": np.array([[0, 1], [3, 12]])}, r"nodes from 0 to 11\. .*\[3, 12\] as edge 1 of"),
         ({"edges": np.array([[-1, 1]])}, r"nodes from 0 to 11\. Received: \[-1, 1\] as edge 0"),
         ({"features": np.full((NODES, 2), np.nan)}, "must be finite. Received: node 0 of a graph"),
-        ({"labels": np.zeros(3)}, r"a label for each of 12 nodes\. Received: \(3,\)"),
+        ({"labels": np.zeros(3)}, r"a label for each of 12 nodes, .* Received: shape \(3,\)"),
+        ({"features": np.zeros((5, 2))}, r"a label for each of 5 nodes, as there are features"),
+        ({"features": np.full((NODES, 2), "a")}, "Features must be numbers"),
+        ({"edges": np.zeros((2, 30), int)}, r"of shape \(edges, 2\)\. Received: shape \(2, 30\)"),
+        ({"edges": np.zeros((30, 3), int)}, r"of shape \(edges, 2\)\. Received: shape \(30, 3\)"),
+        ({"edges": np.full((3, 2), 0.5)}, "edges must be whole numbers. Received: float64, as"),
+        ({"labels": np.full(NODES, 0.5)}, "labels must be whole numbers"),
+        ({"labels": np.full(NODES, "a")}, "labels must be whole numbers. Received: <U1"),
+        ({"train": np.array([0.7])}, "train nodes must be whole numbers"),
+        ({"train": np.arange(NODES) < 3}, "train nodes must be whole.*a mask: np.flatnonzero"),
         ({"labels": -np.ones(NODES)}, "of 'train' must have a label, from 0. Received: -1 for"),
         ({"val": np.array([], int)}, "The part 'val' must have nodes. Received: none"),
         ({"test": np.array([12])}, "'test' must be of nodes from 0 to 11. Received: node 12"),
@@ -51,6 +60,12 @@ def test_weights_are_those_of_the_papers():
 def test_what_is_no_graph_is_refused_with_its_place(changes, message):
     with pytest.raises(ValueError, match=message):
         graph(**changes)
+
+
+def test_whole_numbers_may_have_a_point():
+    found, same = graph(), graph(edges=EDGES.astype(float), labels=np.float32(np.arange(NODES) % 3))
+    np.testing.assert_array_equal(found.neighbours, same.neighbours)
+    np.testing.assert_array_equal(found.labels, same.labels)
 
 
 def test_a_graph_without_edges_is_one():
@@ -190,6 +205,24 @@ def test_a_graph_without_parts_has_some_that_are_drawn_the_same_each_time(tmp_pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"feat_col": [0, -1, 1]}, "of 12 nodes and 4 columns. Received: row 1, column -1 as numb"),
+        ({"feat_row": [0, 12, 1]}, "of 12 nodes and 4 columns. Received: row 12, column 1 as num"),
+        ({"feat_col": [0, 1]}, r"Received: shapes \(3,\), \(2,\), \(3,\) of graph.npz"),
+        ({"feat_col": [0.5, 1, 2]}, "feat_col must be whole numbers"),
+        ({"feat_row": [1, 1, 2], "feat_col": [1, 1, 2]}, "must be given once"),
+        ({"features": np.ones((NODES, 2))}, "Received: features and feat_row, feat_col, feat_val"),
+    ],
+)
+def test_sparse_features_must_fit(changes, message, tmp_path):
+    given = {"feat_row": [0, 1, 2], "feat_col": [0, 1, 2], "feat_val": np.ones(3)}
+    given |= {"num_features": 4, "features": None, **changes}
+    with pytest.raises(ValueError, match=message):
+        graph_sources.get(saved(tmp_path / "graph.npz", **given))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"labels": None}, "must have the arrays edges, labels.*Received: no labels"),
         ({"features": None}, "Received: no features"),
         ({"val_idx": None}, "all of train_idx, val_idx and test_idx.*Received: no val_idx"),
@@ -215,7 +248,7 @@ def test_what_is_not_there_says_so_with_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="`dataset` must be a path where there is"):
         graph_sources.facts(f"{tmp_path}/none.npz")
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(ValueError, match=r"text\.npz must be an \.npz file"):
+    with pytest.raises(ValueError, match=r"text\.npz must be an \.npz file.*no such file"):
         graph_sources.get(f"{tmp_path}/text.npz")
 
 

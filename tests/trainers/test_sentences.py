@@ -300,9 +300,16 @@ def folder(tmp_path, train=GOOD, valid=GOOD, test=GOOD, ending="jsonl"):
     return str(place)
 
 
+def test_texts_without_a_word_have_no_pieces_to_learn(tmp_path):
+    rows = [{"text": text, "label": label} for text, label in (("", 0), (" ", 1))]
+    with pytest.raises(ValueError, match=r"must have words\. Received: empty texts alone"):
+        sentence_sources.get(folder(tmp_path, rows, rows, rows), 16, "", 100)
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz"])
 def test_classes_of_ones_own(tmp_path, ending):
-    data = sentence_sources.get(folder(tmp_path, ending=ending), 16, str(TINY))
+    spaced = "\n\n".join(map(json.dumps, GOOD)).encode() + b"\n \n"  # Empty lines are nothing.
+    data = sentence_sources.get(folder(tmp_path, spaced, ending=ending), 16, str(TINY))
     assert data.facts.class_names == ("bad", "good")
     assert data.train.labels.tolist() == [1, 0] * 3
     assert data.facts.scores == ("accuracy",) and not data.facts.is_pair
@@ -333,7 +340,8 @@ def changed(**changes):
         ({"train": changed(label=[1])}, r"with a 'label': .* in line 2"),
         ({"train": changed(label=float("nan"))}, r"with a 'label': .*nan in line 2"),
         ({"train": changed(label="good")}, r"at least two classes\. Received: 'label' is 'good'"),
-        ({"train": changed(label=0.5)}, r"must be one of .* Received: 0\.5 in line 2"),
+        ({"train": changed(label=0.5)}, r"or each a rating with a point, .* Received: both"),
+        ({"test": changed(label=0.5)}, r"must be one of .* Received: 0\.5 in line 2"),
         ({"valid": changed(label="so so")}, r"must be one of bad, good, .*'so so' in line 2"),
         ({"test": changed(label=1)}, r"must be one of bad, good, .*'1' in line 2"),
     ],
@@ -345,8 +353,11 @@ def test_what_cannot_be_learnt_is_refused_with_its_place(tmp_path, parts, said):
 
 def test_pairs_must_be_pairs_throughout(tmp_path):
     pair = {"text": "a", "second": "b", "label": 1}
-    with pytest.raises(ValueError, match=r"with a 'second', a string\. Received: None in line 2"):
-        sentence_sources.facts(folder(tmp_path, [pair, GOOD[0]]))
+    for order, line in (((pair, GOOD[0]), 2), ((GOOD[0], pair), 1)):
+        (tmp_path / str(line)).mkdir()
+        said = rf"with a 'second', a string\. Received: None in line {line}"
+        with pytest.raises(ValueError, match=said):
+            sentence_sources.facts(folder(tmp_path / str(line), list(order)))
 
 
 def test_what_changed_on_the_disk_is_read_again(tmp_path):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from trainers.datasets.graphs import PARTS, Graph, GraphFacts
+from trainers.datasets.graphs import PARTS, Graph, GraphFacts, whole
 from trainers.datasets.sources import check_there, missing, place_of
 
 __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_counted", "is_path", "names", "random"]
@@ -202,9 +202,11 @@ def _read_again(path: str, stamp: tuple[int, int]) -> Graph:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        # Of any other file NumPy says that it is pickled.
+        said = error if zipfile.is_zipfile(path) else "no such file"
         raise ValueError(
-            f"{path} must be an .npz file of arrays, without objects. Received: {error}"
+            f"{path} must be an .npz file of arrays, without objects. Received: {said}"
         ) from error
     absent = [key for key in _NEEDED if key not in arrays]
     if "features" not in arrays and not set(_SPARSE) <= arrays.keys():
@@ -214,15 +216,37 @@ def _read_again(path: str, stamp: tuple[int, int]) -> Graph:
             f"{path} must have the arrays {', '.join(_NEEDED)}, and features, or of those that are "
             f"not 0 {', '.join(_SPARSE)}. Received: no {', '.join(absent)}"
         )
-    labels = arrays["labels"].reshape(-1)
-    return _graph(pathlib.Path(path).name, _features(arrays, len(labels)), labels, arrays)
+    name = pathlib.Path(path).name
+    labels = whole("labels", arrays["labels"].reshape(-1), name)
+    return _graph(name, _features(name, arrays, len(labels)), labels, arrays)
 
 
-def _features(arrays: dict[str, np.ndarray], nodes: int) -> np.ndarray:
+def _features(name: str, arrays: dict[str, np.ndarray], nodes: int) -> np.ndarray:
     if "features" in arrays:
+        if both := [key for key in _SPARSE if key in arrays]:
+            raise ValueError(
+                f"{name} must have features, or {', '.join(_SPARSE)}. Received: features and "
+                f"{', '.join(both)}"
+            )
         return arrays["features"]
-    rows, columns, values = (arrays[key] for key in _SPARSE)
+    values = arrays[_SPARSE[2]]
+    rows, columns = (whole(key, arrays[key], name) for key in _SPARSE[:2])
+    shapes = {each.shape for each in (rows, columns, values)}
+    if len(shapes) > 1 or values.ndim != 1 or not len(values):
+        raise ValueError(
+            f"{', '.join(_SPARSE)} must have a number for each feature that is not 0. Received: "
+            f"shapes {rows.shape}, {columns.shape}, {values.shape} of {name}"
+        )
     width = int(arrays["num_features"]) if "num_features" in arrays else int(columns.max()) + 1
+    outside = (rows < 0) | (rows >= nodes) | (columns < 0) | (columns >= width)
+    if outside.any():
+        place = int(np.flatnonzero(outside)[0])
+        raise ValueError(
+            f"Features must be of {nodes} nodes and {width} columns. Received: row {rows[place]}, "
+            f"column {columns[place]} as number {place} of {name}"
+        )
+    if len(np.unique(rows * width + columns)) < len(rows):
+        raise ValueError(f"Each feature must be given once. Received: one twice in {name}")
     found = np.zeros((nodes, width), np.float32)
     found[rows, columns] = values
     return found

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["PARTS", "Graph", "GraphFacts"]
+__all__ = ["PARTS", "Graph", "GraphFacts", "whole"]
 
 PARTS = ("train", "val", "test")
 # The random numbers of an evaluation are the same in each: no seed of a training is as large.
@@ -92,29 +92,39 @@ class Graph:
             **parts: The nodes of each of `PARTS`.
 
         Raises:
-            ValueError: If a number is not finite, a node is none of the graph, a node of a part has
-                no label or is in two parts, or a part is empty; it says which.
+            ValueError: If an array is of another shape or type, a number is not finite, a node is
+                none of the graph, a node of a part has no label or is in two parts, or a part is
+                empty; it says which.
         """
+        if features.ndim != 2 or not len(features) or features.dtype.kind not in "biuf":
+            raise ValueError(
+                f"Features must be numbers, of shape (nodes, features). Received: "
+                f"{features.dtype} of shape {features.shape} of {description}"
+            )
         nodes = len(features)
-        if features.ndim != 2 or not nodes:
-            raise ValueError(f"Features must be of shape (nodes, features): {description}")
+        if labels.shape != (nodes,):
+            raise ValueError(
+                f"There must be a label for each of {nodes} nodes, as there are features. "
+                f"Received: shape {labels.shape} of {description}"
+            )
+        labels = whole("labels", labels, description).astype(np.int32)
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
             raise ValueError(f"Features must be finite. Received: node {row} of {description}")
-        edges = np.asarray(edges, np.int64).reshape(-1, 2)
+        edges = np.asarray(edges)
+        if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
+            raise ValueError(
+                f"Edges must be pairs of nodes, of shape (edges, 2). Received: shape "
+                f"{edges.shape} of {description}"
+            )
+        edges = whole("edges", edges, description).reshape(-1, 2)
         outside = np.flatnonzero((edges < 0).any(axis=1) | (edges >= nodes).any(axis=1))
         if len(outside):
             raise ValueError(
                 f"Edges must be of nodes from 0 to {nodes - 1}. Received: "
                 f"{edges[outside[0]].tolist()} as edge {outside[0]} of {description}"
             )
-        if labels.shape != (nodes,):
-            raise ValueError(
-                f"There must be a label for each of {nodes} nodes. Received: {labels.shape} of "
-                f"{description}"
-            )
-        labels = labels.astype(np.int32)
-        found = {part: np.asarray(parts[part], np.int64) for part in PARTS}
+        found = {part: whole(f"{part} nodes", parts[part], description) for part in PARTS}
         _check_parts(found, labels, description)
         starts, neighbours = _neighbours(edges, nodes)
         return cls(
@@ -318,6 +328,30 @@ class Graph:
     def _lists(self) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.init_scope():
             return tf.constant(self.starts), tf.constant(self.neighbours)
+
+
+def whole(what: str, values: Any, description: str) -> np.ndarray:
+    """Return whole numbers as int64.
+
+    Args:
+        what: What they are called in the error.
+        values: The numbers; floats are whole if nothing is behind the point.
+        description: Of which graph they are.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    found = np.asarray(values)
+    is_whole = found.dtype.kind in "iu" or not found.size
+    if found.dtype.kind == "f":
+        is_whole = bool((found == np.floor(found)).all()) and bool(np.isfinite(found).all())
+    if not is_whole:
+        what_else = ", a mask: np.flatnonzero gives the numbers" * (found.dtype.kind == "b")
+        raise ValueError(
+            f"The {what} must be whole numbers. Received: {found.dtype}, as "
+            f"{found.reshape(-1)[:3].tolist()}, of {description}{what_else}"
+        )
+    return found.astype(np.int64)
 
 
 def _check_parts(parts: dict[str, np.ndarray], labels: np.ndarray, description: str) -> None:

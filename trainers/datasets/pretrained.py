@@ -113,12 +113,14 @@ def encoder_folder(name: str, data_dir: str | None = None) -> str:
 
 
 def check_encoder(name: str, data_dir: str | None = None) -> None:
-    """Check that a pretrained encoder is there.
+    """Check that a pretrained encoder is there, and whole as far as can be seen at once.
 
     Raises:
-        ValueError: As for `encoder_folder`.
+        ValueError: As for `encoder_folder`, or if its parts do not fit together.
         FileNotFoundError: If it is not there, with the command that downloads it.
     """
-    folder = encoder_folder(name, data_dir)
-    if folder and not pathlib.Path(folder).is_dir():
-        raise missing(name, [folder], data_dir, "the program")
+    if not (folder := encoder_folder(name, data_dir)):
+        return
+    if not pathlib.Path(folder).is_dir():
+        raise missing(name, [folder], data_dir, "a new encoder, --encoder=", "encoder")
+    bert.check(folder)

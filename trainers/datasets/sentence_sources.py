@@ -316,7 +316,7 @@ def _read_folder(
         raise ValueError(
             f"Each part of a task must have examples. Received: none in {files[empty[0]]}"
         )
-    is_pair = "second" in rows["train"][0][1]
+    is_pair = any("second" in row for _, row in rows["train"])
     keys = ("text", "second") if is_pair else ("text",)
     columns = {
         part: tuple(
@@ -362,7 +362,13 @@ def _coded(
     files: Mapping[str, pathlib.Path],
 ) -> tuple[tuple[str, ...], Mapping[str, np.ndarray]]:
     """Return the classes, none if labels are ratings, and the labels of each part as numbers."""
-    is_rating = isinstance(said["train"][0], float)
+    kinds = {isinstance(each, float) for each in said["train"]}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"Each 'label' of {files['train']} must be the name of a class, or each a rating with "
+            f"a point, as 2.5. Received: both"
+        )
+    (is_rating,) = kinds
     classes = () if is_rating else tuple(sorted({str(each) for each in said["train"]}))
     if len(classes) == 1:
         raise ValueError(

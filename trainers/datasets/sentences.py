@@ -54,11 +54,18 @@ class SentenceFacts:
         """Return the full batches of an epoch.
 
         Raises:
-            ValueError: If `batch_size` is not between 1 and the number of examples.
+            ValueError: If there is no batch.
         """
         is_held = split != "test" and self.val is None
         count = self.train - (-(-self.train // HELD_OUT) if is_held else 0)
-        return full_batches(math.floor(count * share), batch_size)
+        kept = math.floor(count * share)
+        if not batch_size <= kept:
+            raise ValueError(
+                f"There must be a batch of examples to train on. Received: "
+                f"batch_size={batch_size}, train_share={share:g} of {count} examples, which are "
+                f"{kept}"
+            )
+        return full_batches(kept, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)

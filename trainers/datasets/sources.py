@@ -128,7 +128,7 @@ def check_there(name: str, path: pathlib.Path) -> None:
 
 
 def missing(
-    name: str, places: Sequence[Any], data_dir: str | None, without: str
+    name: str, places: Sequence[Any], data_dir: str | None, without: str, what: str = "data set"
 ) -> FileNotFoundError:
     """Return the error that a data set is in none of some places.
 
@@ -137,10 +137,11 @@ def missing(
         places: Where it was looked for.
         data_dir: The folder that was given.
         without: The flag with which it works without a download.
+        what: What it is called in the error.
     """
     place = f" --data_dir={data_dir}" if data_dir else ""
     return FileNotFoundError(
-        f"The data set {name!r} is not in {' nor in '.join(map(str, places))}. Give the folder "
+        f"The {what} {name!r} is not in {' nor in '.join(map(str, places))}. Give the folder "
         f"that has it as `--data_dir` or in {DATA_DIR}, or download it"
         f"{_BY_HAND.get(name, '')}: python -m trainers.fetch {name}{place}. "
         f"Without a download works {without}, and in minutes the program without --config"

@@ -69,10 +69,14 @@ def documents(path: pathlib.Path) -> Iterator[str]:
 def objects(path: pathlib.Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Give the objects of a JSON Lines file, each with the number of its line.
 
+    Empty lines are none.
+
     Raises:
         ValueError: If a line is no UTF-8, or no object.
     """
     for number, line in _lines(path):
+        if not line.strip():
+            continue
         try:
             found = json.loads(line)
         except ValueError as error:

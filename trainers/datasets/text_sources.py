@@ -234,7 +234,9 @@ def _read_again(name: str, tokens: str, stamps: tuple[tuple[str, int, int], ...]
     arrays = {part: order[np.frombuffer(encoded[part], np.int32)] for part in PARTS}
     if empty := [part for part in PARTS if not len(arrays[part])]:
         raise ValueError(
-            f"Each part of a text must have words. Received: none to be {empty[0]!r} in {name!r}"
+            f"Each part of a text must have words. Received: none to be {empty[0]!r} in {name!r}. "
+            f"A file is cut between lines, or between the documents of JSON Lines, of which ten "
+            f"are enough; a folder has a file for each part"
         )
     separator = "" if tokens == "characters" else " "
     return _text(name, words, arrays, separator)

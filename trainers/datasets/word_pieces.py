@@ -67,9 +67,11 @@ def learnt(texts: Sequence[str], most: int) -> Any:
         most: Word pieces that it has at most.
 
     Raises:
-        ValueError: If keras-hub is not installed.
+        ValueError: If keras-hub is not installed, or there is no word.
     """
     found = hub.imported()
+    if not any(text.strip() for text in texts):
+        raise ValueError("The training examples must have words. Received: empty texts alone")
     vocabulary = found.tokenizers.compute_word_piece_vocabulary(
         tf.data.Dataset.from_tensor_slices(list(texts)).batch(_AT_ONCE),
         vocabulary_size=most,

@@ -5,18 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 from typing import Any
 
+import h5py
 import keras
 
 from trainers.models import hub
 
-__all__ = ["JUDGE", "KNOWN", "Sizes", "encoder", "judge", "pretrained", "sizes_of"]
+__all__ = ["JUDGE", "KNOWN", "Sizes", "check", "encoder", "judge", "pretrained", "sizes_of"]
 
 # The last layer.
 JUDGE = "judge"
 _SMALL = 0.02  # Weights are drawn with this standard deviation (Devlin et al., their code).
 _CONFIG = "config.json"
+# Files beside it, the vocabulary first and the weights last.
+_WEIGHTS_ELSEWHERE, _SHARDED = "model.safetensors", "model.safetensors.index.json"
+_FILES_HERE = ("assets/tokenizer/vocabulary.txt", "tokenizer.json", "model.weights.h5")
+_FILES_ELSEWHERE = ("vocab.txt", "tokenizer_config.json", _WEIGHTS_ELSEWHERE)
+_LAYER, _TABLE = re.compile(r"encoder\.layer\.(\d+)\."), "word_embeddings.weight"
+_ROUNDED = 128
 # What `Sizes` has, in the order of its attributes, in configurations of keras-hub and Hugging Face.
 _NAMES_HERE = (
     "vocabulary_size",
@@ -134,6 +142,56 @@ def sizes_of(folder: str) -> Sizes:
             f"`encoder` must be a folder with the sizes of a BERT in {_CONFIG}. Received: "
             f"encoder={folder!r} ({error!r})"
         ) from error
+
+
+def check(folder: str) -> None:
+    """Check that a folder has an encoder whose parts fit together; no weight is read.
+
+    Raises:
+        ValueError: If a file is missing or damaged, or is that of another encoder.
+    """
+    sizes, place = sizes_of(folder), pathlib.Path(folder)
+    is_ours = "config" in _config(folder)
+    needed: tuple[str, ...] = _FILES_HERE if is_ours else _FILES_ELSEWHERE
+    if not is_ours and (place / _SHARDED).is_file():
+        needed = tuple(name for name in needed if name != _WEIGHTS_ELSEWHERE)
+    if absent := [name for name in needed if not (place / name).is_file()]:
+        raise ValueError(
+            f"`encoder` must be a folder with {_CONFIG}, {', '.join(needed)}. Received: "
+            f"encoder={folder!r} without {', '.join(absent)}"
+        )
+    words = len((place / needed[0]).read_text("utf-8", "replace").splitlines())
+    # Tables are longer than vocabularies by what makes them a multiple of a power of two.
+    if not sizes.vocabulary - _ROUNDED < words <= sizes.vocabulary:
+        raise ValueError(
+            f"The vocabulary of `encoder` must have the {sizes.vocabulary:,} word pieces of its "
+            f"table. Received: {place / needed[0]} with {words:,}"
+        )
+    if _WEIGHTS_ELSEWHERE in needed:
+        _check_weights(place / _WEIGHTS_ELSEWHERE, sizes)
+    elif is_ours:
+        try:
+            h5py.File(place / needed[-1]).close()
+        except OSError as error:
+            raise ValueError(f"`encoder` must have weights. Received: {error}") from error
+
+
+def _check_weights(path: pathlib.Path, sizes: Sizes) -> None:
+    """Check what a file of safetensors says of itself."""
+    try:
+        with hub.safetensors().safe_open(path, framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # It has an error of its own.
+        raise ValueError(f"`encoder` must have weights. Received: {path} ({error})") from error
+    layers = {found[1] for name in shapes if (found := _LAYER.search(name))}
+    tables = [shape for name, shape in shapes.items() if name.endswith(_TABLE)]
+    if len(layers) != sizes.layers or tables != [[sizes.vocabulary, sizes.units]]:
+        raise ValueError(
+            f"The weights of `encoder` must have {sizes.layers} layers and a table of "
+            f"{sizes.vocabulary:,} x {sizes.units} numbers, as its {_CONFIG} says. Received: "
+            f"{path} with {len(layers)} layers and {' x '.join(map(str, *tables[:1])) or 'no'} "
+            f"numbers"
+        )
 
 
 def _config(folder: str) -> dict[str, Any]:

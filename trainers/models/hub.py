@@ -7,9 +7,9 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["check", "imported", "loaded"]
+__all__ = ["check", "imported", "loaded", "safetensors"]
 
-_NEEDED = "keras-hub is needed, an extra: pip install -e '.[trainers,hub]'"
+_NEEDED = "keras-hub and safetensors are needed, an extra: pip install -e '.[trainers,hub]'"
 
 
 def check() -> None:
@@ -31,6 +31,18 @@ def imported() -> Any:
     check()
     try:
         return importlib.import_module("keras_hub")
+    except ImportError as error:
+        raise ValueError(f"{_NEEDED}. Received: {error}") from error
+
+
+def safetensors() -> Any:
+    """Return the package that reads weights of Hugging Face.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    try:
+        return importlib.import_module("safetensors")
     except ImportError as error:
         raise ValueError(f"{_NEEDED}. Received: {error}") from error
 

@@ -163,7 +163,7 @@ class Optimization(Options):
                 f"`clip_norm` must be 0 with `rate_factors`: Keras clips the norm of each group by "
                 f"itself, and not that of the whole gradient. Received: "
                 f"clip_norm={self.clip_norm}, rate_factors={shown(self.rate_factors)}. "
-                f"`clip_value` goes with them"
+                f"--clip_norm=0 leaves it out, and `clip_value` goes with them"
             )
         if self.sampled_every and self.sampled_at:
             raise ValueError(
