@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from typing import Any
 
 from trainers.datasets.sources import missing, place_of
 from trainers.models import bert, hub
@@ -44,31 +45,29 @@ def fetch(name: str, data_dir: str | None = None) -> str:
     path = place_of(data_dir) / (name if name in bert.KNOWN else f"{name}.weights.h5")
     if path.exists():
         return str(path)
+    presets = () if name in _PACKAGES else _presets(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{name}_unfinished_") as beside:
         if name in _PACKAGES:
             made = _of_package(name, pathlib.Path(beside))
         else:
-            made = _of_preset(name, pathlib.Path(beside) / path.name)
+            made = pathlib.Path(beside) / path.name
+            for each in presets:
+                save = each.save_to_preset if name in bert.KNOWN else each.save_weights
+                save(str(made))
         made.rename(path)
     return str(path)
 
 
-def _of_preset(name: str, path: pathlib.Path) -> pathlib.Path:
-    """Download weights of keras-hub to a path."""
+def _presets(name: str) -> tuple[Any, ...]:
+    """Download weights of keras-hub, and return what is to be saved."""
     known = hub.imported().models
     is_encoder = name in bert.KNOWN
     kinds = (known.BertBackbone, known.BertTokenizer) if is_encoder else (known.ResNetBackbone,)
     try:
-        found = [kind.from_preset(name) for kind in kinds]
+        return tuple(kind.from_preset(name) for kind in kinds)
     except Exception as error:  # Each source of presets raises errors of its own.
         raise ConnectionError(f"{name!r} cannot be downloaded: {error}") from error
-    if is_encoder:
-        for each in found:
-            each.save_to_preset(str(path))
-    else:
-        found[0].save_weights(path)
-    return path
 
 
 def _of_package(name: str, beside: pathlib.Path) -> pathlib.Path:
