@@ -1,5 +1,6 @@
 """The judge of sentences: its encoder by a reference, its scores by hand, and the task."""
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -243,9 +244,11 @@ def test_an_encoder_of_keras_hub_is_downloaded_whole(tmp_path, monkeypatch):
 def test_an_encoder_that_is_not_there_is_named_with_the_command(tmp_path):
     values = {key: x for key, x in get_config().to_dict().items() if key not in OPTIONS}
     config = SentenceJudgement.options.of({**values, "encoder": "bert_base_multi"})
-    said = f"python -m trainers.fetch bert_base_multi --data_dir={tmp_path}"
-    with pytest.raises(FileNotFoundError, match=said):
+    config = dataclasses.replace(config, dataset="rte")
+    with pytest.raises(FileNotFoundError) as refused:
         SentenceJudgement.check_data(config, str(tmp_path))
+    for name in ("rte", "bert_base_multi"):  # Both are said at once.
+        assert f"python -m trainers.fetch {name} --data_dir={tmp_path}" in str(refused.value)
 
 
 # --- scores ---------------------------------------------------------------------------------------

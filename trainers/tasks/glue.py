@@ -80,9 +80,18 @@ class SentenceJudgement(ConfiguredTask):
 
     @classmethod
     def check_data(cls, config: Glue, data_dir: str | None = None) -> None:
-        """Check that sentences and encoder are there."""
-        sentence_sources.check(config.dataset, data_dir)
-        pretrained.check_encoder(config.encoder, data_dir)
+        """Check that sentences and encoder are there; of both is said what to do."""
+        absent = []
+        for check, name in (
+            (sentence_sources.check, config.dataset),
+            (pretrained.check_encoder, config.encoder),
+        ):
+            try:
+                check(name, data_dir)
+            except FileNotFoundError as error:
+                absent.append(str(error))
+        if absent:
+            raise FileNotFoundError("\n".join(absent))
 
     @classmethod
     def stand_in(cls, config: Glue) -> Sentences:
