@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
         epochs=3,
         batch_size=32,
         optimizer="adam",
+        schedule="linear",
         learning_rate=3e-5,
         clip_norm=1.0,
         l2=0.0,

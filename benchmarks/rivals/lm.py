@@ -36,9 +36,13 @@ def make() -> Callable[[int], None]:
     """Return its training."""
     model = network()
     weights = [each for each in model.parameters() if each.requires_grad]
+
+    def clip(*_: object) -> None:
+        nn.utils.clip_grad_norm_(weights, NORM)
+
     words = torch.randint(0, WORDS, (BATCH, COUNT * LENGTH + 1))
     optimizer = torch.optim.SGD(weights, 1.0)
-    optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(weights, NORM) and None)
+    optimizer.register_step_pre_hook(clip)
     state = tuple(torch.zeros(LAYERS, BATCH, UNITS) for _ in range(2))
 
     def loss(step: int) -> torch.Tensor:

@@ -143,6 +143,9 @@ def quantize(
     multiplied = [layer for layer, _ in counted_layers(model, found, declared)] if products else []
     for layer in multiplied:
         check_product(layer)
+    held = [rules.PRODUCT] * len(multiplied)
+    check_dtypes(multiplied, held, most_bits(plan))
+    check_dtypes(multiplied, held, evaluated_bits(code, plan), f"{evaluation=}")
     if not multiplied or activations is gradients is None:
         check_some(found, chosen, plan, layers)
     strategy = getattr(model, "_distribute_strategy", None) or tf.distribute.get_strategy()

@@ -296,6 +296,13 @@ class Quantized:
             tuple(paths[index][0] for index in sorted(self._unknown)),
         )
 
+    def _rounded(self) -> list[tuple[keras.layers.Layer, list[BitWidth | int | None]]]:
+        """Return what is rounded: the bits of each layer, and those of products without weights."""
+        pairs = list(zip(self._layers, self._chosen, strict=True))
+        if self._products:
+            pairs += [(layer, rules.PRODUCT) for layer, _ in self._counted]
+        return [(layer, self._resolved(chosen)) for layer, chosen in pairs]
+
     def most_bits(self) -> list[tuple[keras.layers.Layer, int]]:
         """Return each quantized layer with the most bits that anything of it may have."""
         evaluated = int(keras.ops.convert_to_numpy(self._evaluation))  # Not above 0 if no number.
@@ -306,20 +313,15 @@ class Quantized:
             return width.most if width is self.gradients else max(width.most, evaluated)
 
         found = []
-        for layer, chosen in zip(self._layers, self._chosen, strict=True):
-            widths = [width for width in self._resolved(chosen) if width is not None]
-            if widths:
-                found.append((layer, max(map(most, widths))))
+        for layer, widths in self._rounded():
+            if given := [width for width in widths if width is not None]:
+                found.append((layer, max(map(most, given))))
         return found
 
     def free_layers(self) -> list[keras.layers.Layer]:
         """Return the layers whose weights or activations have the bits of the model."""
         free = {self.weights, self.activations} - {None}
-        return [
-            layer
-            for layer, chosen in zip(self._layers, self._chosen, strict=True)
-            if free.intersection(self._resolved(chosen))
-        ]
+        return [layer for layer, widths in self._rounded() if free.intersection(widths)]
 
     @property
     def variables(self) -> list[keras.Variable]:

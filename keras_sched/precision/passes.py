@@ -43,10 +43,12 @@ __all__ = [
     "evaluated",
     "is_symbolic",
     "is_training",
+    "mapped",
     "moved_bounds",
     "noise_key",
     "opened",
     "operations",
+    "with_first",
 ]
 
 _DENSE = {tf.SparseTensor: "tf.sparse.to_dense(x)", tf.RaggedTensor: "x.to_tensor()"}
@@ -228,23 +230,12 @@ class QuantizedLayer:
             return inner(*args, **kwargs)
         with self._handle.within_pass(args, kwargs) as current:
             first = first_of(self._first, args, kwargs)
-            first = _mapped(lambda x: self._factor.rounded(x, current), first)
-            call = self._with_first(inner, first, args, kwargs)
+            first = mapped(lambda x: self._factor.rounded(x, current), first)
+            call = with_first(self._first, first, inner, args, kwargs)
             outputs = self._with_quantized_weights(call, current)
-            outputs = _mapped(lambda x: self._product.marked(x, current), outputs)
+            outputs = mapped(lambda x: self._product.marked(x, current), outputs)
             self._note_work(first, outputs, current)
             return outputs
-
-    def _with_first(
-        self, inner: Callable[..., Any], first: Any, args: Any, kwargs: Any
-    ) -> Callable[[], Any]:
-        """Return the call with another first argument."""
-        if args:
-            return functools.partial(inner, first, *args[1:], **kwargs)
-        if not kwargs:
-            return inner
-        name = self._first if self._first in kwargs else next(iter(kwargs))
-        return functools.partial(inner, **{**kwargs, name: first})
 
     # --- the quantizers of what goes in and out are those of any product --------------------------
 
@@ -425,7 +416,19 @@ def operations(work: Sequence[tuple[int, Any, tuple[Any, ...]]], rows: int) -> A
     return tf.math.unsorted_segment_sum(counts[:, None] * each, layers, rows)
 
 
-def _mapped(change: Callable[[Any], Any], xs: Any) -> Any:
+def with_first(
+    name: str, first: Any, inner: Callable[..., Any], args: Any, kwargs: Any
+) -> Callable[[], Any]:
+    """Return a call with another first argument, as `first_of` found it under a name."""
+    if args:
+        return functools.partial(inner, first, *args[1:], **kwargs)
+    if not kwargs:
+        return inner
+    name = name if name in kwargs else next(iter(kwargs))
+    return functools.partial(inner, **{**kwargs, name: first})
+
+
+def mapped(change: Callable[[Any], Any], xs: Any) -> Any:
     """Change every tensor of a structure; each keeps its mask, which Keras hangs on it."""
 
     def one(x: Any) -> Any:

@@ -14,7 +14,16 @@ import keras
 from keras_sched._patch import wrap
 from keras_sched.precision.bits import BitWidth
 from keras_sched.precision.macs import first_name, first_of, product_macs
-from keras_sched.precision.passes import Factor, Handle, Pass, Product, bits_of, is_symbolic
+from keras_sched.precision.passes import (
+    Factor,
+    Handle,
+    Pass,
+    Product,
+    bits_of,
+    is_symbolic,
+    mapped,
+    with_first,
+)
 
 __all__ = ["CountedLayer", "QuantizedAttention", "QuantizedProduct", "check", "factors"]
 
@@ -121,12 +130,9 @@ class QuantizedProduct(_QuantizedProducts):
         name = first_name(self.layer)
         first = first_of(name, args, kwargs)
         (factor,) = self._factors
-        rounded = keras.tree.map_structure(lambda x: factor.rounded(x, current), first)
-        if args:
-            outputs = inner(rounded, *args[1:], **kwargs)
-        else:
-            outputs = inner(**{**kwargs, name: rounded})
-        return keras.tree.map_structure(lambda x: self._product.marked(x, current), outputs)
+        rounded = mapped(lambda x: factor.rounded(x, current), first)
+        outputs = with_first(name, rounded, inner, args, kwargs)()
+        return mapped(lambda x: self._product.marked(x, current), outputs)
 
 
 class QuantizedAttention(_QuantizedProducts):

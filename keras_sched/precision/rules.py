@@ -57,6 +57,8 @@ class LayerBits(NamedTuple):
 
 
 FULL = LayerBits(None, None, None)
+# Of what multiplies without weights, where it is rounded.
+PRODUCT = LayerBits(None, "follow", "follow")
 
 
 def targets(model: keras.Model) -> list[keras.layers.Layer]:

@@ -168,6 +168,42 @@ def test_a_declared_product_has_its_first_argument_rounded():
     np.testing.assert_allclose(found, x + 0.5 * np.roll(x, 1, axis=1), rtol=1e-5, atol=1e-6)
 
 
+class ByKeyword(keras.layers.Layer):
+    """Multiplies, however its inputs are named; Keras hands it one under "x"."""
+
+    macs = 5
+
+    def call(self, **given):
+        (x,) = given.values()
+        return 2.0 * x
+
+
+def test_a_first_argument_that_comes_by_keyword_is_rounded_too():
+    layer = ByKeyword(name="twice")
+    x = keras.Input((WORDS, WIDTH))
+    model = keras.Model(x, keras.layers.Dense(1)(layer(x=x)))
+    with quantize(model, weights=None, activations=2, layers=[(".*", None)], products=True):
+        found = np.array(keras.Model(x, layer.output)(X, training=False))
+    np.testing.assert_allclose(found, 2.0 * rounded(X.astype(np.float64), 2), rtol=1e-5)
+    assert len(np.unique(found)) <= 4
+
+
+def test_the_dtype_of_a_product_must_hold_its_bits():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = attention()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    alone = {"layers": [(".*", None)], "products": True}
+    with pytest.raises(ValueError, match=r"'heads' computes in bfloat16, .*activation_bits=16"):
+        quantize(model, activations=16, **alone)
+    handle = quantize(model, activations=8, gradients=4, **alone)
+    heads = model.get_layer("heads")
+    assert handle.most_bits() == [(heads, 8)] and handle.free_layers() == [heads]
+    handle.detach()
+    assert quantize(model, layers="all", activations=8).most_bits()[-1][0] is not heads
+
+
 def test_evaluation_is_within_the_range_that_training_has_seen():
     model = attention()
     with quantize(model, weights=None, activations=8, products=True) as handle:

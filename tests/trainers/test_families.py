@@ -43,6 +43,10 @@ def test_a_batch_is_learnt_by_heart(name):
     for _ in range(families.OVERFIT[name].calls):
         function(batches, tf.constant(50, tf.int64))
     assert np.isfinite(first)
+    # What a learning rate may follow while there is no validation: it is there in training.
+    known = run.compiled.means_of(None).keys()
+    assert known & task.metrics.keys() == set(task.training_metrics)
+    assert {name for name in task.followed() if not name.startswith("val_")} <= known
     assert loss() < families.OVERFIT[name].share * first
 
 

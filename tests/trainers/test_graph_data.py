@@ -37,7 +37,10 @@ def test_weights_are_those_of_the_papers():
     [
         ({"edges": np.array([[0, 1], [3, 12]])}, r"nodes from 0 to 11\. .*\[3, 12\] as edge 1 of"),
         ({"edges": np.array([[-1, 1]])}, r"nodes from 0 to 11\. Received: \[-1, 1\] as edge 0"),
-        ({"features": np.full((NODES, 2), np.nan)}, "must be finite. Received: node 0 of a graph"),
+        (
+            {"features": np.full((NODES, 2), np.nan)},
+            "must be finite in float32. Received: node 0 of a graph",
+        ),
         ({"labels": np.zeros(3)}, r"a label for each of 12 nodes, .* Received: shape \(3,\)"),
         ({"features": np.zeros((5, 2))}, r"a label for each of 5 nodes, as there are features"),
         ({"features": np.full((NODES, 2), "a")}, "Features must be numbers"),
@@ -231,9 +234,18 @@ def test_sparse_features_must_fit(changes, message, tmp_path):
             "none are drawn from fewer than 1500",
         ),
         ({"labels": np.array([None] * NODES)}, "without objects"),
+        ({"labels": np.eye(NODES, 3, dtype=int)}, r"shape \(nodes,\)\. Received: shape \(12, 3\)"),
+        ({"labels": np.arange(NODES) % 3 * 2}, "none of class 1, and one of class 4"),
+        ({"labels": np.arange(NODES) % 3 + 1}, "none of class 0, and one of class 3"),
+        ({"class_names": ["a", "b"]}, r"for each of 3 classes, .*\['a', 'b'\]"),
+        ({"class_names": np.array([b"a", b"b", b"c"])}, "a string, for each of 3 classes"),
+        ({"features": np.full((NODES, 2), 1e300)}, "finite in float32. Received: node 0"),
         ({"val_idx": np.array([], int)}, "'val' must have nodes. Received: none of graph.npz"),
     ],
-    ids=["labels", "features", "one part", "few nodes", "objects", "empty part"],
+    ids=[
+        *("labels", "features", "one part", "few nodes", "objects", "one-hot", "gap", "from one"),
+        *("two names", "bytes", "infinite", "empty part"),
+    ],
 )
 def test_a_file_that_is_no_graph_is_refused(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
@@ -248,8 +260,30 @@ def test_what_is_not_there_says_so_with_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match="`dataset` must be a path where there is"):
         graph_sources.facts(f"{tmp_path}/none.npz")
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(ValueError, match=r"text\.npz must be an \.npz file.*no such file"):
+    with pytest.raises(
+        ValueError, match=r"text\.npz must be an \.npz file.*a file of another kind"
+    ):
         graph_sources.get(f"{tmp_path}/text.npz")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for other in ("array.npy", ""):
+        with pytest.raises(ValueError, match=r"a file of another kind, or a folder"):
+            graph_sources.get(f"{tmp_path}/{other}")
+
+
+@pytest.mark.parametrize("labels", [(NODES, 1), (1, NODES), (NODES,)])
+def test_labels_may_be_a_column_or_a_row(labels, tmp_path):
+    path = saved(tmp_path / "graph.npz", labels=np.reshape(np.arange(NODES) % 3, labels))
+    np.testing.assert_array_equal(graph_sources.get(path).labels, np.arange(NODES) % 3)
+
+
+def test_an_archive_that_is_damaged_is_refused(tmp_path):
+    path = tmp_path / "graph.npz"
+    np.savez_compressed(path, **dict(np.load(saved(tmp_path / "whole.npz"))))
+    held = bytearray(path.read_bytes())
+    held[60:90] = bytes(30)
+    path.write_bytes(held)
+    with pytest.raises(ValueError, match=r"graph\.npz must be an \.npz file"):
+        graph_sources.get(str(path))
 
 
 def test_an_archive_is_downloaded_checked_and_kept(tmp_path, monkeypatch):

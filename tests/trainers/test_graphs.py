@@ -12,6 +12,7 @@ from configs.gcn_digits import get_config
 from tests.trainers.small_graph import FEATURES, NODES, RNG, dense, graph, saved
 from tests.trainers.test_replicas import replicas
 from trainers.datasets import graph_sources
+from trainers.datasets.graphs import Graph
 from trainers.models.graph import Aggregation, gcn, sage
 from trainers.tasks.configured import experiment
 from trainers.tasks.graphs import NodeClassification
@@ -165,6 +166,13 @@ def test_a_step_and_an_evaluation_are_measured_without_the_data(changes):
     found = measure(NodeClassification.of({**get_config().to_dict(), "units": 8, **changes}))
     assert found.step > 0.0
     assert found.evaluations.keys() == {"test"}
+
+
+def test_where_it_is_judged_by_some_neighbours_it_is_never_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(Graph, "whole", lambda *_: pytest.fail("the whole graph"))
+    made = task(**SAMPLED | {"evaluation_neighbours": [2, 2]})
+    assert experiment(made, tmp_path).run().status == "finished"
+    assert list(tmp_path.rglob("plane*.png"))
 
 
 def test_a_made_up_graph_has_the_size_of_one_that_is_not_here():

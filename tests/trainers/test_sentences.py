@@ -241,7 +241,11 @@ def test_tasks_are_read_from_tensorflow_datasets(name, tmp_path, monkeypatch):
         data = sentence_sources.get(name, 32, str(TINY), data_dir=str(tmp_path))
     known = sentence_sources.facts(name)
     assert (data.facts.train, data.facts.test) == (6, 6)
-    assert data.facts.class_names == known.class_names
+    for builder in sentence_sources._builders(name):  # What TensorFlow Datasets says of the labels.
+        label = tfds.builder(builder, data_dir=str(tmp_path)).info.features["label"]
+        names = getattr(label, "names", [])
+        assert tuple(names) == known.class_names
+        assert (label.dtype == np.float32) == (not known.class_names)
     for part in (data.train, data.test):
         assert part.labels.dtype == (np.int32 if known.class_names else np.float32)
         is_second = part.pieces.firsts < part.pieces.lengths
@@ -344,6 +348,9 @@ def changed(**changes):
         ({"test": changed(label=0.5)}, r"must be one of .* Received: 0\.5 in line 2"),
         ({"valid": changed(label="so so")}, r"must be one of bad, good, .*'so so' in line 2"),
         ({"test": changed(label=1)}, r"must be one of bad, good, .*'1' in line 2"),
+        ({"train": changed(label=1e300)}, r"with a 'label': .*1e\+300 in line 2"),
+        ({"train": changed(text="fun \ud83d")}, r"train\.jsonl must be Unicode\. .*in line 2"),
+        ({"test": [{**row, "second": "b"} for row in GOOD]}, r"train\.jsonl .*'second', a string"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused_with_its_place(tmp_path, parts, said):

@@ -147,6 +147,23 @@ def test_of_ten_documents_eight_are_trained_on_one_is_held_out_and_one_tests(tmp
     assert set(words(found, "val")) == {UNKNOWN, EOS}
 
 
+def test_documents_do_not_run_together(tmp_path):
+    path = tmp_path / "speeches.jsonl"
+    path.write_text("\n".join(json.dumps({"text": f"a{number}"}) for number in range(10)))
+    assert "".join(words(text_sources.get(str(path), "characters"))).startswith("a0\na1\na2\n")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda held: held[:-9], lambda held: held[:20] + bytes(9) + held[29:], lambda _: b"no"],
+)
+def test_a_damaged_archive_is_refused(damage, tmp_path):
+    path = tmp_path / "text.txt.gz"
+    path.write_bytes(damage(gzip.compress("\n".join(map(str, range(99))).encode())))
+    with pytest.raises(ValueError, match=r"text\.txt\.gz must be a whole gzip file"):
+        text_sources.get(str(path), "words")
+
+
 def test_a_plain_text_is_cut_at_eight_and_nine_tenths(tmp_path):
     path = tmp_path / "plain.txt"
     path.write_text("".join(f"w{number}\n" for number in range(20)))

@@ -7,10 +7,11 @@ from typing import TypeAlias
 import numpy as np
 
 from trainers.datasets import sources
-from trainers.datasets.facts import EMBEDDED, Facts, facts, is_folder, names
+from trainers.datasets.facts import EMBEDDED, Facts, facts, names
 from trainers.datasets.images import SPLITS, Images
 from trainers.datasets.sources import DATA_DIR
 from trainers.datasets.streams import Stream
+from trainers.options.paths import is_path
 
 __all__ = [
     "DATA_DIR",
@@ -72,7 +73,7 @@ def check(name: str, data_dir: str | None = None) -> None:
         FileNotFoundError: If it is not there, with the command that downloads it.
     """
     facts(name)
-    if name not in EMBEDDED and not is_folder(name):
+    if name not in EMBEDDED and not is_path(name):
         sources.check(name, data_dir)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import pathlib
 
 from trainers.datasets.encoded import folder_classes, folder_parts
 from trainers.datasets.images import HELD_OUT, full_batches
+from trainers.options.paths import is_path
 
-__all__ = ["EMBEDDED", "Facts", "facts", "is_folder", "names"]
+__all__ = ["EMBEDDED", "Facts", "facts", "names"]
 
 _SIDE_OF_FOLDERS = 224
 
@@ -84,11 +84,6 @@ def names() -> list[str]:
     return sorted(_FACTS)
 
 
-def is_folder(name: str) -> bool:
-    """Return whether a data set is given by the path of a folder."""
-    return os.sep in name
-
-
 def facts(name: str, size: int = 0) -> Facts:
     """Return what is known of a data set.
 
@@ -101,7 +96,7 @@ def facts(name: str, size: int = 0) -> Facts:
         ValueError: If the name is unknown, the folder is none of images, or `size` is given for
             images in memory.
     """
-    if is_folder(name):
+    if is_path(name):
         known = _of_folder(name)
     elif name in _FACTS:
         known = _FACTS[name]

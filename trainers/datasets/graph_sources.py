@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pathlib
 import tempfile
 import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import keras
@@ -19,8 +19,9 @@ import numpy as np
 
 from trainers.datasets.graphs import PARTS, Graph, GraphFacts, whole
 from trainers.datasets.sources import check_there, missing, place_of
+from trainers.options.paths import is_path
 
-__all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_counted", "is_path", "names", "random"]
+__all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_counted", "names", "random"]
 
 EMBEDDED = "digits"
 # Neighbours of a digit, and labelled ones of each class.
@@ -29,6 +30,8 @@ _LIKE, _LABELLED = 8, 4
 # nodes held out and to test.
 _OF_CLASS, _HELD_OUT, _TESTED = 20, 500, 1_000
 _NEEDED = ("edges", "labels")
+# What reading a damaged archive raises.
+_DAMAGES = (EOFError, zipfile.BadZipFile, zlib.error)
 _SPARSE = ("feat_row", "feat_col", "feat_val")
 
 
@@ -59,11 +62,6 @@ def names() -> list[str]:
     return sorted([*_KNOWN, EMBEDDED])
 
 
-def is_path(name: str) -> bool:
-    """Return whether a graph is given by a path."""
-    return os.sep in name
-
-
 def facts(name: str) -> GraphFacts:
     """Return what is known of a graph; one that is given by a path is read for it.
 
@@ -76,7 +74,8 @@ def facts(name: str) -> GraphFacts:
     if name == EMBEDDED or is_path(name):
         return _read(name).facts
     raise ValueError(
-        f"`dataset` must be one of {', '.join(names())}, or the path of an .npz file. "
+        f"`dataset` must be one of {', '.join(names())}, or the path of an .npz file, as "
+        f"'./mine.npz'. "
         f"Received: dataset={name!r}"
     )
 
@@ -129,7 +128,7 @@ def random(name: str) -> Graph:
     order = draw.permutation(known.nodes)
     ends = np.cumsum([0, known.train, known.val, known.test])
     labels = draw.integers(0, known.classes, known.nodes)
-    labels[:1] = known.classes - 1
+    labels[: known.classes] = np.arange(known.classes)[: len(labels)]
     return Graph.of(
         f"a random graph in the size of {name}",
         draw.standard_normal((known.nodes, known.features), np.float32),
@@ -202,9 +201,9 @@ def _read_again(path: str, stamp: tuple[int, int]) -> Graph:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, TypeError, IsADirectoryError, *_DAMAGES) as error:
         # Of any other file NumPy says that it is pickled.
-        said = error if zipfile.is_zipfile(path) else "no such file"
+        said = error if zipfile.is_zipfile(path) else "a file of another kind, or a folder"
         raise ValueError(
             f"{path} must be an .npz file of arrays, without objects. Received: {said}"
         ) from error
@@ -217,7 +216,14 @@ def _read_again(path: str, stamp: tuple[int, int]) -> Graph:
             f"not 0 {', '.join(_SPARSE)}. Received: no {', '.join(absent)}"
         )
     name = pathlib.Path(path).name
-    labels = whole("labels", arrays["labels"].reshape(-1), name)
+    labels = arrays["labels"]
+    if labels.size != max(labels.shape, default=0):
+        raise ValueError(
+            f"Labels must be numbers of classes, of shape (nodes,). Received: shape "
+            f"{labels.shape} of {name}. Of one column for each class np.argmax(labels, axis=1) "
+            f"gives the numbers"
+        )
+    labels = whole("labels", labels.reshape(-1), name)
     return _graph(name, _features(name, arrays, len(labels)), labels, arrays)
 
 
@@ -237,7 +243,14 @@ def _features(name: str, arrays: dict[str, np.ndarray], nodes: int) -> np.ndarra
             f"{', '.join(_SPARSE)} must have a number for each feature that is not 0. Received: "
             f"shapes {rows.shape}, {columns.shape}, {values.shape} of {name}"
         )
-    width = int(arrays["num_features"]) if "num_features" in arrays else int(columns.max()) + 1
+    width = int(columns.max()) + 1
+    if "num_features" in arrays:
+        given = whole("num_features", arrays["num_features"], name)
+        if given.size != 1:
+            raise ValueError(
+                f"num_features must be one number. Received: shape {given.shape} of {name}"
+            )
+        width = int(given.item())
     outside = (rows < 0) | (rows >= nodes) | (columns < 0) | (columns >= width)
     if outside.any():
         place = int(np.flatnonzero(outside)[0])
@@ -269,7 +282,7 @@ def _graph(
         features,
         arrays["edges"],
         labels,
-        tuple(map(str, arrays.get("class_names", ()))),
+        arrays.get("class_names", np.zeros(0, str)).tolist(),
         **(given or _parts(labels, name)),
     )
     return _described(made, name, said)

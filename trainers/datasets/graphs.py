@@ -108,9 +108,14 @@ class Graph:
                 f"Received: shape {labels.shape} of {description}"
             )
         labels = whole("labels", labels, description).astype(np.int32)
+        _check_classes(labels, class_names, description)
+        with np.errstate(over="ignore"):
+            features = np.ascontiguousarray(features, np.float32)
         if not np.isfinite(features).all():
             row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-            raise ValueError(f"Features must be finite. Received: node {row} of {description}")
+            raise ValueError(
+                f"Features must be finite in float32. Received: node {row} of {description}"
+            )
         edges = np.asarray(edges)
         if edges.size and (edges.ndim != 2 or edges.shape[1] != 2):
             raise ValueError(
@@ -129,7 +134,7 @@ class Graph:
         starts, neighbours = _neighbours(edges, nodes)
         return cls(
             description,
-            np.ascontiguousarray(features, np.float32),
+            features,
             starts,
             neighbours,
             labels,
@@ -352,6 +357,22 @@ def whole(what: str, values: Any, description: str) -> np.ndarray:
             f"{found.reshape(-1)[:3].tolist()}, of {description}{what_else}"
         )
     return found.astype(np.int64)
+
+
+def _check_classes(labels: np.ndarray, names: Sequence[str], description: str) -> None:
+    """Check that classes are numbered without a gap, and called by as many names, if any."""
+    present = np.unique(labels[labels >= 0])
+    gaps = np.flatnonzero(present != np.arange(len(present)))
+    if len(gaps):
+        raise ValueError(
+            f"Each class from 0 to the highest must have a node. Received: none of class "
+            f"{gaps[0]}, and one of class {present[-1]}, of {description}"
+        )
+    if not all(isinstance(name, str) for name in names) or len(names) not in (0, len(present)):
+        raise ValueError(
+            f"There must be a name, a string, for each of {len(present)} classes, or none. "
+            f"Received: {list(names)[:5]} of {description}"
+        )
 
 
 def _check_parts(parts: dict[str, np.ndarray], labels: np.ndarray, description: str) -> None:

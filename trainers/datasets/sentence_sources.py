@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from trainers.datasets import sources
 from trainers.datasets.sentences import PARTS, Examples, SentenceFacts, Sentences
 from trainers.datasets.text_files import TENTHS, help_topics, objects, parts_of, text_of
 from trainers.datasets.word_pieces import Pieces, learnt, of_folder, packed, pieces
+from trainers.options.paths import is_path
 
 __all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "names", "random"]
 
@@ -29,11 +29,25 @@ EMBEDDED = "topics"
 _ENTAILMENT = ("entailment", "neutral", "contradiction")
 _ACCURACY = ("accuracy",)
 _LANGUAGES = (
-    *("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh"),
+    "ar",
+    "bg",
+    "de",
+    "el",
+    "en",
+    "es",
+    "fr",
+    "hi",
+    "ru",
+    "sw",
+    "th",
+    "tr",
+    "ur",
+    "vi",
+    "zh",
 )
-# Of the help there are so many topics, in passages of so many words. Topics that share so many
-# characters share a part.
 _WORD = re.compile(r"[a-z]+(?:['\u2019][a-z]+)*")
+# Of the help there are so many topics, in passages of so many words. A topic that has so many
+# characters from the middle of another one has all of it, and is left out.
 _TOPICS, _PASSAGE, _EXCERPT = 8, 20, 200
 
 
@@ -132,7 +146,7 @@ def facts(name: str) -> SentenceFacts:
     """
     if name in _KNOWN:
         return _KNOWN[name].facts
-    if name == EMBEDDED or os.sep in name:
+    if name == EMBEDDED or is_path(name):
         return _read(name)[0]
     raise ValueError(
         f"`dataset` must be one of {', '.join(names())}, or the path of a folder of JSON Lines. "
@@ -253,6 +267,7 @@ def random(name: str, length: int, vocabulary: int) -> Sentences:
         train=made(known.train),
         val=None if known.val is None else made(known.val),
         test=made(known.test),
+        is_made_up=True,
     )
 
 
@@ -316,7 +331,7 @@ def _read_folder(
         raise ValueError(
             f"Each part of a task must have examples. Received: none in {files[empty[0]]}"
         )
-    is_pair = any("second" in row for _, row in rows["train"])
+    is_pair = any("second" in row for part in PARTS for _, row in rows[part])
     keys = ("text", "second") if is_pair else ("text",)
     columns = {
         part: tuple(
@@ -343,12 +358,17 @@ def _read_folder(
     return known, {part: Table(columns[part], labels[part]) for part in PARTS}
 
 
+def _is_rating(label: float) -> bool:
+    """Return whether a number is finite in float32."""
+    return abs(label) <= float(np.finfo(np.float32).max)
+
+
 def _label(row: Mapping[str, Any], path: pathlib.Path, number: int) -> str | float:
     """Return a label: the name of a class, or a rating, which is no whole number."""
     label = row.get("label")
     if isinstance(label, bool | int):
         label = str(label)
-    if not isinstance(label, str) and not (isinstance(label, float) and np.isfinite(label)):
+    if not isinstance(label, str) and not (isinstance(label, float) and _is_rating(label)):
         raise ValueError(
             f"Each line of {path} must be a JSON object with a 'label': a text, a whole number, or "
             f"a finite one with a point. Received: {label!r:.50} in line {number}"

@@ -128,6 +128,7 @@ class Sentences:
         val: Held-out ones; None where there are none.
         test: Those of the test part.
         encoder: The folder of the pretrained encoder whose word pieces these are; empty for none.
+        is_made_up: Whether they stand in for those of a task, whatever its encoder is.
     """
 
     description: str
@@ -139,6 +140,7 @@ class Sentences:
     val: Examples | None = dataclasses.field(repr=False)
     test: Examples = dataclasses.field(repr=False)
     encoder: str = ""
+    is_made_up: bool = False
 
     def split(self, name: str, share: float = 1.0) -> Self:
         """Return what to train on and what to be evaluated with.
@@ -202,8 +204,13 @@ class Sentences:
         numbers = tf.data.Dataset.range(start, tf.int64.max)
         return numbers.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
 
-    def evaluated(self, part: str, batch_size: int) -> tf.data.Dataset:
+    def evaluated(self, part: str, batch_size: int, most: int | None = None) -> tf.data.Dataset:
         """Return the examples of "val" or "test" once, shorter ones first.
+
+        Args:
+            part: Which.
+            batch_size: Examples of a batch.
+            most: At most so many of them, evenly spaced; all if None.
 
         Raises:
             ValueError: If there are none.
@@ -215,6 +222,7 @@ class Sentences:
                 f"{self.description}"
             )
         order = np.argsort(examples.pieces.lengths, kind="stable")
+        order = order[:: 1 if most is None else -(-len(order) // most)]
         rows = tf.data.Dataset.from_tensor_slices(order).batch(batch_size)
         return rows.map(lambda chosen: examples.batch(chosen, self.length, self.padding)).prefetch(
             4

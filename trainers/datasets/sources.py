@@ -1,8 +1,9 @@
-"""Where images come from.
+"""Where data are looked for, and what is said where there are none; and where images come from.
 
-scikit-learn's digits are always there. What TensorFlow Datasets has is looked for in the folder
-that is given, else in that of the environment variable KERAS_SCHED_DATA_DIR, else where TensorFlow
-Datasets keeps its own; the folders of Tiny ImageNet, and of ImageNet if it is one, lie there too.
+What TensorFlow Datasets has is looked for in the folder that is given, else in that of the
+environment variable KERAS_SCHED_DATA_DIR, else where TensorFlow Datasets keeps its own; the folders
+of Tiny ImageNet, and of ImageNet if it is one, lie there too. scikit-learn's digits are always
+there.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainers.datasets.encoded import Encoded, Records, folder_classes, folder_parts
-from trainers.datasets.facts import Facts, is_folder
+from trainers.datasets.facts import Facts
 from trainers.datasets.images import Images
 from trainers.datasets.parts import Part
 from trainers.datasets.streams import Stream
+from trainers.options.paths import is_path
 
 __all__ = [
     "DATA_DIR",
@@ -194,7 +196,7 @@ def place_of(data_dir: str | None) -> pathlib.Path:
 
 def _folder(name: str, data_dir: str | None) -> pathlib.Path | None:
     """Return where a data set may be as a folder of images."""
-    if is_folder(name):
+    if is_path(name):
         return pathlib.Path(name).expanduser()
     return place_of(data_dir) / _FOLDERS[name] if name in _FOLDERS else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -36,7 +37,7 @@ def parts_of(folder: pathlib.Path) -> dict[str, pathlib.Path]:
         if len(mine) != 1:
             raise ValueError(
                 f"{folder} must have one file for {part!r}, a text whose name ends with "
-                f"{endings[0]!r} before .txt, .tokens or .jsonl. Received: "
+                f"{endings[0]!r} before {', '.join(_KINDS)}. Received: "
                 f"{', '.join(path.name for path in mine) or 'none'}"
             )
         found[part] = mine[0]
@@ -95,17 +96,36 @@ def text_of(found: dict[str, Any], key: str, path: pathlib.Path, number: int) ->
     """Return a text of an object of a file.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If it has none, or it cannot be written as UTF-8: JSON may have half a
+            character, as of an emoji that was cut.
     """
     if not isinstance(text := found.get(key), str):
         raise ValueError(
             f"Each line of {path} must be a JSON object with a {key!r}, a string. Received: "
             f"{text!r:.50} in line {number}"
         )
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"The texts of {path} must be Unicode. Received: {text[error.start]!r} in line {number}"
+        ) from error
     return text
 
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """Give the lines of a file with their numbers.
+
+    Raises:
+        ValueError: If it is no UTF-8, or a damaged archive.
+    """
+    try:
+        yield from _decoded(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} must be a whole gzip file. Received: {error}") from error
+
+
+def _decoded(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     opened: Callable[..., Iterable[bytes]] = gzip.open if path.name.endswith(".gz") else open
     with opened(path, "rb") as file:  # type: ignore[attr-defined]
         for number, line in enumerate(file, start=1):

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import io
 import json
-import os
 import pathlib
 import re
 import tempfile
@@ -25,8 +24,9 @@ import numpy as np
 from trainers.datasets.sources import check_there, missing, place_of
 from trainers.datasets.text_files import TENTHS, documents, help_topics, kind_of, parts_of
 from trainers.datasets.texts import EOS, PARTS, UNKNOWN, Text, TextFacts
+from trainers.options.paths import is_path
 
-__all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "is_path", "names", "random"]
+__all__ = ["EMBEDDED", "check", "facts", "fetch", "get", "names", "random"]
 
 EMBEDDED = "python"
 # A word, which may have apostrophes within, or a mark.
@@ -70,11 +70,6 @@ def names() -> list[str]:
     return sorted([*_KNOWN, EMBEDDED])
 
 
-def is_path(name: str) -> bool:
-    """Return whether a text is given by a path."""
-    return os.sep in name
-
-
 def facts(name: str, tokens: str, most: int = 0) -> TextFacts:
     """Return what is known of a text; one that is given by a path is read for it.
 
@@ -101,7 +96,7 @@ def facts(name: str, tokens: str, most: int = 0) -> TextFacts:
     else:
         raise ValueError(
             f"`dataset` must be one of {', '.join(names())}, or the path of a text or of a folder "
-            f"of texts. Received: dataset={name!r}"
+            f"of texts, as './mine.txt'. Received: dataset={name!r}"
         )
     return dataclasses.replace(found, vocabulary=min(most or found.vocabulary, found.vocabulary))
 
@@ -307,4 +302,5 @@ def _by_document(texts: Sequence[str]) -> dict[str, Iterable[str]]:
 
 def _flat(texts: Iterable[str]) -> Iterator[str]:
     for document in texts:
-        yield from io.StringIO(document)  # Its lines end with \n only.
+        whole = document if document.endswith("\n") else f"{document}\n"
+        yield from io.StringIO(whole)  # Its lines end with \n only.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,10 +55,21 @@ def of_folder(folder: str) -> Any:
     """
     kind = hub.imported().models.BertTokenizer
     made = hub.loaded("encoder", folder, kind.from_preset, folder)
-    if not made.lowercase:
-        return made
-    # Where letters are made small, accents are taken off too (Devlin et al., their code).
-    return kind(vocabulary=made.get_vocabulary(), lowercase=True, strip_accents=True)
+    said = hub.loaded("encoder", folder, _tokenizer_config, folder)
+    strips = said.get("strip_accents")
+    return kind(
+        vocabulary=made.get_vocabulary(),
+        lowercase=made.lowercase,
+        # Where nothing else is said, accents go with capitals (Devlin et al., their code).
+        strip_accents=made.lowercase if strips is None else bool(strips),
+        split_on_cjk=bool(said.get("tokenize_chinese_chars", True)),
+    )
+
+
+def _tokenizer_config(folder: str) -> Mapping[str, Any]:
+    """Return what a folder of Hugging Face says of its tokenizer; nothing of one of keras-hub."""
+    path = pathlib.Path(folder) / "tokenizer_config.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
 def learnt(texts: Sequence[str], most: int) -> Any:

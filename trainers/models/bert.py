@@ -24,7 +24,12 @@ _WEIGHTS_ELSEWHERE, _SHARDED = "model.safetensors", "model.safetensors.index.jso
 _FILES_HERE = ("assets/tokenizer/vocabulary.txt", "tokenizer.json", "model.weights.h5")
 _FILES_ELSEWHERE = ("vocab.txt", "tokenizer_config.json", _WEIGHTS_ELSEWHERE)
 _LAYER, _TABLE = re.compile(r"encoder\.layer\.(\d+)\."), "word_embeddings.weight"
+_POSITIONS, _POOLER = "position_embeddings.weight", "pooler.dense.weight"
 _ROUNDED = 128
+# GELU by erf or, as keras-hub computes it, by tanh, under the names of Hugging Face.
+_BY_ERF, _BY_TANH = ("gelu", "gelu_python"), ("gelu_new", "gelu_pytorch_tanh")
+# What keras-hub builds, and what configurations that do not say it mean.
+_BUILT = {"layer_norm_eps": (1e-12,), "position_embedding_type": ("absolute",)}
 # What `Sizes` has, in the order of its attributes, in configurations of keras-hub and Hugging Face.
 _NAMES_HERE = (
     "vocabulary_size",
@@ -117,7 +122,8 @@ def pretrained(folder: str, dropout: float) -> keras.Model:
             f"`encoder` must be a folder with the weights of a BERT. Received: encoder={folder!r} "
             f"with those of a {type(said).__name__}"
         )
-    if _config(folder).get("hidden_act") == "gelu":
+    found = _config(folder)
+    if "config" not in found and found.get("hidden_act", _BY_ERF[0]) in _BY_ERF:
         # keras-hub computes it by tanh, as Google's code does, Hugging Face's by erf.
         for layer in said._flatten_layers(include_self=False):
             if isinstance(layer, keras.layers.Dense) and "gelu" in str(layer.activation):
@@ -160,13 +166,16 @@ def check(folder: str) -> None:
             f"`encoder` must be a folder with {_CONFIG}, {', '.join(needed)}. Received: "
             f"encoder={folder!r} without {', '.join(absent)}"
         )
-    words = len((place / needed[0]).read_text("utf-8", "replace").splitlines())
+    with open(place / needed[0], "rb") as file:
+        words = sum(1 for _ in file)
     # Tables are longer than vocabularies by what makes them a multiple of a power of two.
     if not sizes.vocabulary - _ROUNDED < words <= sizes.vocabulary:
         raise ValueError(
             f"The vocabulary of `encoder` must have the {sizes.vocabulary:,} word pieces of its "
             f"table. Received: {place / needed[0]} with {words:,}"
         )
+    if not is_ours:
+        _check_kind(folder)
     if _WEIGHTS_ELSEWHERE in needed:
         _check_weights(place / _WEIGHTS_ELSEWHERE, sizes)
     elif is_ours:
@@ -176,6 +185,17 @@ def check(folder: str) -> None:
             raise ValueError(f"`encoder` must have weights. Received: {error}") from error
 
 
+def _check_kind(folder: str) -> None:
+    """Check that an encoder of Hugging Face computes what keras-hub does."""
+    found = _config(folder)
+    for name, known in {"hidden_act": (*_BY_ERF, *_BY_TANH), **_BUILT}.items():
+        if (value := found.get(name, known[0])) not in known:
+            raise ValueError(
+                f"`encoder` must have a {name!r} in {_CONFIG} that can be built: "
+                f"{', '.join(map(str, known))}. Received: encoder={folder!r} with {value!r}"
+            )
+
+
 def _check_weights(path: pathlib.Path, sizes: Sizes) -> None:
     """Check what a file of safetensors says of itself."""
     try:
@@ -183,15 +203,24 @@ def _check_weights(path: pathlib.Path, sizes: Sizes) -> None:
             shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # It has an error of its own.
         raise ValueError(f"`encoder` must have weights. Received: {path} ({error})") from error
-    layers = {found[1] for name in shapes if (found := _LAYER.search(name))}
-    tables = [shape for name, shape in shapes.items() if name.endswith(_TABLE)]
-    if len(layers) != sizes.layers or tables != [[sizes.vocabulary, sizes.units]]:
+    layers = {match[1] for name in shapes if (match := _LAYER.search(name))}
+    if len(layers) != sizes.layers:
         raise ValueError(
-            f"The weights of `encoder` must have {sizes.layers} layers and a table of "
-            f"{sizes.vocabulary:,} x {sizes.units} numbers, as its {_CONFIG} says. Received: "
-            f"{path} with {len(layers)} layers and {' x '.join(map(str, *tables[:1])) or 'no'} "
-            f"numbers"
+            f"The weights of `encoder` must have {sizes.layers} layers, as its {_CONFIG} says. "
+            f"Received: {path} with {len(layers)}"
         )
+    expected = {
+        _TABLE: [sizes.vocabulary, sizes.units],
+        _POSITIONS: [sizes.length, sizes.units],
+        _POOLER: [sizes.units, sizes.units],
+    }
+    for end, shape in expected.items():
+        found = [each for name, each in shapes.items() if name.endswith(end)]
+        if found != [shape]:
+            raise ValueError(
+                f"The weights of `encoder` must have one {end!r} of shape {shape}, as its "
+                f"{_CONFIG} says. Received: {path} with {', '.join(map(str, found)) or 'none'}"
+            )
 
 
 def _config(folder: str) -> dict[str, Any]:

@@ -18,11 +18,16 @@ class StepDense(keras.layers.Dense):
     """A dense layer that is called step after step: the gradient of its kernel is one product.
 
     Of calls written out, each would have a product of a few rows, and a matrix to be added to the
-    others. Here the rows of all steps are multiplied together, once.
+    others. Here the rows of all steps are multiplied together, once. It has no bias.
     """
 
     def __init__(self, units: int, **options: Any) -> None:
-        super().__init__(units, **options)
+        super().__init__(units, **{**options, "use_bias": False})
+        if self.activation is not keras.activations.linear:
+            raise ValueError(
+                f"`activation` must be None: the steps are products alone. Received: "
+                f"activation={options['activation']!r}"
+            )
         self._product: Callable[[Any], Any] | None = None
         self._is_stepping = False
 
@@ -37,7 +42,7 @@ class StepDense(keras.layers.Dense):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Multiply `inputs` of shape `(rows, numbers)`."""
-        if not self._is_stepping or self.use_bias:
+        if not self._is_stepping:
             return super().call(inputs, training=training)
         if self._product is None:
             self._product = _stepwise(tf.convert_to_tensor(self.kernel))
@@ -127,7 +132,6 @@ class CarriedLSTM(keras.layers.Layer):
         )
         self.of_state = StepDense(
             4 * units,
-            use_bias=False,
             kernel_initializer=draw(-limit, limit),
             dtype=self.dtype_policy,
             name="of_state",
@@ -154,6 +158,11 @@ class CarriedLSTM(keras.layers.Layer):
         Rows that begin, as `begins` of shape `(rows,)` says, have no past.
         """
         rows, words = inputs.shape[:2]
+        if rows > self.streams:
+            raise ValueError(
+                f"There must be at most {self.streams} rows, which is how many states there are. "
+                f"Received: {rows}"
+            )
         hidden, cell = (
             tf.where(begins[:, None], tf.zeros([], state.dtype), state)
             for state in (self._before(each, rows) for each in self.carried)
@@ -181,6 +190,12 @@ class CarriedLSTM(keras.layers.Layer):
             others = tf.convert_to_tensor(variable.value)[rows:]
             state = tf.concat([state, others], axis=0)
         variable.assign(state)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Save nothing: what is carried is of a batch, and no weight of a file."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Leave what is carried as it is."""
 
     def compute_output_spec(self, inputs: Any, begins: Any) -> keras.KerasTensor:
         """Return the shape of the output; the loop over words is not traced for it."""

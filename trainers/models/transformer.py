@@ -21,6 +21,8 @@ class Positions(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         """Add to `inputs` of shape `(rows, words, numbers)`; the numbers must be even."""
         words, numbers = inputs.shape[1:]
+        if numbers % 2:
+            raise ValueError(f"There must be an even number of numbers. Received: {numbers}")
         rates = 10_000.0 ** (-2.0 * np.arange(numbers // 2) / numbers)
         angles = np.arange(words)[:, None] * rates
         table = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)

@@ -6,9 +6,9 @@ import dataclasses
 
 from trainers.options.fields import Options, option, shown
 from trainers.options.optimization import Optimization
+from trainers.options.paths import check_dataset, check_weights
 from trainers.options.precision import Precision
 from trainers.options.training import Training
-from trainers.options.weights import check_weights
 
 __all__ = ["Detector"]
 
@@ -18,7 +18,7 @@ class Detector(Options):
     """A setting of detection; see `configs/yolov3_voc.py` for the paper's."""
 
     training: Training
-    dataset: str = option("scattered_digits", "Data set.", flag=True)
+    dataset: str = option("scattered_digits", "Data set.", check=check_dataset, flag=True)
     height: int = option(64, "Height of images in pixels.", low=8, high=4096, flag=True)
     width: int = option(64, "Width of images in pixels.", low=8, high=4096, flag=True)
     model: str = option("grid", "Detector.", flag=True)

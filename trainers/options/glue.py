@@ -6,9 +6,9 @@ import dataclasses
 
 from trainers.options.fields import Options, option, shown
 from trainers.options.optimization import Optimization
+from trainers.options.paths import check_dataset, check_encoder_name
 from trainers.options.precision import ProductPrecision
 from trainers.options.training import Training
-from trainers.options.weights import check_encoder
 
 __all__ = ["GLUE", "POOLINGS", "Glue"]
 
@@ -28,6 +28,7 @@ class Glue(Options):
         "topics",
         "Task: a name, as 'sst2', 'mrpc' or 'xnli_de', or the path of a folder with JSON Lines "
         "for train, valid and test, of objects with 'text', 'label' and, for pairs, 'second'.",
+        check=check_dataset,
         flag=True,
     )
     train_share: float = option(
@@ -48,7 +49,7 @@ class Glue(Options):
     pool: int = option(
         1,
         "Batches that are made at once, of examples of like length, so that little is padded; at "
-        "1 they are drawn at random.",
+        "1 lengths play no part.",
         low=1,
         high=100_000,
     )
@@ -56,7 +57,7 @@ class Glue(Options):
         "",
         "Pretrained encoder: a name, as 'bert_base_en_uncased', or the path of a folder with its "
         "weights, sizes and vocabulary; empty for a new one.",
-        check=check_encoder,
+        check=check_encoder_name,
         flag=True,
     )
     layers: int = option(2, "Layers of a new encoder.", low=1, high=100, flag=True)

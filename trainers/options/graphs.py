@@ -6,6 +6,7 @@ import dataclasses
 
 from trainers.options.fields import Options, option
 from trainers.options.optimization import Optimization
+from trainers.options.paths import check_dataset
 from trainers.options.precision import ProductPrecision
 from trainers.options.training import Training
 
@@ -19,7 +20,9 @@ class Graphs(Options):
     """A setting of a network of graphs; see `configs/gcn_arxiv_cyclic.py` for the papers'."""
 
     training: Training
-    dataset: str = option("digits", "Graph: a name, or the path of an .npz file.", flag=True)
+    dataset: str = option(
+        "digits", "Graph: a name, or the path of an .npz file.", check=check_dataset, flag=True
+    )
     normalises_features: bool = option(
         False, "Whether the features of each node are made to add up to 1."
     )

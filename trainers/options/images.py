@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from trainers.options.fields import Options, option
+from trainers.options.paths import check_dataset
 
 __all__ = ["ImageData"]
 
@@ -17,6 +18,7 @@ class ImageData(Options):
         "digits",
         "Data set: a name, or the path of a folder with train/ and val/, each with a folder of "
         "images for each class.",
+        check=check_dataset,
         flag=True,
     )
     image_size: int = option(

@@ -6,6 +6,7 @@ import dataclasses
 
 from trainers.options.fields import Options, option
 from trainers.options.optimization import Optimization
+from trainers.options.paths import check_dataset
 from trainers.options.precision import ProductPrecision
 from trainers.options.training import Training
 
@@ -23,6 +24,7 @@ class TextData(Options):
         "python",
         "Text: a name, or the path of a file, plain or JSON Lines with a 'text' each, or of a "
         "folder with such files for train, valid and test.",
+        check=check_dataset,
         flag=True,
     )
     tokens: str = option(
@@ -46,6 +48,10 @@ class TextData(Options):
         high=100_000,
         flag=True,
     )
+
+
+# What the other network alone reads.
+_OF_OTHERS = {"lstm": ("heads", "feedforward"), "transformer": ("recurrent_range",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +106,18 @@ class Language(Options):
     precision: ProductPrecision = dataclasses.field(default_factory=ProductPrecision)
 
     def check(self) -> None:
-        if self.model == "transformer" and self.units % self.heads:
+        if self.model == "transformer" and (self.units % self.heads or self.units % 2):
             raise ValueError(
-                f"`units` must be a multiple of `heads` in a Transformer. Received: "
+                f"`units` must be even, and a multiple of `heads`, in a Transformer. Received: "
                 f"units={self.units}, heads={self.heads}"
             )
+        defaults = self.defaults()
+        for name in _OF_OTHERS[self.model]:
+            if (value := getattr(self, name)) != defaults[name]:
+                raise ValueError(
+                    f"`{name}` must be left at its default, {defaults[name]}, with "
+                    f"model={self.model!r}, which does not read it. Received: {name}={value}"
+                )
         if self.model == "lstm" and self.precision.products:
             raise ValueError(
                 "`quantized_products` must be False for an LSTM: all of its products have weights. "

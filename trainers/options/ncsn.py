@@ -7,9 +7,9 @@ import dataclasses
 from trainers.options.fields import Options, option, shown
 from trainers.options.images import ImageData
 from trainers.options.optimization import Optimization
+from trainers.options.paths import check_weights
 from trainers.options.precision import Precision
 from trainers.options.training import Training
-from trainers.options.weights import check_weights
 
 __all__ = ["Scores"]
 

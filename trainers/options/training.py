@@ -8,7 +8,7 @@ from typing import Any
 
 from trainers.options.budget import trained_epochs
 from trainers.options.fields import Options, option, shown
-from trainers.options.weights import check_weights
+from trainers.options.paths import check_weights
 
 __all__ = ["SPLITS", "Training"]
 

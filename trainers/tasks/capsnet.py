@@ -47,6 +47,7 @@ class CapsNet(ImageTask):
 
     def __init__(self, config: Capsules, data: Labelled | None = None) -> None:
         self.goal = f"{config.training.evaluations[0]}_accuracy"
+        self.training_metrics = ("accuracy",)
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
         self.artefacts_every = math.ceil(config.training.trained_epochs / _LOOKS)
         height, width, _ = self.facts_of(config).input_shape

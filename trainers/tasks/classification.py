@@ -33,6 +33,7 @@ class ImageClassification(ImageTask):
     def __init__(self, config: Classification, data: Labelled | None = None) -> None:
         check_known("model", config.model, models.names(), "a model")
         self.goal = f"{config.training.evaluations[0]}_accuracy"
+        self.training_metrics = ("accuracy",)
         self.metrics = {"accuracy": Metric("higher", is_share=True, printed="error", is_count=True)}
         self.artefacts_every = config.training.trained_epochs
         super().__init__(config, data)

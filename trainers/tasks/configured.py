@@ -24,9 +24,9 @@ from trainers.loop.records import Workload
 from trainers.loop.task import Plan, Task
 from trainers.methods import bits, networks, optimizers
 from trainers.options.optimization import PLATEAU, Optimization
+from trainers.options.paths import digests
 from trainers.options.precision import NONE, Precision
 from trainers.options.training import Training
-from trainers.options.weights import digests
 
 __all__ = ["Configuration", "ConfiguredTask", "experiment", "plan"]
 
@@ -60,12 +60,15 @@ class ConfiguredTask(Task, abc.ABC):
 
     Attributes:
         options: The class of the configurations of the family.
+        training_metrics: Those of `metrics` that training has too; the others are of evaluations
+            alone.
 
     Raises:
         ValueError: If the configuration cannot be trained: nothing is read or made before.
     """
 
     options: ClassVar[Any]
+    training_metrics: Collection[str] = ()
 
     def __init__(self, config: Any, data: Any = None) -> None:
         self.config = config
@@ -139,9 +142,10 @@ class ConfiguredTask(Task, abc.ABC):
             "max" where higher is better, "min" where lower is, by the name.
         """
         words = {"higher": "max", "lower": "min"}
-        found = {"loss": "min"} | {n: words[metric.better] for n, metric in self.metrics.items()}
-        held = {f"val_{name}": mode for name, mode in found.items() if "val" in self.evaluations}
-        return found | held
+        modes = {"loss": "min"} | {n: words[metric.better] for n, metric in self.metrics.items()}
+        trained = {name: modes[name] for name in ("loss", *self.training_metrics)}
+        held = {f"val_{name}": mode for name, mode in modes.items() if "val" in self.evaluations}
+        return trained | held
 
     # --- what all have ----------------------------------------------------------------------------
 

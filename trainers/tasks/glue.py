@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,8 @@ __all__ = ["SentenceJudgement"]
 
 # Evaluations have larger batches by this factor.
 _LARGER = 4
-# So many of the examples that it is most wrong about are shown, of so many batches.
-_SHOWN, _SEARCHED = 20, 8
+# So many of the examples that it is most wrong about are shown, of so many.
+_SHOWN, _SEARCHED = 20, 1_024
 
 
 class SentenceJudgement(ConfiguredTask):
@@ -43,9 +42,10 @@ class SentenceJudgement(ConfiguredTask):
         training = config.training
         known = sentence_sources.facts(config.dataset)
         self.goal = f"{training.evaluations[0]}_score"
+        self.training_metrics = ("accuracy",) if known.class_names else ()
         self.metrics = {
             name: Metric("higher", is_share=True, is_count=name == "accuracy")
-            for name in dict.fromkeys(("score", *known.scores, *_trained(known)))
+            for name in dict.fromkeys(("score", *known.scores, *self.training_metrics))
         }
         self.artefacts_every = training.trained_epochs
         self.evaluations = {
@@ -60,11 +60,32 @@ class SentenceJudgement(ConfiguredTask):
                 f"or as many batches. Received: {data.facts.train:,} examples, which make {found} "
                 f"batches and not {self.steps_per_epoch}"
             )
+        if data is not None:
+            self._check_pieces(data)
         most = self._sizes.length
         if config.length > most:
             raise ValueError(
                 f"`length` must be at most {most}, for which the encoder has places. Received: "
                 f"length={config.length}, encoder={config.encoder!r}"
+            )
+
+    def _check_pieces(self, data: Sentences) -> None:
+        """Check that data have the word pieces of the encoder, and its weights, if it has any."""
+        config = self.config
+        if data.length != config.length:
+            raise ValueError(
+                f"The sentences must be cut for length={config.length}. Received: data of length "
+                f"{data.length}"
+            )
+        if not data.is_made_up and bool(data.encoder) != bool(config.encoder):
+            raise ValueError(
+                f"The sentences must be in the word pieces of encoder={config.encoder!r}. "
+                f"Received: data of encoder={data.encoder!r}"
+            )
+        if len(data.vocabulary) > self._sizes.vocabulary:
+            raise ValueError(
+                f"The sentences must be in at most {self._sizes.vocabulary:,} word pieces, as the "
+                f"encoder is. Received: data in {len(data.vocabulary):,}"
             )
 
     # --- data ------------------------------------------------------------------------------------
@@ -150,15 +171,16 @@ class SentenceJudgement(ConfiguredTask):
         return _sizes(self.config)
 
     def network(self) -> keras.Model:
-        """Return the encoder, with its weights where it is pretrained and there, and a last layer.
+        """Return the encoder, with the weights that belong to the data, and a last layer.
+
+        While nothing is trained, and for made-up data, a new one of the same sizes is enough.
 
         Raises:
             ValueError: If the weights cannot be read.
         """
         config = self.config
-        folder = self.data.encoder if self.data else pretrained.encoder_folder(config.encoder)
-        if folder and pathlib.Path(folder).is_dir():
-            body = bert.pretrained(folder, config.dropout)
+        if self.data is not None and self.data.encoder:
+            body = bert.pretrained(self.data.encoder, config.dropout)
         else:
             body = bert.encoder(self._sizes, config.dropout)
         return bert.judge(body, config.pooling, config.dropout, self.facts.outputs)
@@ -199,9 +221,15 @@ class SentenceJudgement(ConfiguredTask):
     # --- what people look at ---------------------------------------------------------------------
 
     def artefacts(self, model: keras.Model, epoch: int) -> Mapping[str, str]:
-        """Return the examples that it is most wrong about, with what it says and what is true."""
+        """Return the examples that it is most wrong about, with what it says and what is true.
+
+        They are among some that are evenly spaced, short and long ones.
+        """
         worst: list[tuple[float, str]] = []
-        for inputs, labels in self._evaluated(next(iter(self.evaluations))).take(_SEARCHED):
+        size = _LARGER * self.config.training.batch_size
+        for inputs, labels in self.data.evaluated(
+            next(iter(self.evaluations)), size, most=_SEARCHED
+        ):
             found = tf.cast(model(inputs, training=False), tf.float32)
             arrays = found.numpy(), inputs["token_ids"].numpy(), labels.numpy()
             for row, pieces, label in zip(*arrays, strict=True):
@@ -221,11 +249,6 @@ class SentenceJudgement(ConfiguredTask):
         said = int(row.argmax())
         wrong = float(share[said]) if said != label else 0.0
         return wrong, f"{100 * share[said]:.0f} % {names[said]}, is {names[label]}"
-
-
-def _trained(known: SentenceFacts) -> tuple[str, ...]:
-    """Return the metrics that training has too: means over examples."""
-    return ("accuracy",) if known.class_names else ()
 
 
 def _sizes(config: Glue) -> bert.Sizes:

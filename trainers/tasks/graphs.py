@@ -42,6 +42,7 @@ class NodeClassification(ConfiguredTask):
     def __init__(self, config: Graphs, data: Graph | None = None) -> None:
         training = config.training
         self.goal = f"{training.evaluations[0]}_accuracy"
+        self.training_metrics = ("accuracy",)
         self.metrics = {"accuracy": Metric("higher", is_share=True, is_count=True)}
         self.artefacts_every = math.ceil(training.trained_epochs / _LOOKS)
         self.evaluations = {
@@ -193,9 +194,13 @@ class NodeClassification(ConfiguredTask):
         name = next(iter(self.evaluations))
         hidden = model.get_layer(HIDDEN) if self.config.layers > 1 else model.layers[-1]
         inner = keras.Model(model.input, hidden.output)
-        batch = next(iter(self._whole(name)))
-        found = inner({key: batch[key] for key in model.input}, training=False)[0]
-        nodes = batch["nodes"].numpy()[0][:_SHOWN]
-        labels = batch["labels"].numpy()[0][:_SHOWN]
+        points: list[np.ndarray] = []
+        labels: list[int] = []
+        for batch in self.evaluations[name].data():
+            found = inner({key: batch[key] for key in model.input}, training=False)
+            points += list(tf.gather(found, batch["nodes"], axis=1, batch_dims=1).numpy()[0])
+            labels += batch["labels"].numpy()[0].tolist()
+            if len(labels) >= _SHOWN:
+                break
         names = self.data.class_names or tuple(map(str, range(self.facts.classes)))
-        return {"plane": plane(tf.gather(found, nodes).numpy(), labels, names)}
+        return {"plane": plane(np.stack(points[:_SHOWN]), np.array(labels[:_SHOWN]), names)}

@@ -98,6 +98,11 @@ class NCSN(ImageTask):
         """Return images as they are, with pixels in [0, 1], mirrored where that makes sense."""
         return dataclasses.replace(data.plain(), flip=data.flip)
 
+    def followed(self) -> Mapping[str, str]:
+        """Return what a learning rate may follow: losses, as metrics are of samples alone."""
+        found = super().followed()
+        return {name: mode for name, mode in found.items() if name.endswith("loss")}
+
     def check_flags(self, given: Collection[str]) -> None:
         """Check that each of some flags is used, whatever its value."""
         if "sampling_steps" in given and not self.config.samples:

@@ -31,13 +31,14 @@ def passages(model: keras.Model, text: Text, part: str, length: int, count: int,
         seed: Of the words that are drawn.
     """
     words = getattr(text, part)
+    carriers = [layer for layer in model.layers if isinstance(layer, CarriedLSTM)]
+    number = min([_PASSAGES, *(layer.streams for layer in carriers)])  # Each has a state.
     given = min(_GIVEN, length, len(words))
-    starts = np.linspace(0, len(words) - given, _PASSAGES).astype(np.int64)
+    starts = np.linspace(0, len(words) - given, number).astype(np.int64)
     rows = np.stack([words[start : start + given] for start in starts])
     rows[rows >= len(text.words)] = 0
     noise = np.random.default_rng(seed)
-    carries = any(isinstance(layer, CarriedLSTM) for layer in model.layers)
-    follow = _carried(model, rows) if carries else _windowed(model, length)
+    follow = _carried(model, rows) if carriers else _windowed(model, length)
     for _ in range(count):
         scores = follow(rows)
         scores[:, 0] = -np.inf  # Of unknown words none is written.
