@@ -584,7 +584,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes, said):
         (
             "",
             {"encoder": TINY, "length": 48},
-            "must be at most 32, for which the encoder has places",
+            f"pieces of encoder='{TINY}'. Received: .*encoder=''",
         ),
         ("", {"vocabulary": 200}, "at most 200 word pieces, .* Received: data in"),
     ],
