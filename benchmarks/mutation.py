@@ -116,7 +116,7 @@ TESTS: dict[str, dict[str, list[str]]] = {
         "loop/evaluation": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
         "loop/signals": ["tests/trainers/test_killed.py", "tests/trainers/test_task.py"],
         "loop/task": [*_TRAINERS, "tests/trainers/test_unlike_tasks.py"],
-        "loop/artefacts": ["tests/trainers/test_unlike_tasks.py"],
+        "loop/board": ["tests/trainers/test_unlike_tasks.py"],
         "loop/progress": ["tests/trainers/test_experiment.py", "tests/trainers/test_cifar.py"],
         "loop/": ["tests/trainers/test_[cdr]*.py", "tests/sweeps/test_store.py"],
         "tasks/": ["tests/trainers/test_[ctu]*.py"],

@@ -46,7 +46,7 @@ def sweep() -> Train:
     program = Trials(ImageClassification, threads=1)
 
     def train(config: Mapping[str, Any], logdir: pathlib.Path) -> float:
-        record = program.run(config, logdir)
+        record = program.run(config, logdir, {})
         return record.value(record.goal)
 
     return train

@@ -28,9 +28,9 @@ def test_importing_the_library_imports_nothing_that_only_an_extra_brings():
         ("matplotlib.figure", "plot", lambda path: ks.plot(ks.REX(0.1))),
         ("rich.table", "trainers", lambda path: ks.precision.Cost(()).table()),
         (
-            "tensorboard.plugins.scalar.metadata",
-            "trainers",
-            lambda path: ks.callbacks._sinks.Board(path).write({"step": [0], "loss": [0.0]}),
+            "tensorboard.compat.proto",
+            "tensorboard",
+            lambda path: ks.StepLogger(tensorboard=path),
         ),
     ],
     ids=["plot", "cost_table", "tensorboard"],
@@ -56,10 +56,11 @@ def test_the_trainers_name_what_is_absent():
     assert "[trainers]" in said.stderr
 
 
-def test_only_the_library_is_installed():
+def test_only_the_library_and_its_dashboard_are_installed():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    assert setup["options.packages.find"]["include"].split() == ["keras_sched*"]
+    included = setup["options.packages.find"]["include"].split()
+    assert included == ["keras_sched*", "tensorboard_plugins*"]
     needed = {line.split(">")[0] for line in setup["options"]["install_requires"].split()}
     assert needed == {"absl-py", "keras", "numpy", "tensorflow"}
 

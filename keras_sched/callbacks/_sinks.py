@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
+from keras_sched._driver import LEARNING_RATE
 from keras_sched._extras import load
 from keras_sched._files import replace_file
+from keras_sched.hyperparameters import driver_of, groups
+from keras_sched.precision.attach import find
+from keras_sched.schedules import Schedule, label
 
 __all__ = ["Board", "Csv"]
 
@@ -69,57 +75,105 @@ class Csv:
 
 
 class Board:
-    """Event files of TensorBoard; a block of rows is one call into the runtime."""
+    """Event files of TensorBoard, for its own tabs and for the dashboard "Schedules"."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._writer: Any = None
-        self._write: Any = None
+        load("tensorboard.compat.proto", what="`tensorboard=`", extra="tensorboard")
+        from tensorboard_plugins.schedules.run_log import RunLog
+
+        self._kind = RunLog
+        self._log: Any = None
+        # A further training goes on with the curves, in a file of its own.
+        self._state: Any = None
+        self._final: dict[str, float] = {}
+
+    def begin(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        names: Sequence[str],
+        first: int,
+        fit: Mapping[str, Any],
+    ) -> None:
+        """Begin a file, with what is trained.
+
+        Args:
+            model: The model.
+            optimizer: Its optimizer.
+            names: What is scheduled.
+            first: Number of the first step.
+            fit: What `fit` says of the training, as its "epochs" and "steps".
+        """
+        epochs, steps = fit.get("epochs"), fit.get("steps")
+        total = first + epochs * steps if epochs and steps else None
+        found = _schedules(model, optimizer)
+        numbers = {
+            name: value
+            for name, value in optimizer.get_config().items()
+            if isinstance(value, bool | int | float | str) and name != "name"
+        }
+        kind = type(optimizer).__name__
+        trial = {
+            "id": self._directory.name,
+            "name": self._directory.name,
+            "setting": model.name,
+            "method": ", ".join(f"{name}={label(each)}" for name, (each, *_) in found.items())
+            or kind,
+            "epochs": epochs,
+            "steps": total,
+            "config": {"model": model.name, "optimizer": kind, "epochs": epochs, **numbers},
+            "created": time.time(),
+        }
+        planned = {name: _by_step(each, *at) for name, (each, *at) in found.items()}
+        self._log = self._kind(
+            self._directory, trial, total, names, planned, state=self._state, has_all_points=True
+        )
 
     def write(self, rows: dict[str, np.ndarray]) -> None:
         """Write every column over the steps."""
-        names = [name for name in rows if name != "step"]
-        if self._writer is None:
-            self._writer = tf.summary.create_file_writer(str(self._directory))
-            self._write = self._function(names)
-        self._write(
-            tf.constant(rows["step"], tf.int64), tf.constant(np.stack([rows[n] for n in names], 1))
-        )
-        self._writer.flush()
+        columns = {name: column.tolist() for name, column in rows.items()}
+        steps, losses = columns.pop("step"), columns.pop("loss", None)
+        for place, step in enumerate(steps):
+            values = {name: column[place] for name, column in columns.items()}
+            self._log.step(step, values, None if losses is None else losses[place])
 
-    def close(self) -> None:
-        """End the file; a further training begins another."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def epoch(self, step: int, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Write what Keras has measured at the end of an epoch."""
+        self._final = {name: float(value) for name, value in logs.items()}
+        self._log.evaluation(step, epoch, self._final, prefix="epoch/")
 
-    def _function(self, names: list[str]) -> Any:
-        # Summaries written one by one from Python cost as much as a small training step. In a loop
-        # of the runtime `tf.summary.scalar` would put the loop's name before the tag.
-        scalars = load(
-            "tensorboard.plugins.scalar.metadata", what="`tensorboard=`", extra="trainers"
-        )
-        writer = self._writer
-        metadata = scalars.create_summary_metadata(display_name="", description="")
+    def end(self, status: str) -> None:
+        """Write how it ended, and close the file; doing so twice is allowed."""
+        if self._log is not None:
+            log, self._log = self._log, None
+            self._state = log.get_state()
+            log.write_tables(status, final=self._final)
+            log.close()
 
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([None], tf.int64),
-                tf.TensorSpec([None, len(names)], tf.float32),
-            ],
-            autograph=False,
-        )
-        def write(steps: Any, values: Any) -> None:
-            def body(i: Any) -> list[Any]:
-                with writer.as_default():
-                    for column, name in enumerate(names):
-                        tf.summary.write(
-                            f"step/{name}", values[i, column], step=steps[i], metadata=metadata
-                        )
-                return [i + 1]
 
-            tf.while_loop(
-                lambda i: i < tf.size(steps), body, [tf.constant(0)], parallel_iterations=1
-            )
+def _schedules(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> dict[str, tuple[Schedule, int, int]]:
+    """Return what is scheduled by name, each with its first step and the steps of an update."""
+    found = {}
+    for group, part in groups(optimizer).items():
+        prefix = f"{group}/" if group else ""
+        micro = getattr(part, "gradient_accumulation_steps", None) or 1
+        rate = vars(part).get("_learning_rate")
+        if isinstance(rate, Schedule):
+            found[f"{prefix}{LEARNING_RATE}"] = rate, 0, micro
+        driver = driver_of(part)
+        sources = {name: driver.source(name) for name in driver.scheduled}
+        if not group and (quantized := find(model)) is not None:
+            sources |= {width.name: width.source for width in quantized.widths.given}
+        for name, source in sources.items():
+            if source is not None:
+                each = 1 if source.per == "micro" else micro
+                found[prefix + name] = source.schedule, int(source.first_step), each
+    return found
 
-        return write
+
+def _by_step(schedule: Schedule, first: int, each: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the values that are planned at numbers of steps."""
+    return lambda steps: schedule(np.maximum(steps // each - first, 0))

@@ -7,6 +7,7 @@ that the host reads once in many steps: exact under `steps_per_execution`, XLA a
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable
@@ -152,6 +153,8 @@ class StepLogger(Member):
             self._unread = 0
             training.on_undo(self, wrap(self.model, "train_step", self._train_step))
             mark_numbers(training, self._optimizer)
+            if self._board is not None:  # However it ends: after its end this does nothing.
+                training.on_undo(self, functools.partial(self._board.end, "interrupted"))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._open()
@@ -179,11 +182,13 @@ class StepLogger(Member):
         if logs is not None:
             for name, value in self._epoch_values.items():
                 logs.setdefault(name, value)
+            if self._board is not None:
+                self._board.epoch(self.step, epoch + 1, logs)
 
     def on_train_end(self, logs: Any = None) -> None:
         self.flush()
         if self._board is not None:
-            self._board.close()
+            self._board.end("finished")
         history = getattr(self.model, "history", None)
         if isinstance(history, keras.callbacks.History):
             history.by_step = self.history
@@ -234,6 +239,8 @@ class StepLogger(Member):
         self._use = Use("StepLogger", training, self._optimizer, drives=False)
         if self._csv is not None:
             self._csv.begin(first)
+        if self._board is not None:
+            self._board.begin(self.model, self._optimizer, names, first, self.parameters)
 
     def _values(self) -> dict[str, Any]:
         """Return the live values of the optimizer, and the bits of the model if it is quantized."""

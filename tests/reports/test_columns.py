@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainers.reports.columns import Column, average_ranks, is_low, merged, top_rates
+from tensorboard_plugins.schedules.columns import Column, average_ranks, is_low, merged, top_rates
 from trainers.reports.results import Measure
 
 

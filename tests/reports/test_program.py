@@ -11,10 +11,10 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from tensorboard_plugins.schedules.columns import average_ranks
 from tests.reports import synthetic
 from trainers import report
 from trainers.reports import figures, formats, looks, panels, results
-from trainers.reports.columns import average_ranks
 
 
 @pytest.fixture(scope="module")

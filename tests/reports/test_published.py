@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from tensorboard_plugins.schedules.columns import Rate, is_low, merged, top_rates
 from trainers.reports import published
-from trainers.reports.columns import Rate, is_low, merged, top_rates
 
 REX_METHODS = ("None", "Exp", "OneCycle", "Linear", "Step", "Cosine", "REX")
 DEMON_METHODS = (

@@ -63,7 +63,7 @@ class Logistic:
         name = _evaluation(config)
         return Timing(trace=0.25, step=0.01, evaluations={name: seconds[name]})
 
-    def run(self, config, logdir):
+    def run(self, config, logdir, place):
         logdir.mkdir(parents=True, exist_ok=True)
         with open(logdir / "starts", "a") as file:
             file.write(f"{os.getpid()}\n")

@@ -17,6 +17,7 @@ import pytest
 from tests.trainers import toy
 from tests.trainers.forks import Fork
 from trainers.loop import checkpoints, experiment, records
+from trainers.loop.board import Board
 from trainers.loop.checkpoints import Checkpoints
 from trainers.loop.lock import locked
 
@@ -161,13 +162,13 @@ def limit(size):
 
 def full_for_events():
     """Make the disk full when TensorBoard's events are written: nothing else is by then."""
-    real = experiment.log
+    real = Board.epoch
 
-    def log(values, step):
+    def epoch(*arguments):
         limit(600)()
-        real(values, step)
+        real(*arguments)
 
-    experiment.log = log
+    Board.epoch = epoch
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,11 @@ def stable(record):
 
 def test_they_share_one_trace_and_have_the_records_they_have_alone(tmp_path):
     program = trials()
-    together = [program.run(config, tmp_path / f"a{i}") for i, config in enumerate(TRIALS)]
+    together = [program.run(config, tmp_path / f"a{i}", {}) for i, config in enumerate(TRIALS)]
     compiled = program._compiled[1]
     assert compiled.model.train_function.experimental_get_tracing_count() == 1
     for index, config in enumerate(TRIALS[1:], start=1):
-        alone = trials().run(config, tmp_path / f"b{index}")
+        alone = trials().run(config, tmp_path / f"b{index}", {})
         assert stable(together[index]) == stable(alone)
     assert together[0].final["test_accuracy"] > 0.2
     assert together[1].steps * 2 == together[0].steps
@@ -91,7 +91,7 @@ def test_a_bad_configuration_is_refused_before_any_directory(tmp_path):
     with pytest.raises(ValueError, match="`frozen` must be that of something"):
         trials().verify(trial(frozen=["nowhere*"]))
     with pytest.raises(ValueError, match="`budget`"):
-        trials().run({**trial(), "budget": -1.0}, tmp_path / "logs")
+        trials().run({**trial(), "budget": -1.0}, tmp_path / "logs", {})
     trials().verify(trial())
     assert list(tmp_path.iterdir()) == []
 
@@ -103,7 +103,7 @@ def test_a_trial_is_judged_by_what_its_task_declares():
 def test_a_trial_saves_seldom_where_its_setting_would_save_each_epoch(tmp_path):
     """And its configuration is that of the grid: what the sweep does about it is not in it."""
     config = trial(seconds_per_checkpoint=0.0)
-    record = trials().run(config, tmp_path / "trial")
+    record = trials().run(config, tmp_path / "trial", {})
     assert record.config["seconds_per_checkpoint"] == 0.0
     assert not list((tmp_path / "trial").rglob("step_*"))
     task = ImageClassification.of(config)  # The control.
@@ -122,7 +122,7 @@ def test_one_set_of_data_is_held_and_read_once(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageClassification, "load", staticmethod(counted))
     program = trials()
     for index, split in enumerate(("test", "test", "validation", "test")):
-        program.run(trial(seed=index, split=split, epochs=1), tmp_path / str(index))
+        program.run(trial(seed=index, split=split, epochs=1), tmp_path / str(index), {})
         assert len(program._data) == 1
     assert read == ["test", "validation", "test"]
 
@@ -156,11 +156,11 @@ def test_what_short_epochs_and_trials_take_besides_is_measured():
     config = trial(epochs=12, steps_per_call=11)
     made = trials()
     with tempfile.TemporaryDirectory() as directory:
-        made.run(config, pathlib.Path(directory) / "first")  # It is traced.
+        made.run(config, pathlib.Path(directory) / "first", {})  # It is traced.
         times = []
         for index in range(5):
             began = time.monotonic()
-            made.run({**config, "seed": index + 1}, pathlib.Path(directory) / str(index))
+            made.run({**config, "seed": index + 1}, pathlib.Path(directory) / str(index), {})
             times.append(time.monotonic() - began)
     found, plan = made.measure(config), made.plan(config)
     assert found.run > 0.0
@@ -193,7 +193,7 @@ def grown(count, place):
     program = trials()
     for index in range(count):
         config = trial(index, model="cnn2", epochs=3, **SCHEDULES[index % len(SCHEDULES)])
-        program.run(config, pathlib.Path(place) / str(index))
+        program.run(config, pathlib.Path(place) / str(index), {})
         if index == 9:
             after_ten = resident()
     return after_ten, resident()

@@ -61,6 +61,7 @@ class LoopState:
         callbacks: The state of each callback; None for one that has none.
         stopped: Whether a callback has ended the training, with the epoch.
         counted: Of how many each metric is that is a count, by its name.
+        logged: The state of the board; None for none.
         versions: Of Python and the packages.
         hardware: What it ran on.
 
@@ -75,6 +76,7 @@ class LoopState:
     callbacks: Sequence[Any]
     stopped: bool = False
     counted: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    logged: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     hardware: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

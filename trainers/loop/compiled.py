@@ -22,6 +22,7 @@ from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 
 from keras_sched import hyperparameters, precision
+from keras_sched.schedules import Schedule
 from trainers.loop.means import Means, prefixed
 from trainers.loop.names import names_anew
 from trainers.loop.state import inventory, restore, snapshot
@@ -32,6 +33,8 @@ __all__ = ["Compiled"]
 
 _COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}
 LOSS = "loss"
+# What a call says of the values that its first step used.
+VALUES = "values"
 # What the log of each epoch has besides.
 LOGGED = ("epoch", "step")
 
@@ -192,6 +195,16 @@ class Compiled:
 
     def live_values(self) -> dict[str, float]:
         """Return what the schedules have at the present step, by name."""
+        return {name: float(value) for name, value in self._tensors().items()}
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the schedules of those of the live values that follow one, by name."""
+        found = hyperparameters.attached(self.optimizer)
+        quantized = precision.find(self.model)
+        return found if quantized is None else {**found, **quantized.attached()}
+
+    def _tensors(self) -> dict[str, Any]:
+        """Return the live values, in a traced function as tensors of it."""
         live = hyperparameters.current(self.optimizer)
         part = next(iter(hyperparameters.groups(self.optimizer).values()))
         if "momentum" not in live and isinstance(getattr(part, "momentum", None), float):
@@ -199,7 +212,7 @@ class Compiled:
         quantized = precision.find(self.model)
         if quantized is not None:
             live.update(quantized.current())
-        return {name: float(value) for name, value in live.items()}
+        return live
 
     def distributed(self, dataset: tf.data.Dataset) -> Any:
         """Return a data set whose batches are split over the replicas."""
@@ -377,11 +390,14 @@ class Compiled:
             }
 
         @tf.function(reduce_retracing=True)
-        def several(batches: Iterator[Any], count: tf.Tensor) -> dict[str, tf.Tensor]:
-            logs = one(batches)
+        def several(batches: Iterator[Any], count: tf.Tensor) -> dict[str, Any]:
+            values = self._tensors()
+            sums = one(batches)
             for _ in tf.range(count - 1):
-                logs = one(batches)
-            return logs
+                more = one(batches)
+                sums = {name: sums[name] + more[name] for name in sums}
+            means = {name: each / tf.cast(count, each.dtype) for name, each in sums.items()}
+            return {**means, VALUES: values}
 
         self.model.train_function = several
         return several

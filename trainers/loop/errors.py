@@ -12,9 +12,13 @@ class DamagedDataError(ValueError):
 class NonFiniteError(ArithmeticError):
     """A loss or a gradient is not finite: training has diverged."""
 
+    status = "diverged"
+
 
 class StalledError(ArithmeticError):
     """Loss scaling skipped so many updates in a row that the run would end without training."""
+
+    status = "stalled"
 
 
 class Preempted(SystemExit):

@@ -36,9 +36,9 @@ from absl import logging
 
 from keras_sched import precision
 from trainers.loop import records
-from trainers.loop.artefacts import board, describe, log, show
+from trainers.loop.board import Board
 from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
-from trainers.loop.compiled import Compiled
+from trainers.loop.compiled import LOSS, VALUES, Compiled
 from trainers.loop.errors import DamagedDataError, NonFiniteError, Preempted, StalledError
 from trainers.loop.evaluation import evaluate
 from trainers.loop.files import replace
@@ -94,6 +94,7 @@ class Experiment:
         self.seconds = {"train": 0.0, "evaluation": 0.0, "checkpoint": 0.0}
         self.restarts = 0
         self._counted: dict[str, int] = {}
+        self._logged: Mapping[str, Any] | None = None
 
     # --- the run ---------------------------------------------------------------------------------
 
@@ -123,8 +124,7 @@ class Experiment:
                 with self._request.watching(), Progress(self.total_steps, self.step) as progress:
                     self._train(progress)
             except (NonFiniteError, StalledError) as error:
-                status = "diverged" if isinstance(error, NonFiniteError) else "stalled"
-                reason = str(error)
+                status, reason = error.status, str(error)
                 self._list.on_train_end()  # Callbacks leave the model as they found it.
             if self.plan.keep_weights == "final" and status == "finished":
                 self._keep_weights()
@@ -217,11 +217,43 @@ class Experiment:
         self.model.make_train_function()
         self._list.on_train_begin()
         batches = iter(self.compiled.distributed(self.task.train(self.step)))
-        with board(self.plan.directory):
-            describe(self.plan)
+        with self._make_board() as self._board:
+            self._train_to_end(batches, progress)
+        self._list.on_train_end()
+
+    def _make_board(self) -> Board:
+        return Board(
+            self.plan,
+            self.task,
+            self.total_steps,
+            list(self.compiled.live_values()),
+            self.compiled.schedules(),
+            self._logged,
+        )
+
+    def _train_to_end(self, batches: Iterator[Any], progress: Progress) -> None:
+        """Train, and log how the run stands when it is left, however that is."""
+        status, reason = "interrupted", None
+        try:
             while self.step < self.total_steps and not self.model.stop_training:
                 self._epoch(batches, progress)
-        self._list.on_train_end()
+            status = "finished"
+        except (NonFiniteError, StalledError) as error:
+            status, reason = error.status, str(error)
+            raise
+        finally:
+            self._board.end(status, **self._outcome(reason))
+
+    def _outcome(self, reason: str | None) -> dict[str, Any]:
+        """Return what the board says of the results so far."""
+        return {
+            "reason": reason,
+            "goal": self.task.goal,
+            "final": self.history[-1] if self.history else None,
+            "best": self._best(),
+            "relative_cost": records.relative_cost(self._cost()),
+            "parameters": self.model.count_params(),
+        }
 
     def _epoch(self, batches: Iterator[Any], progress: Progress) -> None:
         """Train to the end of the present epoch, evaluate, log and save.
@@ -233,12 +265,14 @@ class Experiment:
         while begin < self.task.steps_per_epoch and not self.model.stop_training:
             count = self._steps_of_call(begin)
             self._list.on_train_batch_begin(begin)
-            logs = self._call(batches, count)
+            step = self.step
+            logs, values = self._call(batches, count)
+            self._board.called(step, count, values, logs[LOSS])
             begin += count
             progress.called(self.step)
             self._list.on_train_batch_end(begin - 1, logs)
             if progress.is_live:
-                progress.update(self.step, {**logs, **self.compiled.live_values()})
+                progress.update(self.step, {**logs, **values})
             self._stop_unless_sound()
             if begin < self.task.steps_per_epoch and not self.model.stop_training:
                 if begin % FOLDED_AFTER == 0:
@@ -267,7 +301,10 @@ class Experiment:
             ends.append(self.plan.steps_per_checkpoint - begin % self.plan.steps_per_checkpoint)
         return min(ends)
 
-    def _call(self, batches: Iterator[Any], count: int) -> dict[str, float]:
+    def _call(
+        self, batches: Iterator[Any], count: int
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Take some steps; return means of what they gave, and what the first of them used."""
         began = time.monotonic()
         try:
             logs = self.model.train_function(batches, tf.constant(count, tf.int64))
@@ -279,9 +316,10 @@ class Experiment:
         except tf.errors.OpError as error:
             self._look_at_data(error, None)
             raise
+        values = {name: float(value) for name, value in logs.pop(VALUES).items()}
         logs = {name: float(value) for name, value in logs.items()}
         self.seconds["train"] += time.monotonic() - began
-        return logs
+        return logs, values
 
     def _end_epoch(self, epoch: int, progress: Progress) -> None:
         logs = self.compiled.means_of(None)
@@ -311,8 +349,8 @@ class Experiment:
         if type(self.task).artefacts is not Task.artefacts and is_due:
             with self.compiled.evaluated():
                 found = self.task.artefacts(self.model, epoch)
-            show(found, self.plan.directory / "artefacts" / f"epoch_{epoch + 1:05d}", step)
-        log({**logs, **values}, step)
+            self._board.show(found, epoch, step)
+        self._board.epoch(step, epoch + 1, {**logs, **values})
         progress.epoch(epoch + 1, self.plan.epochs, step, {**logs, **values})
 
     def _stop_if_lost(self, logs: Mapping[str, float], values: Mapping[str, float]) -> None:
@@ -395,6 +433,7 @@ class Experiment:
             ],
             stopped=self.model.stop_training,
             counted=self._counted,
+            logged=self._board.get_state(),
             **records.environment(),
         )
         self._checkpoints.save(Checkpoint(self.step, snapshot(self.compiled.variables), state))
@@ -427,6 +466,7 @@ class Experiment:
         self.history = [dict(row) for row in state.history]
         self.seconds = dict(state.seconds)
         self._counted = dict(state.counted)
+        self._logged = state.logged
         try:
             self.compiled.means.set_state(state.means)
             for callback, saved in zip(self._callbacks, state.callbacks, strict=True):

@@ -29,6 +29,7 @@ __all__ = [
     "finite",
     "note_start",
     "read",
+    "relative_cost",
     "seconds_of",
     "write",
 ]
@@ -192,6 +193,21 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(each) for each in value]
     return value
+
+
+def relative_cost(cost: Mapping[str, Any] | None) -> float | None:
+    """Return bit operations over those in float32, of `Record.cost`.
+
+    Returns:
+        1 if nothing is quantized, None if it could not be counted.
+    """
+    if cost is None:
+        return 1.0
+    found: Any = cost
+    for key in ("quantized_layers", "relative_to_fp32"):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    is_number = isinstance(found, int | float) and math.isfinite(found)
+    return float(found) if is_number else None
 
 
 def environment() -> dict[str, Any]:

@@ -242,6 +242,7 @@ class Plan:
             that are shorter than a checkpoint is worth; at least 0.
         keep: Checkpoints kept; at least 1.
         keep_weights: "none", "final" or "best": which weights are written to a file.
+        place: What people compare the run by, for TensorBoard; it makes no other run of it.
     """
 
     name: str
@@ -255,6 +256,7 @@ class Plan:
     seconds_per_checkpoint: float = 0.0
     keep: int = 3
     keep_weights: str = "none"
+    place: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_call", "steps_per_checkpoint", "keep"):

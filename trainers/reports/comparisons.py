@@ -19,7 +19,7 @@ from trainers.reports.document import (
     signed,
 )
 from trainers.reports.ratings import by_budget
-from trainers.reports.results import AXES, DEFAULTS, Cell, Measure, Results
+from trainers.reports.results import Cell, Measure, Results
 from trainers.reports.statistics import (
     PERMUTATIONS,
     Difference,
@@ -32,6 +32,7 @@ from trainers.reports.statistics import (
     nemenyi,
     telling,
 )
+from trainers.sweeps.methods import AXES, DEFAULTS
 
 __all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_is_trained"]
 

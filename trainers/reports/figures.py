@@ -15,9 +15,9 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from tensorboard_plugins.schedules.columns import average_ranks
 from trainers.loop.progress import counted
 from trainers.reports import panels
-from trainers.reports.columns import average_ranks
 from trainers.reports.comparisons import ALPHA, over_workloads, what_is_trained
 from trainers.reports.document import percent
 from trainers.reports.looks import GREY, INK, STYLE, Look, looks, spread

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from trainers.reports.results import AXES, Results
+from trainers.reports.results import Results
+from trainers.sweeps.methods import AXES
 
 __all__ = ["GREY", "INK", "PALE", "PALETTE", "STYLE", "Look", "looks", "spread"]
 

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from trainers.reports.columns import Column
+from tensorboard_plugins.schedules.columns import Column
 
 __all__ = [
     "AS_STEP",

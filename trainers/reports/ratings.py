@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tensorboard_plugins.schedules.columns import Column, average_ranks, is_low, merged, top_rates
 from trainers.reports import published
-from trainers.reports.columns import Column, average_ranks, is_low, merged, top_rates
 from trainers.reports.document import NOTHING, Entry, Section, Table
 from trainers.reports.results import Results, paper_name
 

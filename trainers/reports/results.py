@@ -7,19 +7,17 @@ import functools
 import json
 import math
 import pathlib
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tensorboard_plugins.schedules.columns import Column, Seeds, resolution
 from trainers.options.optimization import Optimization
-from trainers.reports.columns import Column
-from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, TUNING, Grid, Trial, resolution
+from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, TUNING, Grid, Trial
+from trainers.sweeps.methods import AXES, DEFAULTS, methods
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 
 __all__ = [
-    "AXES",
-    "DEFAULTS",
     "Cell",
     "Measure",
     "Results",
@@ -27,11 +25,8 @@ __all__ = [
     "read",
 ]
 
-AXES = ("schedule", "momentum", "precision")
 # Costs that are no further apart are equal.
 _SAME_COST = 1e-9
-# What is there when an axis is left alone.
-DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +83,7 @@ class Measure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(Seeds):
     """What a table has a number for.
 
     Attributes:
@@ -103,7 +98,6 @@ class Cell:
         budget: Share of the setting's epochs.
         epochs: Epochs trained.
         full_epochs: Epochs of the full budget.
-        seeds: Seeds planned.
         values: The measure, scaled, by the seeds that finished.
         failed: "diverged", "stalled" or "undefined" by the seeds that did not.
         costs: Bit operations over those in float32, by seed, as far as they were counted.
@@ -123,38 +117,10 @@ class Cell:
     budget: float
     epochs: float
     full_epochs: float
-    seeds: tuple[int, ...]
-    values: Mapping[int, float]
-    failed: Mapping[int, str]
     costs: Mapping[int, float]
     rate: float
     candidates: tuple[float, ...]
     tuned: Mapping[float, Sequence[float]] = dataclasses.field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        """Number of seeds that finished."""
-        return len(self.values)
-
-    @property
-    def missing(self) -> int:
-        """Number of seeds without a result."""
-        return len(self.seeds) - self.n - len(self.failed)
-
-    @property
-    def mean(self) -> float:
-        """Mean of the seeds that finished; NaN without any."""
-        return math.fsum(self.values.values()) / self.n if self.n else math.nan
-
-    @property
-    def std(self) -> float:
-        """Their standard deviation, over n - 1; NaN for fewer than two."""
-        return statistics.stdev(self.values.values()) if self.n > 1 else math.nan
-
-    @property
-    def score(self) -> float:
-        """What is compared: the mean, or NaN if a training failed: no other makes that good."""
-        return math.nan if self.failed else self.mean
 
     @property
     def is_at_edge(self) -> bool:
@@ -413,7 +379,7 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
             value = known[trial.id].value
             found = tuned.setdefault(trial.cell, {}).setdefault(known[trial.id].learning_rate, [])
             found.append(math.nan if value is None else measure.scale * value)
-    shown = _shown(trials)
+    called = methods(trials)
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(trial.cell, []).append(trial)
@@ -429,7 +395,7 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
                 workload=grid.workloads.get(place["setting"], place["setting"]),
                 optimizer=str(members[0].config.get("optimizer", "")),
                 rest=_rest(members[0].config),
-                method=_method(place, shown),
+                method=called[members[0].cell],
                 place={axis: place[axis] for axis in AXES},
                 budget=place["budget"],
                 epochs=members[0].epochs,
@@ -447,12 +413,12 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
                 tuned=tuned.get(members[0].cell, {}),
             )
         )
-    settings, methods = (
-        list(dict.fromkeys(names))
-        for names in zip(*((cell.setting, cell.method) for cell in cells), strict=True)
+    settings, names = (
+        list(dict.fromkeys(each))
+        for each in zip(*((cell.setting, cell.method) for cell in cells), strict=True)
     )
     cells.sort(
-        key=lambda cell: (settings.index(cell.setting), methods.index(cell.method), cell.budget)
+        key=lambda cell: (settings.index(cell.setting), names.index(cell.method), cell.budget)
     )
     return tuple(cells)
 
@@ -461,20 +427,3 @@ def _rest(config: Mapping[str, Any]) -> str:
     """Return what a configuration says besides its optimization, and the name of its run."""
     left_out = {*Optimization.leaves(), "name", "seed", "split"}
     return json.dumps({k: v for k, v in config.items() if k not in left_out}, sort_keys=True)
-
-
-def _method(place: Mapping[str, Any], shown: Mapping[str, frozenset[str]]) -> str:
-    """Return what tables call a method: the names that differ, less those of what is left alone."""
-    names = [str(place[axis]) for axis in shown if place[axis] not in shown[axis]]
-    return " + ".join(names or [str(place[axis]) for axis in shown])
-
-
-def _shown(trials: Sequence[Trial]) -> dict[str, frozenset[str]]:
-    """Return the axes that differ, each with the name that need not be said beside others."""
-    values = {axis: {str(trial.coordinates[axis]) for trial in trials} for axis in AXES}
-    varied = [axis for axis in AXES if len(values[axis]) > 1] or ["schedule"]
-    shown = {}
-    for axis in varied:
-        silent = {name for name in values[axis] if name.casefold() in DEFAULTS.get(axis, ())}
-        shown[axis] = frozenset(silent) if len(silent) == 1 and len(varied) > 1 else frozenset()
-    return shown

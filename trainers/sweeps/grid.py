@@ -28,6 +28,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from tensorboard_plugins.schedules.columns import resolution
 from trainers.loop.files import digest
 from trainers.loop.records import Record
 from trainers.options.budget import trained_epochs
@@ -44,7 +45,6 @@ __all__ = [
     "best_of",
     "chosen_rate",
     "frozen",
-    "resolution",
     "value_of",
 ]
 
@@ -55,8 +55,6 @@ EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
 JUDGED = ("final", "best")
 # What a grid says of settings: of more, if it grows.
 GROWING = ("workloads", "settings", "extended")
-# What the order of a sum changes, and what float32 keeps of one.
-_EXACT, _FLOAT32 = 1e-12, 1e-6
 _AXES = ("schedules", "momenta", "precisions")
 # What the sweep itself gives to each trial.
 _OWN = frozenset({"name", "budget", "learning_rate", "seed", "split"})
@@ -424,11 +422,6 @@ def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> floa
     is_count = all(metric in records[i].counted for ids in trial.candidates.values() for i in ids)
     near = 0.0 if math.isinf(best) else resolution(is_count) * abs(best)
     return min(rate for rate, mean in found.items() if mean >= best - near)
-
-
-def resolution(is_count: bool) -> float:
-    """Return how far two means are known apart, relative to them."""
-    return _EXACT if is_count else _FLOAT32
 
 
 def _check_words(sweep: Mapping[str, Any]) -> None:

@@ -61,8 +61,16 @@ class Program(Protocol):
     def measure(self, config: Mapping[str, Any]) -> Timing:
         """Return what a trial takes here; nothing is written."""
 
-    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
-        """Train a trial, or go on with it, and return its record."""
+    def run(
+        self, config: Mapping[str, Any], logdir: pathlib.Path, place: Mapping[str, Any]
+    ) -> Record:
+        """Train a trial, or go on with it, and return its record.
+
+        Args:
+            config: Its configuration.
+            logdir: Where it keeps what it needs to go on.
+            place: What the sweep compares it by, for TensorBoard; it decides nothing.
+        """
 
 
 def check(name: str, import_program: bool) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from trainers.loop.files import digest
-from trainers.loop.records import STATUSES, Record, finite
+from trainers.loop.records import STATUSES, Record, finite, relative_cost
 from trainers.loop.typed import typed
 from trainers.sweeps.grid import EVALUATIONS, Grid, Trial, value_of
 
@@ -120,13 +120,7 @@ class Result:
     @property
     def relative_cost(self) -> float | None:
         """Bit operations over those in float32: 1 if nothing is quantized, None if uncounted."""
-        if self.record.cost is None:
-            return 1.0
-        found: Any = self.record.cost
-        for key in ("quantized_layers", "relative_to_fp32"):
-            found = found.get(key) if isinstance(found, dict) else None
-        is_number = isinstance(found, int | float) and math.isfinite(found)
-        return float(found) if is_number else None
+        return relative_cost(self.record.cost)
 
     def _check(self) -> None:
         """Check what no type says.

@@ -10,6 +10,7 @@
     results/ID.json       THE result of a trial: linked into place whole, and never replaced
     results.parquet       all results as a table, made from them
     logs/                 what the workers said
+    board/                what TensorBoard is told of the sweep
 
 A file that is no result, which no worker writes, is set aside as ``ID.json.torn-1`` and the trial
 is run again. Where something else than a file is in the way, as a directory or a link to nothing,
@@ -36,6 +37,7 @@ from collections.abc import Iterable, Iterator
 from trainers.loop.files import WRITING, write_once
 from trainers.sweeps import growth
 from trainers.sweeps.attempts import Attempts
+from trainers.sweeps.board import describe
 from trainers.sweeps.grid import Grid, Trial, frozen
 from trainers.sweeps.results import Result
 
@@ -99,6 +101,7 @@ class Store:
         found = cls.open(place)
         found.results.mkdir(exist_ok=True)
         found.logs.mkdir(exist_ok=True)
+        describe(place, found.grid)
         return found
 
     @classmethod

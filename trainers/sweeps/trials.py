@@ -88,7 +88,9 @@ class Trials:
         """Return what a trial takes here, with data that are made up in the shape of its own."""
         return measure(self._made(config))
 
-    def run(self, config: Mapping[str, Any], logdir: pathlib.Path) -> Record:
+    def run(
+        self, config: Mapping[str, Any], logdir: pathlib.Path, place: Mapping[str, Any]
+    ) -> Record:
         """Train a trial, or go on with it, and return its record.
 
         Raises:
@@ -105,7 +107,7 @@ class Trials:
             self._compiled = None
             keras.backend.clear_session()
             self._compiled = group, Compiled(reusable=True)
-        how = plan(task.config, logdir)
+        how = plan(task.config, logdir, place)
         seconds = max(how.seconds_per_checkpoint, _SECONDS_PER_CHECKPOINT)
         how = dataclasses.replace(how, seconds_per_checkpoint=seconds)
         return Experiment(task, how, task.callbacks(), compiled=self._compiled[1]).run()

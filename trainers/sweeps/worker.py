@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from trainers.sweeps.attempts import now
+from trainers.sweeps.board import place_of
 from trainers.sweeps.grid import Trial, chosen_rate
 from trainers.sweeps.processes import ASKED, ASKED_TO_END, asks, die_with
 from trainers.sweeps.programs import Program, check, load, with_rate
@@ -147,7 +148,8 @@ class Worker:
             if before:  # The sweep has grown, and the choice is the same.
                 record = before[0].record
             else:
-                record = self._make_program().run(with_rate(trial, rate), claim.logdir)
+                place = place_of(self._store.grid, trial, rate)
+                record = self._make_program().run(with_rate(trial, rate), claim.logdir, place)
             timing = {
                 "attempts": number,
                 "begun": begun,

@@ -19,6 +19,7 @@ import tensorflow as tf
 import keras_sched as ks
 from trainers.loop.compiled import Compiled
 from trainers.loop.experiment import Experiment
+from trainers.loop.files import digest
 from trainers.loop.names import names_anew
 from trainers.loop.records import Workload
 from trainers.loop.task import Plan, Task
@@ -225,8 +226,15 @@ class ConfiguredTask(Task, abc.ABC):
         return json.dumps(parts, sort_keys=True)
 
 
-def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
+def plan(
+    config: Configuration, logdir: str | pathlib.Path, place: Mapping[str, Any] | None = None
+) -> Plan:
     """Return how the training of a configuration is run.
+
+    Args:
+        config: The configuration.
+        logdir: Where the directories of settings are made.
+        place: What a sweep compares the run by; None for what the configuration says.
 
     Raises:
         OSError: If a file of weights cannot be read.
@@ -245,6 +253,7 @@ def plan(config: Configuration, logdir: str | pathlib.Path) -> Plan:
         steps_per_checkpoint=training.steps_per_checkpoint or None,
         seconds_per_checkpoint=training.seconds_per_checkpoint,
         keep_weights=training.keep_weights,
+        place=_place(config) if place is None else place,
     )
 
 
@@ -258,6 +267,24 @@ def experiment(
     return Experiment(
         task, plan(task.config, logdir), (*task.callbacks(), *callbacks), compiled=compiled
     )
+
+
+def _place(config: Configuration) -> dict[str, Any]:
+    """Return what runs that are part of no sweep are compared by."""
+    training, optimization = config.training, config.optimization
+    others = {name: x for name, x in config.flat().items() if name != "seed"}
+    return {
+        "sweep": "",
+        "phase": "",
+        "cell": digest(others),
+        "setting": training.name,
+        "schedule": optimization.schedule,
+        "momentum": optimization.momentum_schedule,
+        "precision": config.precision.precision_schedule,
+        "budget": training.budget,
+        "full_epochs": training.epochs,
+        "learning_rate": optimization.learning_rate,
+    }
 
 
 def _label(config: Configuration) -> str:

@@ -1,4 +1,4 @@
-"""Columns of results: places, rates and ranks, as the papers count them.
+"""Columns of results: means, places, rates and ranks, as the papers count them.
 
 A *column* is what the papers' tables have one of: the scores of all methods in one setting at one
 budget.
@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Collection, Mapping, Sequence
-
-import scipy.stats
+from typing import Any
 
 __all__ = [
     "LOW",
     "Column",
     "Rate",
+    "Seeds",
     "average_ranks",
     "is_low",
     "merged",
+    "resolution",
     "top_rates",
 ]
 
+# What the order of a sum changes, and what float32 keeps of one.
+_EXACT, _FLOAT32 = 1e-12, 1e-6
 # REX, table 1: budgets below 25 % are low, which leaves 1, 5 and 10 %.
 LOW = 0.25
 
@@ -29,6 +33,54 @@ LOW = 0.25
 def is_low(budget: float) -> bool:
     """Return whether the REX paper counts a budget as low."""
     return budget < LOW
+
+
+def resolution(is_count: bool) -> float:
+    """Return by which share of them two means must differ to be told apart.
+
+    What is a count is known exactly; other metrics are means in float32.
+    """
+    return _EXACT if is_count else _FLOAT32
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """What came out of the seeds of a cell.
+
+    Attributes:
+        seeds: Seeds planned.
+        values: What is judged, by the seeds that finished.
+        failed: How it ended, as "diverged", by the seeds that did not.
+    """
+
+    seeds: tuple[Any, ...]
+    values: Mapping[Any, float]
+    failed: Mapping[Any, str]
+
+    @property
+    def n(self) -> int:
+        """Number of seeds that finished."""
+        return len(self.values)
+
+    @property
+    def missing(self) -> int:
+        """Number of seeds without a result."""
+        return len(self.seeds) - self.n - len(self.failed)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the seeds that finished; NaN without any."""
+        return math.fsum(self.values.values()) / self.n if self.n else math.nan
+
+    @property
+    def std(self) -> float:
+        """Their standard deviation, over n - 1; NaN for fewer than two."""
+        return statistics.stdev(self.values.values()) if self.n > 1 else math.nan
+
+    @property
+    def score(self) -> float:
+        """What is compared: the mean, or NaN if a training failed: no other makes that good."""
+        return math.nan if self.failed else self.mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +151,11 @@ class Column:
             {'a': 1.5, 'b': 1.5, 'c': 3.0, 'd': 4.0}
         """
         losses = self.losses()
-        found = scipy.stats.rankdata(list(losses.values()))
-        return dict(zip(losses, map(float, found), strict=True))
+        every = list(losses.values())
+        return {
+            method: sum(other < loss for other in every) + (every.count(loss) + 1) / 2
+            for method, loss in losses.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,131 @@
+/** Lines on a canvas, many at once. */
+
+import uPlot from "uplot";
+import { fill, h } from "./dom.js";
+import { number } from "./format.js";
+import { isDark } from "./palette.js";
+
+const HEIGHT = 260;
+
+/** Return a range that is no point: uPlot would look for ticks for ever. */
+export function safeRange(low, high, isLog = false) {
+  if (!Number.isFinite(low) || !Number.isFinite(high)) return isLog ? [0.1, 1] : [0, 1];
+  if (isLog) {
+    const bottom = Math.max(low, Number.MIN_VALUE);
+    const top = Math.max(high, bottom);
+    return top / bottom < 1.001 ? [bottom / 2, top * 2] : [bottom, top];
+  }
+  const near = 1e-6 * Math.max(Math.abs(low), Math.abs(high), 1e-30);
+  if (high - low > near) {
+    const room = 0.05 * (high - low);
+    return [low - room, high + room];
+  }
+  const room = Math.abs(low) > 0 ? 0.1 * Math.abs(low) : 1;
+  return [low - room, high + room];
+}
+
+/** Return the lowest and highest of numbers, those that are none left out. */
+export function extent(arrays, isLog = false) {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const array of arrays)
+    for (const value of array) {
+      if (!Number.isFinite(value) || (isLog && value <= 0)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
+  return [low, high];
+}
+
+/**
+ * Draw lines.
+ * @param {object} given
+ *   `x`: places; `lines`: of `{ name, y, colour, dash, width, band }`, where `band` is a pair of
+ *   arrays around it; `xLabel`, `yLabel`; `isLog`; `sync`: charts of one name share the pointer;
+ *   `pick`: is told the place of a line that is clicked; `height`; `yValue`: says a value; `hasLegend`: whether
+ *   the lines are named below.
+ */
+export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pick = null, height = HEIGHT, yValue = number, hasLegend = false }) {
+  const box = h("div", { class: "chart", role: "img", "aria-label": `${yLabel} over ${xLabel}` });
+  const hover = h("div", { class: "hover", "aria-live": "polite" });
+  const cleaned = (array) => (isLog ? Float32Array.from(array, (value) => (value > 0 ? value : NaN)) : array);
+  const series = [{ label: xLabel }];
+  const data = [x];
+  const bands = [];
+  for (const line of lines) {
+    const y = cleaned(line.y);
+    series.push({ label: line.name, stroke: line.colour, dash: line.dash, width: line.width ?? 1.5, points: { show: false } });
+    data.push(y);
+    const place = series.length - 1;
+    if (line.band) {
+      for (const side of line.band) {
+        series.push({ stroke: "transparent", width: 0, points: { show: false } });
+        data.push(cleaned(side));
+      }
+      bands.push({ series: [place + 2, place + 1], fill: line.fill });
+    }
+    line.place = place;
+  }
+  const [low, high] = extent(data.slice(1), isLog);
+  const ink = isDark() ? "#c5cbd5" : "#3b4450";
+  const grid = { stroke: isDark() ? "#2d333d" : "#e8ebef", width: 1 };
+  const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
+  let drawn = null;
+  const options = {
+    width: 600,
+    height,
+    series,
+    bands,
+    legend: { show: false },
+    cursor: { points: { one: true, size: 7 }, sync: sync ? { key: sync, setSeries: false } : undefined, drag: { x: true, y: false } },
+    scales: {
+      x: { time: false, range: (_, from, to) => (to > from ? [from, to] : [from - 1, to + 1]) },
+      y: { distr: isLog ? 3 : 1, range: () => safeRange(low, high, isLog) },
+    },
+    axes: [
+      { ...axis, label: xLabel, size: 28, labelSize: 20, values: (_, ticks) => ticks.map((tick) => number(tick, 6)) },
+      { ...axis, label: yLabel, size: 56, labelSize: 18, values: (_, ticks) => ticks.map((tick) => (tick === null ? null : yValue(tick))) },
+    ],
+    hooks: {
+      setCursor: [(plot) => said(plot)],
+      ready: [
+        (plot) => {
+          plot.over.addEventListener("click", () => {
+            const near = nearest(plot);
+            if (near.length && pick) pick(near[0].line);
+          });
+        },
+      ],
+    },
+  };
+  function nearest(plot) {
+    const { idx, top } = plot.cursor;
+    if (idx === null || idx === undefined) return [];
+    return lines
+      .map((line) => ({ line, value: plot.data[line.place][idx] }))
+      .filter(({ value }) => Number.isFinite(value))
+      .map((each) => ({ ...each, apart: Math.abs(plot.valToPos(each.value, "y") - top) }))
+      .sort((a, b) => a.apart - b.apart);
+  }
+  function said(plot) {
+    const found = nearest(plot).slice(0, 5);
+    const at = plot.cursor.idx === null ? null : plot.data[0][plot.cursor.idx];
+    fill(hover, 
+      ...(found.length ? [h("b", {}, `${xLabel} ${number(at, 4)}`)] : []),
+      ...found.map(({ line, value }) => h("span", {}, h("i", { style: { background: line.colour } }), `${line.name} ${yValue(value)}`)),
+    );
+  }
+  const observer = new ResizeObserver(() => {
+    const width = Math.floor(box.clientWidth);
+    if (width < 40) return; // Hidden, as in another tab.
+    if (drawn === null) drawn = new uPlot({ ...options, width }, data, box);
+    else if (drawn.width !== width) drawn.setSize({ width, height });
+  });
+  observer.observe(box);
+  return h("figure", { class: "figure" }, box, hover, lines.length > 1 && hasLegend ? h("div", { class: "hover" }, lines.map((line) => h("span", {}, h("i", { style: { background: line.colour } }), line.name))) : null);
+}
+
+/** Return the canvas of a figure, for a picture. */
+export function canvasOf(figure) {
+  return figure.querySelector("canvas");
+}

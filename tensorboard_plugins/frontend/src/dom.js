@@ -1,0 +1,57 @@
+/** Elements of the page. All text goes in as text: names of runs may be anything. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Return a new element.
+ * @param {string} tag Its name, as "div"; "svg:path" for one of a picture.
+ * @param {object} [attributes] Attributes; functions are listeners, as `onclick`; null is left out.
+ * @param {...(Node|string|number|null|Array)} children What is in it.
+ */
+export function h(tag, attributes = {}, ...children) {
+  const [, space, name] = /^(?:(svg):)?(.*)$/.exec(tag);
+  const node = space ? document.createElementNS(SVG, name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(key.slice(2), value);
+    else if (key === "style") Object.assign(node.style, value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined).map((child) => (child instanceof Node ? child : String(child))));
+  return node;
+}
+
+/** Put children into an element, in the place of those that it has; null is left out. */
+export function fill(node, ...children) {
+  node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+}
+
+/** Return a choice among some values, with a name beside it. */
+export function choice(name, values, chosen, change) {
+  const options = values.map(([value, said]) => h("option", { value, selected: value === chosen }, said));
+  return h("label", { class: "choice" }, h("span", {}, name), h("select", { onchange: (event) => change(event.target.value) }, options));
+}
+
+/** Return a box that is checked or not. */
+export function check(name, isChecked, change) {
+  return h("label", { class: "check" }, h("input", { type: "checkbox", checked: isChecked, onchange: (event) => change(event.target.checked) }), name);
+}
+
+/** Return a table of rows of texts. */
+export function table(head, rows, caption = "") {
+  return h(
+    "table",
+    { class: "plain" },
+    caption ? h("caption", {}, caption) : null,
+    h("thead", {}, h("tr", {}, head.map((each) => h("th", { scope: "col" }, each)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((each, place) => (place ? h("td", {}, each) : h("th", { scope: "row" }, each)))))),
+  );
+}
+
+/** Return a table that stays shut until it is asked for: what a picture says, in numbers. */
+export function alternative(make) {
+  const box = h("details", { class: "alternative" }, h("summary", {}, "As a table"));
+  box.addEventListener("toggle", () => {
+    if (box.open && box.children.length === 1) box.append(make());
+  });
+  return box;
+}

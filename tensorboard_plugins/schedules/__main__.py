@@ -1,0 +1,69 @@
+"""The dashboard alone: ``python -m tensorboard_plugins.schedules LOGDIR``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from werkzeug import serving
+
+from tensorboard_plugins.schedules import alone
+
+_PORT = 6007
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve the dashboard of a directory, or write it to a file.
+
+    Returns:
+        0, or 2 if it was called wrongly.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m tensorboard_plugins.schedules",
+        description="Shows the runs of a directory: schedules, curves, and which is ahead.",
+    )
+    parser.add_argument("logdir", type=pathlib.Path, help="directory of the runs")
+    parser.add_argument("--port", type=int, default=_PORT, help="0 for any that is free")
+    parser.add_argument("--host", default="127.0.0.1", help="who may look: this machine alone")
+    parser.add_argument("--export", type=pathlib.Path, help="write one page, and end")
+    given = parser.parse_args(arguments)
+    if not given.logdir.is_dir():
+        sys.stderr.write(f"`logdir` must be a directory. Received: {given.logdir}\n")
+        return 2
+    if given.export is not None:
+        return _export(given.logdir, given.export)
+    app = alone.Alone(given.logdir)
+    try:
+        server = serving.make_server(given.host, given.port, app, threaded=True)
+    except (OSError, SystemExit) as error:
+        sys.stderr.write(f"`port` must be free. Received: port={given.port} ({error})\n")
+        return 2
+    app.watch()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    sys.stdout.write(f"Schedules at http://{given.host}:{server.server_port}/ (Ctrl-C to end)\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
+    return 0
+
+
+def _export(logdir: pathlib.Path, path: pathlib.Path) -> int:
+    if path.exists():
+        sys.stderr.write(f"`export` must be a new file. Received: {path}, which is there\n")
+        return 2
+    text = alone.exported(logdir)
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        sys.stderr.write(f"`export` cannot be written: {error}\n")
+        return 2
+    sys.stdout.write(f"{path}: {len(text) / 1e6:.1f} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,443 @@
+"""What the dashboard answers: its numbers beside hand-worked ones, and with hostile logs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import struct
+import threading
+
+import numpy as np
+import pytest
+from tensorboard.context import RequestContext
+from werkzeug.test import Client
+
+from tensorboard_plugins.schedules import events, layout
+from tensorboard_plugins.schedules.alone import Alone, exported
+from tensorboard_plugins.schedules.curves import curves, values_on
+from tensorboard_plugins.schedules.log_reader import LogReader
+from tensorboard_plugins.schedules.pages import static
+from tests.tensorboard_plugins.logs import SCHEDULES, STEPS, quality, trial_of, write, write_sweep
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "a b#?&%2F", "日本", 'it\'s "so"', "=1+1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("log")
+    write_sweep(
+        directory / "sweep",
+        left_out={"Linear-0.1-1"},
+        statuses={"None-1.0-0": "diverged"},
+    )
+    write(directory / "own" / "drifting", trial_of(sweep="", id="own", cell="own"), drift_from=40)
+    return directory
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Of TensorBoard's server.
+OPEN = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed():
+    yield
+    for app in OPEN:
+        app.close()
+
+
+class Served:
+    """The dashboard of a directory, asked as a browser asks it."""
+
+    def __init__(self, place):
+        self.app = Alone(place)
+        OPEN.append(self.app)
+        self.app.wait()
+        self.client = Client(self.app)
+
+    def get(self, path, **arguments):
+        return self.client.get(f"/api/{path}", query_string=arguments)
+
+    def post(self, path, **sent):
+        return self.client.post(f"/api/{path}", json=sent)
+
+
+@pytest.fixture(scope="module")
+def served(place):
+    return Served(place)
+
+
+def unpacked(data):
+    """What a browser makes of curves."""
+    (length,) = struct.unpack("<I", data[:4])
+    head = json.loads(data[4 : 4 + length])
+    numbers = np.frombuffer(data[4 + length :], "<f4")
+    points, (runs, _) = head["shapes"]["x"][0], head["shapes"]["y"]
+    return head, numbers[:points], numbers[points:].reshape(runs, points)
+
+
+# --- the manifest ---------------------------------------------------------------------------------
+
+
+def test_the_manifest_has_all_runs_and_what_is_missing(served):
+    found = served.get("manifest").json
+    assert [sweep["name"] for sweep in found["sweeps"]] == ["", "made_up"]
+    made_up = found["sweeps"][1]
+    assert (made_up["goal"], made_up["planned"]) == ("test_accuracy", 12)
+    assert made_up["metrics"][0] == {"name": "test_accuracy", "mode": "max", "is_share": True}
+    runs = {run["run"]: run for run in found["runs"]}
+    assert len(runs) == 11 + 1 and found["warnings"] == []
+    run = runs["sweep/trials/REX-0.1-1"]
+    assert (run["method"], run["budget"], run["seed"], run["status"]) == ("REX", 0.1, 1, "finished")
+    assert run["final"]["test_accuracy"] == pytest.approx(quality("REX", 0.1, 1) * (1 - 0.1 / 16))
+    assert len(run["glyphs"]["learning_rate"]) == 32
+    assert run["config"] == {"seed": 1, "schedule": "REX"}
+
+
+def test_nothing_is_sent_again_while_nothing_has_changed(served):
+    revision = served.get("manifest").json["revision"]
+    again = served.get("manifest", revision=revision)
+    assert again.status_code == 204 and again.data == b""
+    assert served.get("manifest", revision="another").status_code == 200
+
+
+# --- the leaderboard ------------------------------------------------------------------------------
+
+
+def test_the_leaderboard_is_as_by_hand(served):
+    found = served.post("table", sweep="made_up", metric="test_accuracy").json
+    places = [(column["setting"], column["budget"]) for column in found["columns"]]
+    assert places == [("digits", 0.1), ("digits", 1.0)]
+    # Linear lacks a seed at 10 %: nothing is ranked there.
+    assert [column["is_complete"] for column in found["columns"]] == [False, True]
+    rows = {row["method"]: row for row in found["rows"]}
+    share = 1.0 - 0.1 / 16
+    values = [quality("REX", 1.0, seed) * share for seed in (0, 1)]
+    cell = rows["REX"]["cells"][1]
+    assert cell["mean"] == pytest.approx(sum(values) / 2)
+    assert cell["std"] == pytest.approx(abs(values[0] - values[1]) / math.sqrt(2))
+    assert (cell["n"], cell["planned"], cell["missing"]) == (2, 2, 0)
+    lacking = rows["Linear"]["cells"][0]
+    assert (lacking["n"], lacking["planned"], lacking["missing"]) == (1, 2, 1)
+    assert lacking["std"] is None and lacking["place"] is None
+    failed = rows["None"]["cells"][1]
+    assert failed["failed"] == ["diverged"] and failed["n"] == 1 and failed["place"] is None
+    # At the full budget REX and Linear come to the same, ahead of what has failed.
+    assert [rows[name]["rank"] for name in ("REX", "Linear", "None")] == [1.5, 1.5, 3.0]
+    assert rows["REX"]["rates"]["all"]["top1"] == {"times": 1, "of": 1}
+
+
+def test_the_runs_that_are_chosen_alone_count(served):
+    names = [f"sweep/trials/{name}-0.1-0" for name in SCHEDULES]
+    found = served.post("table", sweep="made_up", metric="test_accuracy", runs=names).json
+    (column,) = [c for c in found["columns"] if c["budget"] == 0.1]
+    assert column["is_complete"]
+    assert [row["method"] for row in found["rows"]] == ["REX", "Linear", "None"]
+
+
+@pytest.mark.parametrize("statistic", ["final", "best", "mean_last"])
+def test_statistics(served, statistic):
+    found = served.post("table", sweep="made_up", metric="loss", statistic=statistic).json
+    assert found["mode"] == "min"
+    expected = {"final": 0.25, "best": 0.25, "mean_last": (0.25 + 1 / 3 + 0.5) / 3}[statistic]
+    rows = {row["method"]: row for row in found["rows"]}
+    assert rows["REX"]["cells"][1]["mean"] == pytest.approx(expected, rel=1e-6)
+
+
+# --- curves ---------------------------------------------------------------------------------------
+
+
+def test_curves_are_those_of_the_runs(served):
+    answer = served.post("curves", sweep="made_up", column="learning_rate", x="share", k=101)
+    head, x, y = unpacked(answer.data)
+    assert len(head["runs"]) == 11 and y.shape == (11, 101)
+    row = y[head["runs"].index("sweep/trials/Linear-1.0-0")]
+    at = np.clip(np.floor(x * STEPS + 1e-4), 0, STEPS - 1)
+    np.testing.assert_allclose(row, 0.1 * (1.0 - at / STEPS), atol=2e-3)
+    _, x, y = unpacked(served.post("curves", sweep="made_up", column="test_accuracy", k=8).data)
+    assert np.isnan(y[:, 0]).all() and np.isfinite(y[:, -1]).all()  # Measured from a quarter on.
+
+
+@pytest.mark.parametrize("axis", ["share", "step", "epoch", "seconds"])
+def test_every_axis_ends_where_the_runs_do(served, axis):
+    _, x, y = unpacked(served.post("curves", sweep="made_up", column="loss", x=axis, k=16).data)
+    assert x[0] == 0.0 and (np.diff(x) > 0).all() and np.isfinite(y).any(axis=1).all()
+    ends = {"share": 1.0, "step": STEPS - 1, "epoch": 10 * (STEPS - 1) / STEPS}
+    if axis in ends:
+        assert x[-1] == pytest.approx(ends[axis])
+
+
+def test_what_is_applied_is_held_and_what_is_measured_is_joined():
+    x = np.linspace(0.0, 4.0, 9)
+    at, values = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])
+    held, joined = (values_on(x, at, values, is_held) for is_held in (True, False))
+    nothing = math.nan
+    np.testing.assert_array_equal(held, [nothing, nothing, 1, 1, 2, 2, 4, nothing, nothing])
+    np.testing.assert_array_equal(joined, [nothing, nothing, 1, 1.5, 2, 3, 4, nothing, nothing])
+
+
+def test_a_step_that_was_taken_again_counts_once(tmp_path):
+    write(tmp_path / "run")
+    reader = Served(tmp_path).app.reader
+    (run,) = reader.read(RequestContext(), "").runs.values()
+    twice = np.concatenate([run.steps[:60], run.steps[40:]])
+    twice[60:, 2] = 9.0
+    again = type(run)(**{**vars(run), "steps": twice})
+    found = curves([again], "learning_rate", "step", 100)["y"][0]
+    assert (found[41:] == 9.0).all() and (found[:39] < 1.0).all()
+
+
+# --- single runs ----------------------------------------------------------------------------------
+
+
+def test_the_first_step_of_drift_is_found(served):
+    own = served.get("run", run="own/drifting").json
+    assert own["drift"]["learning_rate"]["first_step"] == 40
+    assert own["drift"]["learning_rate"]["most"] == pytest.approx(0.5 * 0.1 * (0.6 / 0.8), rel=1e-4)
+    sound = served.get("run", run="sweep/trials/REX-1.0-0").json
+    assert sound["drift"]["learning_rate"] == {"most": 0.0, "first_step": None}
+    assert sound["trial"]["config"] == {"seed": 0, "schedule": "REX"}
+    assert len(sound["tables"]["steps"]["loss"]) == STEPS
+
+
+# --- to take away ---------------------------------------------------------------------------------
+
+
+def test_tables_can_be_taken_away(served):
+    asked = {"what": "table", "sweep": "made_up", "metric": "test_accuracy"}
+    answer = served.get("export", format="csv", **asked)
+    assert answer.headers["Content-Disposition"] == "attachment; filename=table.csv"
+    rows = {row[0]: row for row in csv.reader(io.StringIO(answer.text))}
+    table = served.post("table", sweep="made_up", metric="test_accuracy").json
+    for row in table["rows"]:
+        for place, cell in enumerate(row["cells"], start=1):
+            assert float(rows[row["method"]][place]) == cell["mean"]  # Every digit.
+    markdown = served.get("export", format="markdown", **asked).text
+    assert markdown.splitlines()[0].count("|") == 5
+    latex = served.get("export", format="latex", **asked).text
+    assert r"10 \%" in latex and r"$\pm$" in latex and latex.count(r"\\") == 4
+    assert json.loads(served.get("export", format="json", **asked).text)["rows"] == table["rows"]
+    steps = served.get("export", what="steps", sweep="made_up", format="csv").text
+    assert len(steps.splitlines()) == 1 + 11 * STEPS
+
+
+def test_no_spreadsheet_computes_a_name(tmp_path):
+    write(tmp_path / "run", trial_of(setting='=HYPERLINK("x")', sweep=""))
+    text = Served(tmp_path).get("export", what="runs", format="csv").text
+    assert "\"'=HYPERLINK" in text
+
+
+# --- what can be asked wrongly --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "code", "said"),
+    [
+        ("run", {"run": "none"}, 404, "no run 'none'"),
+        ("run", {"run": "../../etc/passwd"}, 404, "no run"),
+        ("export", {"format": "pdf"}, 400, "`format` must be one of csv"),
+        ("export", {"what": "all"}, 400, "`what` must be table"),
+        ("table", {"statistic": "worst"}, 400, "`statistic` must be one of final"),
+        ("curves", {"x": "moon"}, 400, "`x` must be one of share"),
+        ("curves", {"k": "1"}, 400, "`k` must be from 2 to 512"),
+        ("curves", {"k": "many"}, 400, "`k` must be a whole number"),
+    ],
+)
+def test_what_is_asked_wrongly_is_said(served, path, asked, code, said):
+    answer = served.get(path, **asked)
+    assert answer.status_code == code and said in answer.json["error"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("sent", [b"{", b"[1]", b"[" * 99_999, b"\xff"])
+def test_what_is_sent_must_be_json(served, sent):
+    answer = served.client.post("/api/table", data=sent)
+    assert answer.status_code == 400 and "JSON" in answer.json["error"]
+
+
+def test_a_request_that_is_too_long_is_refused(served):
+    answer = served.client.post("/api/table", data=b" " * (4 * 2**20 + 1))
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/../setup.cfg", "/static/../x", "/index.js/..", "/%2e%2e/x"])
+def test_no_file_but_the_pages_own_is_served(served, path):
+    assert served.client.get(path).status_code == 404
+
+
+def test_the_page_has_a_strict_policy(served):
+    answer = served.client.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy and "script-src 'self'" in policy
+    assert set(static()) >= {"index.js", "styles.css", "uplot_license.txt"}
+    for name in static():
+        assert served.client.get(f"/{name}").status_code == 200
+
+
+def test_a_fault_of_the_program_is_told_by_a_number(served, monkeypatch, caplog):
+    monkeypatch.setattr("tensorboard_plugins.schedules.pages.manifest", lambda *_: 1 / 0)
+    answer = served.get("manifest")
+    assert answer.status_code == 500
+    number = answer.json["error"].partition(": ")[2].split()[0]
+    assert number in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+# --- hostile logs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_run_may_be_called_anything(tmp_path, name):
+    write(tmp_path / name, trial_of(name="REX", setting=name, sweep=name, cell=name, id=name))
+    served = Served(tmp_path)
+    (run,) = served.get("manifest").json["runs"]
+    assert (run["run"], run["sweep"], run["setting"]) == (name, name, name)
+    assert served.get("run", run=name).json["run"] == name
+    assert served.post("table", sweep=name, metric="test_accuracy").status_code == 200
+    page = exported(tmp_path)
+    assert page.count("</script>") == 2 and "<img" not in page
+
+
+def raw(directory, **values):
+    """Write tensors of the plugin as they are."""
+    file = events.EventFile(directory)
+    file.add([value for value in values.values() if value is not None], 1)
+    file.close()
+
+
+def table(rows, columns):
+    return np.zeros((rows, columns), np.float32)
+
+
+SOUND = layout.dumped(trial_of())
+STATE = {"status": "finished", "columns": {"steps": ["step", "loss"], "evaluations": []}}
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b"{")}, "trial"),
+        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b'{"v": 7}')}, "trial"),
+        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b"")}, "trial"),
+        (
+            {
+                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "s": events.words(layout.STATE, b"\xff"),
+            },
+            "state",
+        ),
+        (
+            {
+                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "s": events.words(layout.STATE, layout.dumped(STATE)),
+                "a": events.table(layout.STEPS, table(3, 5)),
+            },
+            "tables",
+        ),
+        ({"t": events.words(layout.SWEEP, b"[]")}, "state"),
+    ],
+    ids=["torn trial", "later version", "empty trial", "state", "columns", "sweep"],
+)
+def test_what_cannot_be_read_is_a_warning_and_the_rest_is_shown(tmp_path, values, what):
+    write(tmp_path / "sound", trial_of(id="sound", sweep=""))
+    raw(tmp_path / "broken", **values)
+    served = Served(tmp_path)
+    found = served.get("manifest").json
+    assert [(each["run"], each["what"]) for each in found["warnings"]] == [("broken", what)]
+    assert "sound" in [run["run"] for run in found["runs"]]
+    for path in ("table", "curves"):
+        assert served.post(path, sweep="", metric="test_accuracy").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": [1, 2], "metrics": 3},
+        {"budget": "much", "seed": [1], "steps": -1, "epochs": "many"},
+        {"sweep": 7, "schedule": None, "setting": {"a": 1}},
+        {"goal": {"x": 1}, "mode": None, "cell": ["a"]},
+    ],
+    ids=["config", "numbers", "names", "goal"],
+)
+def test_a_description_of_another_kind_breaks_nothing(tmp_path, changes):
+    raw(
+        tmp_path / "run",
+        t=events.table(layout.TRIAL, table(0, 1)[0:0, 0], layout.dumped({**trial_of(), **changes})),
+        s=events.words(layout.STATE, layout.dumped({**STATE, "final": [1], "columns": 5})),
+    )
+    served = Served(tmp_path)
+    found = served.get("manifest")
+    assert found.status_code == 200
+    (run,) = found.json["runs"]
+    for answer in (
+        served.get("run", run=run["run"]),
+        served.post("table", sweep=str(run["sweep"]), metric="test_accuracy"),
+        served.post("curves", sweep=str(run["sweep"])),
+        served.get("export", what="runs", sweep=str(run["sweep"]), format="csv"),
+    ):
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("broken", ["truncated", "garbage", "empty"])
+def test_a_broken_file_hides_no_other_run(tmp_path, broken):
+    write(tmp_path / "sound", trial_of(id="sound", sweep=""))
+    (path,) = write(tmp_path / "broken").glob("events*")
+    held = path.read_bytes()
+    kept = {"truncated": held[: len(held) // 2], "garbage": bytes(range(256)) * 9, "empty": b""}
+    path.write_bytes(kept[broken])
+    served = Served(tmp_path)
+    assert "sound" in [run["run"] for run in served.get("manifest").json["runs"]]
+
+
+def test_a_copied_folder_is_the_same_trial(tmp_path):
+    for name in ("first", "second"):
+        write(tmp_path / name, trial_of())
+    found = Served(tmp_path).get("manifest").json
+    assert [run["run"] for run in found["runs"]] == ["second"]
+    (warning,) = found["warnings"]
+    assert (warning["run"], warning["what"]) == ("first", "twice")
+
+
+def test_an_empty_directory_and_numbers_that_are_none(tmp_path):
+    served = Served(tmp_path)
+    found = served.get("manifest").json
+    assert found["runs"] == [] and found["sweeps"] == []
+    assert served.post("table", sweep="", metric="x").json["rows"] == []
+    assert served.post("curves", sweep="").status_code == 200
+
+
+def test_many_may_ask_at_once(served):
+    answers = []
+
+    def ask():
+        answers.append(Client(served.app).get("/api/manifest").status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [200] * 8
+
+
+def test_only_what_has_changed_is_read_again(place):
+    class Counted:
+        def __init__(self, provider):
+            self.provider, self.read = provider, []
+
+        def list_tensors(self, *args, **kwargs):
+            return self.provider.list_tensors(*args, **kwargs)
+
+        def list_scalars(self, *args, **kwargs):
+            return self.provider.list_scalars(*args, **kwargs)
+
+        def read_tensors(self, *args, run_tag_filter, **kwargs):
+            self.read.append(sorted(run_tag_filter.runs))
+            return self.provider.read_tensors(*args, run_tag_filter=run_tag_filter, **kwargs)
+
+    app = Served(place).app
+    counted = Counted(app.reader._provider)
+    reader = LogReader(counted)
+    first = reader.read(RequestContext(), "")
+    assert reader.read(RequestContext(), "") is first
+    assert len(counted.read) == 1 and len(counted.read[0]) == 13
