@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from werkzeug import serving
-
-from tensorboard_plugins.schedules import alone
-
-_PORT = 6007
+_PORT, _MOST = 6007, 65_535
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,6 +17,13 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0, or 2 if it was called wrongly.
     """
+    try:
+        from tensorboard_plugins.schedules import alone
+    except ImportError as error:
+        sys.stderr.write(
+            f"It needs TensorBoard: pip install 'keras_sched[tensorboard]'. Received: {error}\n"
+        )
+        return 2
     parser = argparse.ArgumentParser(
         prog="python -m tensorboard_plugins.schedules",
         description="Shows the runs of a directory: schedules, curves, and which is ahead.",
@@ -34,16 +36,19 @@ def main(arguments: Sequence[str]) -> int:
     if not given.logdir.is_dir():
         sys.stderr.write(f"`logdir` must be a directory. Received: {given.logdir}\n")
         return 2
+    if not 0 <= given.port <= _MOST:
+        sys.stderr.write(f"`port` must be from 0 to {_MOST}. Received: port={given.port}\n")
+        return 2
     if given.export is not None:
-        return _export(given.logdir, given.export)
+        return _export(alone.exported, given.logdir, given.export)
     app = alone.Alone(given.logdir)
     try:
-        server = serving.make_server(given.host, given.port, app, threaded=True)
-    except (OSError, SystemExit) as error:
+        server = alone.server(app, given.host, given.port)
+    except (OSError, OverflowError, SystemExit) as error:
+        app.close()
         sys.stderr.write(f"`port` must be free. Received: port={given.port} ({error})\n")
         return 2
     app.watch()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sys.stdout.write(f"Schedules at http://{given.host}:{server.server_port}/ (Ctrl-C to end)\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):
@@ -51,11 +56,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _export(logdir: pathlib.Path, path: pathlib.Path) -> int:
+def _export(
+    exported: Callable[[pathlib.Path], str], logdir: pathlib.Path, path: pathlib.Path
+) -> int:
     if path.exists():
         sys.stderr.write(f"`export` must be a new file. Received: {path}, which is there\n")
         return 2
-    text = alone.exported(logdir)
+    text = exported(logdir)
     try:
         path.write_text(text, "utf-8")
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import threading
 import time
@@ -18,7 +19,7 @@ from tensorboard.backend.event_processing import (
 from tensorboard.context import RequestContext
 from tensorboard.data import server_ingester
 from tensorboard.util import grpc_util
-from werkzeug import wrappers
+from werkzeug import serving, wrappers
 
 from tensorboard_plugins.schedules.curves import AXES, MOST_POINTS, curves, packed
 from tensorboard_plugins.schedules.leaderboard import STATISTICS, leaderboard
@@ -26,7 +27,7 @@ from tensorboard_plugins.schedules.log_reader import Log, LogReader
 from tensorboard_plugins.schedules.manifest import manifest
 from tensorboard_plugins.schedules.pages import Pages, jsonable, static
 
-__all__ = ["Alone", "exported"]
+__all__ = ["Alone", "exported", "server"]
 
 # Nothing of another place, and nothing that is made of texts.
 _POLICY = (
@@ -89,6 +90,16 @@ class Alone:
         found.headers["Content-Security-Policy"] = _POLICY
         found.headers["X-Content-Type-Options"] = "nosniff"
         return found(environ, start_response)
+
+
+def server(app: Alone, host: str, port: int) -> serving.BaseWSGIServer:
+    """Return what serves the dashboard, at a port that is free or, for 0, any such.
+
+    Raises:
+        OSError: If the port is not free.
+    """
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # It says each request.
+    return serving.make_server(host, port, app, threaded=True)
 
 
 def exported(logdir: str | os.PathLike[str]) -> str:

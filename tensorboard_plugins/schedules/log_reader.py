@@ -202,6 +202,47 @@ class LogReader:
             for run, series in found.items()
         }
 
+    def shown(self, context: Any, experiment: str, run: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the last images and texts of a run: their names and steps, and what texts say."""
+        wanted = providers.RunTagFilter(runs=[run])
+        images = self._provider.list_blob_sequences(
+            context, experiment_id=experiment, plugin_name="images", run_tag_filter=wanted
+        )
+        texts = self._provider.read_tensors(
+            context,
+            experiment_id=experiment,
+            plugin_name="text",
+            downsample=1,
+            run_tag_filter=wanted,
+        )
+        return {
+            "images": [
+                {"tag": tag, "step": series.max_step}
+                for tag, series in sorted(images.get(run, {}).items())
+            ],
+            "texts": [
+                {"tag": tag, "step": data[-1].step, "text": _said(data[-1].numpy)}
+                for tag, data in sorted(texts.get(run, {}).items())
+                if data
+            ],
+        }
+
+    def image(self, context: Any, experiment: str, run: str, tag: str) -> bytes | None:
+        """Return the last image of a name, a PNG; None if there is none."""
+        found = self._provider.read_blob_sequences(
+            context,
+            experiment_id=experiment,
+            plugin_name="images",
+            downsample=1,
+            run_tag_filter=providers.RunTagFilter(runs=[run], tags=[tag]),
+        )
+        data = found.get(run, {}).get(tag, ())
+        # Width and height come first.
+        if not data or len(data[-1].values) < 3:
+            return None
+        png: bytes = self._provider.read_blob(context, blob_key=data[-1].values[2].blob_key)
+        return png
+
     def _made(self, plain: Mapping[str, Any], revision: str) -> Log:
         kept = sorted(self._kept.items())
         warnings = [warned for _, (*_, said) in kept for warned in said]
@@ -240,6 +281,12 @@ class LogReader:
                 others = tuple(sorted(tag for tag in tags if tag not in rates))
                 self._plain[run] = rates[0], others
         return self._plain
+
+
+def _said(found: Any) -> str:
+    """Return the text of a tensor of texts."""
+    parts = np.ravel(found).tolist()
+    return "\n".join(x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in parts)
 
 
 def _sound(trial: Mapping[str, Any]) -> dict[str, Any]:

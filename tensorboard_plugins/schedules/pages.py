@@ -34,6 +34,7 @@ _JSON, _BYTES = "application/json", "application/octet-stream"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 # Of a request that is sent; names of runs are long.
 _MOST_SENT = 4 * 2**20
+_PNG = b"\x89PNG"
 _logger = logging.getLogger("tensorboard")
 
 
@@ -60,6 +61,7 @@ class Pages:
             "/api/curves": self._curves,
             "/api/table": self._table,
             "/api/run": self._run,
+            "/api/image": self._image,
             "/api/plain": self._plain,
             "/api/export": self._export,
             "/api/health": self._health,
@@ -97,7 +99,15 @@ class Pages:
         name = request.args.get("run", "")
         if name not in log.runs:
             raise errors.NotFoundError(f"There is no run {name!r}")
-        return _json(request, about(log.runs[name], log))
+        shown = self._reader.shown(*self._context(request.environ), name)
+        return _json(request, {**about(log.runs[name], log), "shown": shown})
+
+    def _image(self, request: Request) -> wrappers.Response:
+        name, tag = request.args.get("run", ""), request.args.get("tag", "")
+        png = self._reader.image(*self._context(request.environ), name, tag)
+        if png is None or not png.startswith(_PNG):
+            raise errors.NotFoundError(f"There is no image {tag!r} of {name!r}")
+        return http_util.Respond(request, png, "image/png")
 
     def _plain(self, request: Request) -> wrappers.Response:
         log, asked = self._log(request), _sent(request)

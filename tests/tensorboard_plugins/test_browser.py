@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import pathlib
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 
 import numpy as np
 import pytest
@@ -21,6 +16,7 @@ from werkzeug import serving
 from tensorboard_plugins.schedules.alone import Alone, exported
 from tensorboard_plugins.schedules.run_log import RunLog
 from tests.tensorboard_plugins.logs import STEPS, trial_of, write, write_sweep
+from tests.tensorboard_plugins.serving import asked, inside, tensorboard
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -119,12 +115,6 @@ def drawn(page):
             return new Set(new Uint32Array(pixels.data.buffer)).size;
         })"""
     )
-
-
-def asked(address, path, sent=None):
-    data = None if sent is None else json.dumps(sent).encode()
-    with urllib.request.urlopen(f"{address}api/{path}", data) as answer:
-        return json.load(answer)
 
 
 # --- alone ----------------------------------------------------------------------------------------
@@ -345,32 +335,10 @@ def test_an_exported_page_needs_no_server(browser, log, tmp_path):
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast loader", "slow loader"])
-def tensorboard(request, log):
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={log}", "--host=127.0.0.1"]
-    command += ["--port=0", f"--load_fast={request.param}", "--path_prefix=/a/b"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            found = None
-            for line in process.stderr:
-                if found := re.search(r"at (http://\S+)", line):
-                    break
-            assert found is not None
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            address = found[1].rstrip("/")
-            until = time.monotonic() + 120
-            while len(runs_of(address)) < 11:
-                assert time.monotonic() < until
-                time.sleep(0.3)
-            yield address
-        finally:
-            process.send_signal(signal.SIGKILL)
-
-
-def runs_of(address):
-    try:
-        return asked(f"{address}/data/plugin/keras_sched/", "manifest")["runs"]
-    except OSError:
-        return []
+def board(request, log):
+    flags = (f"--logdir={log}", f"--load_fast={request.param}", "--path_prefix=/a/b")
+    with tensorboard(*flags, runs=11) as found:
+        yield found
 
 
 def frame_of(page, address):
@@ -392,11 +360,11 @@ def strict(route):
 
 
 @pytest.mark.parametrize("is_strict", [False, True], ids=["its policy", "a strict policy"])
-def test_it_is_a_tab_of_tensorboard(browser, tensorboard, is_strict):
+def test_it_is_a_tab_of_tensorboard(browser, board, is_strict):
     with Page(browser) as opened:
         if is_strict:
             opened.page.route("**/plugin_entry.html*", strict)
-        frame = frame_of(opened.page, tensorboard)
+        frame = frame_of(opened.page, board)
         for view in VIEWS:
             show(frame, view)
             assert "cannot be drawn" not in frame.inner_text("main")
@@ -412,14 +380,13 @@ def test_it_is_a_tab_of_tensorboard(browser, tensorboard, is_strict):
         opened.complaints = [each for each in opened.complaints if "policy:" in each]
 
 
-def test_both_loaders_say_the_same_as_alone(tensorboard, address):
-    inside = f"{tensorboard}/data/plugin/keras_sched/"
+def test_both_loaders_say_the_same_as_alone(board, address):
     for path, sent in (
         ("table", {"sweep": "made_up", "metric": "test_accuracy"}),
         ("run?run=trials/REX-1.0-0", None),
     ):
-        assert asked(inside, path, sent) == asked(address, path, sent)
-    found, other = (asked(each, "manifest") for each in (inside, address))
+        assert asked(inside(board), path, sent) == asked(address, path, sent)
+    found, other = (asked(each, "manifest") for each in (inside(board), address))
     assert found["runs"] == other["runs"] and found["sweeps"] == other["sweeps"]
     assert found["loader"] in ("rust", "python")
 

@@ -201,6 +201,24 @@ def test_the_first_step_of_drift_is_found(served):
     assert len(sound["tables"]["steps"]["loss"]) == STEPS
 
 
+def test_the_last_images_and_texts_of_a_run_are_shown(tmp_path):
+    directory = write(tmp_path / "run", trial_of(sweep=""))
+    file = events.EventFile(directory)
+    for step in (1, 2):
+        png = b"\x89PNG" + bytes([step])
+        file.add([events.image("seen", png, 3, 2), events.text("said", f"step {step}")], step)
+    file.add([events.image("none", b"<svg onload=alert(1)>", 3, 2)], 3)
+    file.close()
+    served = Served(tmp_path)
+    shown = served.get("run", run="run").json["shown"]
+    assert shown["texts"] == [{"tag": "said", "step": 2, "text": "step 2"}]
+    assert [each["tag"] for each in shown["images"]] == ["none", "seen"]
+    answer = served.get("image", run="run", tag="seen")
+    assert answer.data == b"\x89PNG\x02" and answer.content_type == "image/png"
+    for run, tag in (("run", "none"), ("run", "other"), ("nowhere", "seen")):
+        assert served.get("image", run=run, tag=tag).status_code == 404
+
+
 # --- to take away ---------------------------------------------------------------------------------
 
 

@@ -61,6 +61,11 @@ export async function run(name) {
   return (await asked(`run?run=${encodeURIComponent(name)}`)).json();
 }
 
+/** Return where the last image of a name is; the step keeps an older one from being shown. */
+export function image(name, tag, step) {
+  return `api/image?${new URLSearchParams({ run: name, tag, step })}`;
+}
+
 /** Return numbers that others have logged. */
 export async function plain(sent) {
   if (embedded) return {};

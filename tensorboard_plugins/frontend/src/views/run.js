@@ -34,6 +34,7 @@ export async function draw(box) {
       steps.loss ? lines(steps.step, [["loss", steps.loss]], "loss of the batches") : null,
       losses.length ? losses.map((each) => (evaluations[each].some((value) => value !== null) ? lines(evaluations.step, [[each, evaluations[each]]], each.replaceAll("_", " ")) : null)) : null,
     ),
+    shown(found),
     h("details", {}, h("summary", {}, "Configuration"), table(["option", "value"], Object.entries(found.trial.config ?? {}).map(([key, value]) => [key, JSON.stringify(value)]))),
   );
 }
@@ -72,6 +73,18 @@ function lines(x, given, label) {
   const figure = chart({ x: floats(x), lines: drawn, xLabel: "step", yLabel: label, sync: "run", height: 210, hasLegend: true });
   figure.append(alternative(() => table(["step", ...given.map(([name]) => name)], Array.from(x, (step, row) => [format.number(step, 7), ...given.map(([, values]) => format.number(values[row], 5))]))));
   return figure;
+}
+
+/** Return the last images and texts of a run. */
+function shown({ run, shown: { images, texts } }) {
+  const said = texts.filter(({ tag }) => tag !== "configuration");
+  if (!images.length && !said.length) return null;
+  return h(
+    "div",
+    { class: "grid" },
+    images.map(({ tag, step }) => h("figure", {}, h("figcaption", {}, `${tag}, step ${format.number(step, 7)}`), h("img", { src: api.image(run, tag, step), alt: tag, class: "shown" }))),
+    said.map(({ tag, step, text }) => h("figure", {}, h("figcaption", {}, `${tag}, step ${format.number(step, 7)}`), h("pre", {}, text))),
+  );
 }
 
 /** Return the phases of numeric precision as a band. */
