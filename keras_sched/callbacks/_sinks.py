@@ -20,6 +20,10 @@ from keras_sched.schedules import Schedule, label
 __all__ = ["Board", "Csv"]
 
 
+# Directories of event files that are written.
+_OPEN: set[Path] = set()
+
+
 class Csv:
     """A CSV file that only grows, in blocks of whole lines."""
 
@@ -110,9 +114,10 @@ class Board:
         found = _schedules(model, optimizer)
         numbers = {
             name: value
-            for name, value in optimizer.get_config().items()
-            if isinstance(value, bool | int | float | str) and name != "name"
+            for name, value in vars(optimizer).items()
+            if isinstance(value, bool | int | float | str) and not name.startswith("_")
         }
+        numbers.pop("name", None)
         kind = type(optimizer).__name__
         trial = {
             "id": self._directory.name,
@@ -125,6 +130,14 @@ class Board:
             "config": {"model": model.name, "optimizer": kind, "epochs": epochs, **numbers},
             "created": time.time(),
         }
+        place = self._directory.resolve()
+        if place in _OPEN:
+            raise ValueError(
+                f"`tensorboard` must be a directory of its own for each logger: of two files that "
+                f"grow in one, TensorBoard may read one only. Received: {self._directory}, to "
+                f"which another logger writes"
+            )
+        _OPEN.add(place)
         planned = {name: _by_step(each, *at) for name, (each, *at) in found.items()}
         self._log = self._kind(
             self._directory, trial, total, names, planned, state=self._state, has_all_points=True
@@ -140,13 +153,20 @@ class Board:
 
     def epoch(self, step: int, epoch: int, logs: Mapping[str, Any]) -> None:
         """Write what Keras has measured at the end of an epoch."""
-        self._final = {name: float(value) for name, value in logs.items()}
+        # A log may be anything, as an array of many numbers.
+        numbers = {name: np.asarray(value) for name, value in logs.items()}
+        self._final = {
+            name: float(value)
+            for name, value in numbers.items()
+            if value.ndim == 0 and value.dtype.kind in "biuf"
+        }
         self._log.evaluation(step, epoch, self._final, prefix="epoch/")
 
     def end(self, status: str) -> None:
         """Write how it ended, and close the file; doing so twice is allowed."""
         if self._log is not None:
             log, self._log = self._log, None
+            _OPEN.discard(self._directory.resolve())
             self._state = log.get_state()
             log.write_tables(status, final=self._final)
             log.close()
@@ -154,7 +174,7 @@ class Board:
 
 def _schedules(
     model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> dict[str, tuple[Schedule, int, int]]:
+) -> dict[str, tuple[Schedule, Any, int]]:
     """Return what is scheduled by name, each with its first step and the steps of an update."""
     found = {}
     for group, part in groups(optimizer).items():
@@ -170,10 +190,13 @@ def _schedules(
         for name, source in sources.items():
             if source is not None:
                 each = 1 if source.per == "micro" else micro
-                found[prefix + name] = source.schedule, int(source.first_step), each
+                found[prefix + name] = source.schedule, source.first_step, each
     return found
 
 
-def _by_step(schedule: Schedule, first: int, each: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what gives the values that are planned at numbers of steps."""
-    return lambda steps: schedule(np.maximum(steps // each - first, 0))
+def _by_step(schedule: Schedule, first: Any, each: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the values that are planned at numbers of steps.
+
+    The count of the first step may be a variable, which is set when the training begins.
+    """
+    return lambda steps: schedule(np.maximum(steps // each - int(first), 0))

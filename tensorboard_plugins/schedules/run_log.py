@@ -76,10 +76,7 @@ class RunLog:
         self._file.add([events.table(layout.TRIAL, _NOTHING, layout.dumped(trial))], 0)
         group = str(trial.get("cell") or trial["id"])
         self._file.add([events.hyperparameters(trial["config"], group)], 0)
-        for name, schedule in self._schedules.items():
-            if steps:
-                found = events.table(f"{layout.PLANNED}{name}", points(schedule, steps))
-                self._file.add([found], 0)
+        self._has_plan = False
         self._file.flush()
 
     # --- what is logged --------------------------------------------------------------------------
@@ -198,8 +195,17 @@ class RunLog:
             self._by_epoch.set_state(by_epoch)
         self._written_rows = max(self._written_rows, len(self._by_step))
 
+    def _write_plan(self) -> None:
+        """Write what the schedules are over the run; a training that has begun knows its first."""
+        self._has_plan = True
+        for name, schedule in self._schedules.items() if self._steps else ():
+            found = points(schedule, self._steps or 1)
+            self._file.add([events.table(f"{layout.PLANNED}{name}", found)], 0)
+
     def _take(self) -> None:
         """Add what waits to the table, with what was planned."""
+        if self._waiting and not self._has_plan:
+            self._write_plan()
         steps = np.array([step for step, *_ in self._waiting], np.int64)
         planned = {
             f"planned {name}": np.asarray(schedule(steps)).tolist() if len(steps) else []

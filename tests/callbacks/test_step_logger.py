@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.context import RequestContext
 
 import keras_sched as ks
 from keras_sched.callbacks import StepLogger
+from tensorboard_plugins.schedules.alone import Alone
 
 BATCH, EPOCHS = 4, 2
 RATE = 0.1
@@ -261,6 +263,68 @@ def test_csv_and_tensorboard_hold_the_same_bits(tmp_path) -> None:
         assert sorted(board[f"step/{name}"]) == list(range(STEPS))
         drawn = np.array([board[f"step/{name}"][step] for step in range(STEPS)], "float32")
         np.testing.assert_array_equal(drawn, log.history[name])
+
+
+def board_of(directory):
+    """The only run of a directory, as the dashboard reads it."""
+    app = Alone(directory)
+    app.wait()
+    (run,) = app.reader.read(RequestContext(), "").runs.values()
+    app.close()
+    return run
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_dashboard_has_what_was_planned_and_measured_in_both_trainings(tmp_path) -> None:
+    log = StepLogger(tensorboard=tmp_path / "board")
+    model = linear_model()
+    for _ in range(2):
+        fit(model, log, scheduler())
+    run = board_of(tmp_path)
+    steps = run.column("steps", "step")
+    np.testing.assert_array_equal(steps, np.arange(2 * STEPS))
+    for name in ("learning_rate", "momentum"):
+        # The schedules of the second training begin anew.
+        expected = np.concatenate([EXPECTED[name], EXPECTED[name]])
+        np.testing.assert_array_equal(run.column("steps", name), expected)
+        np.testing.assert_array_equal(run.column("steps", f"planned {name}"), expected)
+    np.testing.assert_array_equal(run.column("steps", "loss")[STEPS:], log.history["loss"])
+    assert run.status == "finished" and np.isfinite(run.column("evaluations", "loss")).all()
+    assert "Demon" in run.trial["method"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_the_dashboard_knows_of_a_training_that_was_interrupted(error, tmp_path) -> None:
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 5:
+                raise error
+
+    log = StepLogger(tensorboard=tmp_path / "board")
+    with pytest.raises(error):
+        fit(linear_model(), log, scheduler(), Stop())
+    assert board_of(tmp_path).status == "interrupted"
+    fit(linear_model(), log, scheduler())
+    assert board_of(tmp_path).status == "finished"
+
+
+def test_a_directory_is_of_one_logger_at_a_time(tmp_path) -> None:
+    loggers = [StepLogger(tensorboard=tmp_path / "board") for _ in range(2)]
+    with pytest.raises(ValueError, match="a directory of its own for each logger"):
+        fit(linear_model(), *loggers)
+    fit(linear_model(), loggers[1])  # One after the other may.
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_logs_that_are_no_numbers_are_left_to_others(tmp_path) -> None:
+    class Odd(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs |= {"matrix": np.ones((2, 2)), "word": "x", "none": None, "right": 7}
+
+    fit(linear_model(), Odd(), StepLogger(tensorboard=tmp_path / "board"))
+    found = board_of(tmp_path).state["final"]
+    assert found["right"] == 7.0 and not {"matrix", "word", "none"} & found.keys()
 
 
 def test_an_existing_csv_is_refused_and_untouched(tmp_path) -> None:

@@ -328,6 +328,10 @@ def test_an_exported_page_needs_no_server(browser, log, tmp_path):
             assert "cannot be drawn" not in page.inner_text("main")
         show(page, "Curves")
         assert min(drawn(page)) > 3
+        assert page.locator("[role=tab]:text-is('Run')").count() == 0
+        page.locator("nav .check", has_text="REX").locator("input").uncheck()
+        show(page, "Leaderboard")
+        assert "tables are of all runs" in page.inner_text("main")
         assert [each for each in requests if not each.startswith(("file:", "data:"))] == []
 
 

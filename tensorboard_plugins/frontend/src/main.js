@@ -92,12 +92,20 @@ function shownView() {
   const { runs, plain: others } = model.all();
   if (!runs.length) return others.length ? "plain" : null;
   const { view } = get();
-  return view in VIEWS && (view !== "plain" || others.length) ? view : "leaderboard";
+  return known().includes(view) ? view : "leaderboard";
+}
+
+/** Return the names of the views that have something to show. */
+function known() {
+  const { runs, plain: others } = model.all();
+  return Object.keys(VIEWS).filter((name) => {
+    if (name === "plain") return others.length;
+    return runs.length && !(name === "run" && api.embedded); // An exported page has no single runs.
+  });
 }
 
 function drawTabs() {
-  const { runs, plain: others } = model.all();
-  const names = Object.keys(VIEWS).filter((name) => (name === "plain" ? others.length : runs.length));
+  const names = known();
   const chosen = shownView();
   fill(tabs, 
     ...names.map((name) =>

@@ -25,6 +25,7 @@ export async function draw(box) {
       { class: "bar" },
       choice("Shade by", [["place", "place in the column"], ["value", "value"], ["none", "nothing"]], get().heat, (heat) => set({ heat })),
       h("p", { class: "note" }, note(found, about)),
+      api.embedded && model.isFiltered() ? h("p", { class: "fault" }, "This page was exported: its tables are of all runs, whatever is filtered.") : null,
     ),
     ...settings.map((setting) => one(found, setting, about, settings.length > 1)),
     rates(found),
