@@ -6,6 +6,7 @@ import { number } from "./format.js";
 import { isDark } from "./palette.js";
 
 const HEIGHT = 260;
+const SAID = 5; // Lines that are named beside the pointer.
 
 /** Return a range that is no point: uPlot would look for ticks for ever. */
 export function safeRange(low, high, isLog = false) {
@@ -91,24 +92,32 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
       ready: [
         (plot) => {
           plot.over.addEventListener("click", () => {
-            const near = nearest(plot);
-            if (near.length && pick) pick(near[0].line);
+            const [near] = nearest(plot, 1);
+            if (near && pick) pick(near.line);
           });
         },
       ],
     },
   };
-  function nearest(plot) {
+  // The lines that are next to the pointer, the nearest first: one pass, as there may be thousands.
+  function nearest(plot, count = SAID) {
     const { idx, top } = plot.cursor;
     if (idx === null || idx === undefined) return [];
-    return lines
-      .map((line) => ({ line, value: plot.data[line.place][idx] }))
-      .filter(({ value }) => Number.isFinite(value))
-      .map((each) => ({ ...each, apart: Math.abs(plot.valToPos(each.value, "y") - top) }))
-      .sort((a, b) => a.apart - b.apart);
+    const at = plot.posToVal(top, "y");
+    const found = [];
+    for (const line of lines) {
+      const value = plot.data[line.place][idx];
+      if (!Number.isFinite(value)) continue;
+      const apart = Math.abs(isLog ? Math.log(value / at) : value - at);
+      if (found.length === count && apart >= found[count - 1].apart) continue;
+      const place = found.findIndex((each) => apart < each.apart);
+      found.splice(place < 0 ? found.length : place, 0, { line, value, apart });
+      if (found.length > count) found.pop();
+    }
+    return found;
   }
   function said(plot) {
-    const found = nearest(plot).slice(0, 5);
+    const found = nearest(plot);
     const at = plot.cursor.idx === null ? null : plot.data[0][plot.cursor.idx];
     fill(hover, 
       ...(found.length ? [h("b", {}, `${xLabel} ${number(at, 4)}`)] : []),
