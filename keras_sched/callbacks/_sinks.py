@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -122,9 +123,9 @@ class Board:
         trial = {
             "id": self._directory.name,
             "name": self._directory.name,
-            "setting": model.name,
-            "method": ", ".join(f"{name}={label(each)}" for name, (each, *_) in found.items())
-            or kind,
+            # Keras numbers the models of a process.
+            "setting": re.sub(r"_\d+$", "", model.name),
+            "method": _method({name: each for name, (each, *_) in found.items()}, optimizer),
             "epochs": epochs,
             "steps": total,
             "config": {"model": model.name, "optimizer": kind, "epochs": epochs, **numbers},
@@ -168,8 +169,21 @@ class Board:
             log, self._log = self._log, None
             _OPEN.discard(self._directory.resolve())
             self._state = log.get_state()
-            log.write_tables(status, final=self._final)
+            reason = None
+            if not np.isfinite(self._final.get("loss", 0.0)):
+                status, reason = "diverged", "The loss is not finite"
+            log.write_tables(status, final=self._final, reason=reason)
             log.close()
+
+
+def _method(schedules: Mapping[str, Schedule], optimizer: keras.optimizers.Optimizer) -> str:
+    """Return what people compare trainings by: the schedules, without the lengths they took."""
+    said = {name: re.sub(r"(, )?\bsteps=\d+", "", label(each)) for name, each in schedules.items()}
+    rate = said.pop(LEARNING_RATE, None)
+    others = [f"{name}={text}" for name, text in said.items()]
+    if rate is None and not others:
+        return f"{type(optimizer).__name__}, nothing scheduled"
+    return ", ".join([*([rate] if rate else []), *others])
 
 
 def _schedules(

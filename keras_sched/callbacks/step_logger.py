@@ -61,9 +61,10 @@ class StepLogger(Member):
 
     Raises:
         FileExistsError: If `csv` exists and `resume` is False: no run overwrites another's log.
-        ValueError: If an argument is out of range, or `capacity` is smaller than the number of
-            steps in one call; after the first batch, if the training step does not use the
-            optimizer.
+        TypeError: If `tensorboard` is no path.
+        ValueError: If an argument is out of range, `tensorboard` is a file, or `capacity` is less
+            than the number of steps in one call; when training begins, if another logger writes to
+            the directory; after the first batch, if the training step does not use the optimizer.
         RuntimeError: If Keras computes with another backend than TensorFlow.
 
     Example:
@@ -97,7 +98,7 @@ class StepLogger(Member):
         self._given = optimizer
         self._optimizer: Any = None
         self._csv = None if csv is None else _sinks.Csv(Path(csv), resume)
-        self._board = None if tensorboard is None else _sinks.Board(Path(tensorboard))
+        self._board = None if tensorboard is None else _sinks.Board(_directory(tensorboard))
         self._chunks: list[dict[str, np.ndarray]] = []
         self._recorder: Recorder | None = None
         self._use: Use | None = None
@@ -266,6 +267,18 @@ class StepLogger(Member):
             f"`keras.metrics.Mean` of the model and return its result.",
             stacklevel=2,
         )
+
+
+def _directory(tensorboard: Any) -> Path:
+    """Return the directory of the event files, checked."""
+    if not isinstance(tensorboard, str | os.PathLike):
+        raise TypeError(f"`tensorboard` must be a directory. Received: tensorboard={tensorboard!r}")
+    if Path(tensorboard).is_file():
+        raise ValueError(
+            f"`tensorboard` must be a directory. Received: tensorboard={str(tensorboard)!r}, which "
+            f"is a file"
+        )
+    return Path(tensorboard)
 
 
 def _calls(optimizer: Any) -> int:

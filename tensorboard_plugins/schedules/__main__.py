@@ -46,7 +46,10 @@ def main(arguments: Sequence[str]) -> int:
         server = alone.server(app, given.host, given.port)
     except (OSError, OverflowError, SystemExit) as error:
         app.close()
-        sys.stderr.write(f"`port` must be free. Received: port={given.port} ({error})\n")
+        sys.stderr.write(
+            f"`port` must be free, and `host` of this machine. Received: port={given.port}, "
+            f"host={given.host!r} ({error})\n"
+        )
         return 2
     app.watch()
     sys.stdout.write(f"Schedules at http://{given.host}:{server.server_port}/ (Ctrl-C to end)\n")

@@ -159,7 +159,14 @@ def _goal(log: Log, sweep: str) -> str:
         for run in log.runs.values()
         if run.trial["sweep"] == sweep and run.trial["goal"]
     ]
-    return max(dict.fromkeys(goals), key=goals.count, default="")
+    return max(dict.fromkeys(goals), key=goals.count, default=_held_out(log, sweep))
+
+
+def _held_out(log: Log, sweep: str) -> str:
+    """Return a metric of validation, better one that is better higher; empty if there is none."""
+    rows = [run.state.get("final") for run in log.runs.values() if run.trial["sweep"] == sweep]
+    names = [n for row in rows if isinstance(row, Mapping) for n in row if n.startswith("val_")]
+    return max(names, key=lambda name: mode_of(name, log, sweep) == "max", default="")
 
 
 def _shown(log: Log, metric: str) -> dict[str, Any]:

@@ -290,7 +290,8 @@ def test_the_dashboard_has_what_was_planned_and_measured_in_both_trainings(tmp_p
         np.testing.assert_array_equal(run.column("steps", f"planned {name}"), expected)
     np.testing.assert_array_equal(run.column("steps", "loss")[STEPS:], log.history["loss"])
     assert run.status == "finished" and np.isfinite(run.column("evaluations", "loss")).all()
-    assert "Demon" in run.trial["method"]
+    # Without lengths: the same schedules over another training are the same method.
+    assert "Demon" in run.trial["method"] and "steps" not in run.trial["method"]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -307,6 +308,23 @@ def test_the_dashboard_knows_of_a_training_that_was_interrupted(error, tmp_path)
     assert board_of(tmp_path).status == "interrupted"
     fit(linear_model(), log, scheduler())
     assert board_of(tmp_path).status == "finished"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_dashboard_knows_of_a_training_that_diverged(tmp_path) -> None:
+    model = linear_model(keras.optimizers.SGD(ks.Linear(1e30, steps=STEPS)))
+    fit(model, StepLogger(tensorboard=tmp_path / "board"))
+    run = board_of(tmp_path)
+    assert (run.status, run.state["reason"]) == ("diverged", "The loss is not finite")
+
+
+@pytest.mark.parametrize("given", [True, 3, 1.5])
+def test_tensorboard_must_be_a_directory(given, tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"`tensorboard` must be a directory\. Received"):
+        StepLogger(tensorboard=given)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"`tensorboard` must be a directory.*which is a file"):
+        StepLogger(tensorboard=tmp_path / "file")
 
 
 def test_a_directory_is_of_one_logger_at_a_time(tmp_path) -> None:

@@ -55,7 +55,7 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
   const bands = [];
   for (const line of lines) {
     const y = cleaned(line.y);
-    series.push({ label: line.name, stroke: line.colour, dash: line.dash, width: line.width ?? 1.5, points: { show: false } });
+    series.push({ label: line.name, stroke: line.colour, dash: line.dash, width: line.width ?? 1.5, points: { show: x.length < 3 } });
     data.push(y);
     const place = series.length - 1;
     if (line.band) {

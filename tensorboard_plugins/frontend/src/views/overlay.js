@@ -87,13 +87,15 @@ function grouped(found, runs, mode) {
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   const budgets = model.budgets(runs);
+  const settings = model.settings(runs);
   return [...groups.values()].map((members) => {
-    const [{ method, budget }] = members;
+    const [{ method, budget, setting }] = members;
     const { colour, dash } = model.lookOf(method);
     const rows = members.map((run) => found.y.get(run.run));
     const { middle, low, high } = mode === "median" ? quartiles(rows) : moments(rows);
     const share = budgets.length > 1 ? 0.35 + (0.65 * budgets.indexOf(budget)) / (budgets.length - 1) : 1;
-    const name = budget === null ? method : `${method}, ${format.budget(budget)}`;
+    const where = settings.length > 1 ? `${setting}: ` : "";
+    const name = where + (budget === null ? method : `${method}, ${format.budget(budget)}`);
     return {
       name: `${name} (n = ${members.length})`,
       runs: members.map((run) => run.run),

@@ -18,8 +18,8 @@ export async function draw(box) {
   const lower = gathered(known.map((each, place) => ({ name: each.run, place, series: found[each.run]?.[tag] })));
   fill(box, 
     h("div", { class: "bar" }, tags.length ? choice("Curve", tags.map((each) => [each, each]), tag, (curve) => set({ curve })) : null, h("p", { class: "note" }, "Numbers that other writers have logged, as TensorBoard has thinned them out: a curve may lack its peaks.")),
-    chart({ x: upper.x, lines: upper.lines, xLabel: "step", yLabel: "learning rate", sync: "plain" }),
-    lower.lines.length ? chart({ x: lower.x, lines: lower.lines, xLabel: "step", yLabel: tag, sync: "plain" }) : "",
+    chart({ x: upper.x, lines: upper.lines, xLabel: "step", yLabel: "learning rate", sync: "plain", hasLegend: true }),
+    lower.lines.length ? chart({ x: lower.x, lines: lower.lines, xLabel: "step", yLabel: tag, sync: "plain", hasLegend: true }) : "",
   );
 }
 
