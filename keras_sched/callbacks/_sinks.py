@@ -85,13 +85,15 @@ class Board:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         load("tensorboard.compat.proto", what="`tensorboard=`", extra="tensorboard")
-        from tensorboard_plugins.schedules.run_log import RunLog
+        from tensorboard_plugins.schedules import earlier, run_log
 
-        self._kind = RunLog
+        self._kind, self._earlier = run_log.RunLog, earlier.earlier
         self._log: Any = None
         # A further training goes on with the curves, in a file of its own.
         self._state: Any = None
-        self._final: dict[str, float] = {}
+        self._is_lost = False
+        # Epochs of the trainings before, where this one counts its own from 0.
+        self._epochs_before = 0
 
     def begin(
         self,
@@ -99,6 +101,7 @@ class Board:
         optimizer: keras.optimizers.Optimizer,
         names: Sequence[str],
         first: int,
+        epoch: int,
         fit: Mapping[str, Any],
     ) -> None:
         """Begin a file, with what is trained.
@@ -108,10 +111,11 @@ class Board:
             optimizer: Its optimizer.
             names: What is scheduled.
             first: Number of the first step.
+            epoch: Number of the first epoch, from 0.
             fit: What `fit` says of the training, as its "epochs" and "steps".
         """
         epochs, steps = fit.get("epochs"), fit.get("steps")
-        total = first + epochs * steps if epochs and steps else None
+        total = first + (epochs - epoch) * steps if epochs and steps else None
         found = _schedules(model, optimizer)
         numbers = {
             name: value
@@ -138,30 +142,50 @@ class Board:
                 f"grow in one, TensorBoard may read one only. Received: {self._directory}, to "
                 f"which another logger writes"
             )
-        _OPEN.add(place)
+        if first and self._state is None:  # In another process.
+            self._state = self._earlier(self._directory, first)
         planned = {name: _by_step(each, *at) for name, (each, *at) in found.items()}
         self._log = self._kind(
-            self._directory, trial, total, names, planned, state=self._state, has_all_points=True
+            self._directory,
+            trial,
+            total,
+            names,
+            planned,
+            state=self._state if first else None,
+            has_all_points=True,
         )
+        _OPEN.add(place)
+        done = int(self._log.epoch)
+        self._epochs_before = done if epoch < done else 0
+        self._log.epochs = self._epochs_before + epochs if epochs else None
+        self._is_lost = False
 
-    def write(self, rows: dict[str, np.ndarray]) -> None:
-        """Write every column over the steps."""
+    def write(self, rows: dict[str, np.ndarray], counts: np.ndarray | None) -> None:
+        """Write every column over the steps.
+
+        Args:
+            rows: The columns.
+            counts: The steps that schedules were read at, where they may be others.
+        """
         columns = {name: column.tolist() for name, column in rows.items()}
         steps, losses = columns.pop("step"), columns.pop("loss", None)
+        at = steps if counts is None else counts.tolist()
         for place, step in enumerate(steps):
             values = {name: column[place] for name, column in columns.items()}
-            self._log.step(step, values, None if losses is None else losses[place])
+            loss = None if losses is None else losses[place]
+            self._log.step(step, values, loss, planned_at=int(at[place]))
 
     def epoch(self, step: int, epoch: int, logs: Mapping[str, Any]) -> None:
         """Write what Keras has measured at the end of an epoch."""
         # A log may be anything, as an array of many numbers.
         numbers = {name: np.asarray(value) for name, value in logs.items()}
-        self._final = {
+        found = {
             name: float(value)
             for name, value in numbers.items()
             if value.ndim == 0 and value.dtype.kind in "biuf"
         }
-        self._log.evaluation(step, epoch, self._final, prefix="epoch/")
+        self._is_lost = not np.isfinite(found.get("loss", 0.0))
+        self._log.evaluation(step, self._epochs_before + epoch, found, prefix="epoch/")
 
     def end(self, status: str) -> None:
         """Write how it ended, and close the file; doing so twice is allowed."""
@@ -170,9 +194,9 @@ class Board:
             _OPEN.discard(self._directory.resolve())
             self._state = log.get_state()
             reason = None
-            if not np.isfinite(self._final.get("loss", 0.0)):
+            if self._is_lost:
                 status, reason = "diverged", "The loss is not finite"
-            log.write_tables(status, final=self._final, reason=reason)
+            log.write_tables(status, reason=reason)
             log.close()
 
 
@@ -196,7 +220,7 @@ def _schedules(
         micro = getattr(part, "gradient_accumulation_steps", None) or 1
         rate = vars(part).get("_learning_rate")
         if isinstance(rate, Schedule):
-            found[f"{prefix}{LEARNING_RATE}"] = rate, 0, micro
+            found[f"{prefix}{LEARNING_RATE}"] = rate, 0, 1  # Keras counts calls.
         driver = driver_of(part)
         sources = {name: driver.source(name) for name in driver.scheduled}
         if not group and (quantized := find(model)) is not None:

@@ -30,6 +30,9 @@ from keras_sched.precision.attach import find
 
 __all__ = ["StepLogger"]
 
+# A column that is written to no file.
+_COUNT = " count"
+
 
 class StepLogger(Member):
     """Log the learning rate, all that is scheduled (bits too), and the loss of the batch, by step.
@@ -103,6 +106,9 @@ class StepLogger(Member):
         self._recorder: Recorder | None = None
         self._use: Use | None = None
         self._first: int | None = None
+        # Where the last training ended.
+        self._last = 0
+        self._epoch = 0
         self._begin = 0
         self._unread = 0
         self._has_warned = False
@@ -123,7 +129,9 @@ class StepLogger(Member):
     @property
     def step(self) -> int:
         """The number of the next step."""
-        return (self._first or 0) if self._recorder is None else self._recorder.count()
+        if self._recorder is not None:
+            return self._recorder.count()
+        return self._last if self._first is None else self._first
 
     @property
     def loss_unknown(self) -> str | None:
@@ -151,13 +159,14 @@ class StepLogger(Member):
             self._optimizer = optimizer_of(self, self._given)
             self._chunks = []
             self._recorder = self._use = None
-            self._unread = 0
+            self._unread = self._epoch = 0
+            # However it ends: after its end this does nothing.
+            training.on_undo(self, functools.partial(self._end, "interrupted"))
             training.on_undo(self, wrap(self.model, "train_step", self._train_step))
             mark_numbers(training, self._optimizer)
-            if self._board is not None:  # However it ends: after its end this does nothing.
-                training.on_undo(self, functools.partial(self._board.end, "interrupted"))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
         self._open()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -187,13 +196,10 @@ class StepLogger(Member):
                 self._board.epoch(self.step, epoch + 1, logs)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.flush()
-        if self._board is not None:
-            self._board.end("finished")
+        self._end("finished")
         history = getattr(self.model, "history", None)
         if isinstance(history, keras.callbacks.History):
             history.by_step = self.history
-        self._recorder = None
         self.leave()
 
     def flush(self) -> None:
@@ -204,6 +210,7 @@ class StepLogger(Member):
         rows = self._recorder.read()
         if not len(rows["step"]):
             return
+        counts = rows.pop(_COUNT, None)
         self._chunks.append(rows)
         self._epoch_values = {
             name: float(column[-1]) for name, column in rows.items() if name not in ("step", "loss")
@@ -211,7 +218,7 @@ class StepLogger(Member):
         if self._csv is not None:
             self._csv.write(rows)
         if self._board is not None:
-            self._board.write(rows)
+            self._board.write(rows, counts)
 
     # --- the mechanism ------------------------------------------------------------------------
 
@@ -225,7 +232,7 @@ class StepLogger(Member):
         key = (
             training.place_of(self),
             self._optimizer,
-            names := tuple(self._values()),
+            names := tuple(self._recorded()),
             replicas := strategy.num_replicas_in_sync,
             self.capacity,
             self.every,
@@ -241,20 +248,36 @@ class StepLogger(Member):
         if self._csv is not None:
             self._csv.begin(first)
         if self._board is not None:
-            self._board.begin(self.model, self._optimizer, names, first, self.parameters)
+            shown = [name for name in names if name != _COUNT]
+            self._board.begin(
+                self.model, self._optimizer, shown, first, self._epoch, self.parameters
+            )
 
-    def _values(self) -> dict[str, Any]:
+    def _end(self, status: str) -> None:
+        """Write what is left, and how the training ended."""
+        if self._recorder is None:
+            return
+        self.flush()
+        self._last = self._recorder.count()
+        self._recorder = None
+        if self._board is not None:
+            self._board.end(status)
+
+    def _recorded(self) -> dict[str, Any]:
         """Return the live values of the optimizer, and the bits of the model if it is quantized."""
         quantized = find(self.model)
         bits = {} if quantized is None else quantized.current()
-        return {**current(self._optimizer), **bits}
+        is_scaled = isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
+        # Updates that are skipped are not counted: what was planned is read at the count.
+        count = {_COUNT: _count(self._optimizer)} if is_scaled and self._board is not None else {}
+        return {**current(self._optimizer), **bits, **count}
 
     def _train_step(self, inner: Callable[[Any], Any], data: Any) -> Any:
         """Stand in the place of `model.train_step`."""
         if self._recorder is None:  # a callback that traces a step before training begins
             return inner(data)
         # The values are those before the step: it advances the count that schedules are read at.
-        return self._recorder.step(inner, data, self.model, self._values())
+        return self._recorder.step(inner, data, self.model, self._recorded())
 
     def _warn(self) -> None:
         """Say once that there is no loss to log."""
@@ -283,5 +306,9 @@ def _directory(tensorboard: Any) -> Path:
 
 def _calls(optimizer: Any) -> int:
     """Return how often gradients were applied: the batches seen, loss-scaling skips excepted."""
-    part = next(iter(groups(optimizer).values()))
-    return int(keras.ops.convert_to_numpy(driver_of(part).count("micro")))
+    return int(keras.ops.convert_to_numpy(_count(optimizer)))
+
+
+def _count(optimizer: Any) -> Any:
+    """Return the same as a tensor, of before what is done next."""
+    return tf.identity(driver_of(next(iter(groups(optimizer).values()))).count("micro"))

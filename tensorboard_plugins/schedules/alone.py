@@ -21,11 +21,14 @@ from tensorboard.data import server_ingester
 from tensorboard.util import grpc_util
 from werkzeug import serving, wrappers
 
-from tensorboard_plugins.schedules.curves import AXES, MOST_POINTS, curves, packed
-from tensorboard_plugins.schedules.leaderboard import STATISTICS, leaderboard
+from tensorboard_plugins.schedules import export
+from tensorboard_plugins.schedules.curves import AXES, curves, packed
+from tensorboard_plugins.schedules.layout import finite
+from tensorboard_plugins.schedules.leaderboard import leaderboard
 from tensorboard_plugins.schedules.log_reader import Log, LogReader
 from tensorboard_plugins.schedules.manifest import manifest
-from tensorboard_plugins.schedules.pages import Pages, jsonable, static
+from tensorboard_plugins.schedules.pages import Pages, static
+from tensorboard_plugins.schedules.summary import STATISTICS
 
 __all__ = ["Alone", "exported", "server"]
 
@@ -43,7 +46,7 @@ _VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1"
 _POINTS = 128
 # Tensors that are kept of a series: all that matters is its last one.
 _KEPT = 10
-# Seconds between two looks at what a directory has, and until what is not there is given up.
+# Seconds between two looks at a directory, and those of no news after which it has no more.
 _PAUSE, _PATIENCE = 0.2, 2.0
 
 
@@ -111,24 +114,17 @@ def exported(logdir: str | os.PathLike[str]) -> str:
     log = directory.whole()
     directory.close()
     about = manifest(log, "alone")
-    tables, found = {}, {}
+    tables, texts = {}, {}
+    lines: dict[str, str] = {}
     for sweep in about["sweeps"]:
         for metric in sweep["metrics"]:
             for statistic in STATISTICS:
-                key = json.dumps([sweep["name"], metric["name"], statistic], separators=(",", ":"))
-                tables[key] = leaderboard(log, sweep["name"], metric["name"], statistic)
-    runs = list(log.runs.values())
-    names = list(log.runs)
-    columns = sorted({c for run in runs for t in ("steps", "evaluations") for c in run.columns(t)})
-    for name in columns:
-        if name in ("step", "seconds", "epoch") or name.startswith("planned "):
-            continue
-        for axis in AXES:
-            arrays = curves(runs, name, axis, min(_POINTS, MOST_POINTS))
-            head = {"column": name, "axis": axis, "runs": names, "revision": log.revision}
-            key = json.dumps([name, axis], separators=(",", ":"))
-            found[key] = base64.b64encode(packed(head, arrays)).decode()
-    data = json.dumps(jsonable({"manifest": about, "tables": tables, "curves": found}))
+                key = _key(sweep["name"], metric["name"], statistic)
+                table = tables[key] = leaderboard(log, sweep["name"], metric["name"], statistic)
+                texts[key] = {kind: export.table(table, kind) for kind in export.ENDINGS}
+        lines |= _lines(log, sweep["name"])
+    held = {"manifest": about, "tables": tables, "texts": texts, "curves": lines}
+    data = json.dumps(finite(held), allow_nan=False)
     files = {name: held.decode() for name, held in static().items()}
     # What would end the element that it stands in.
     script, said = files["index.js"].replace("</", "<\\/"), data.replace("<", "\\u003c")
@@ -137,6 +133,30 @@ def exported(logdir: str | os.PathLike[str]) -> str:
         f'<script type="application/json" id="data">{said}</script>'
         f'<script type="module">{script}</script></body></html>\n'
     )
+
+
+def _lines(log: Log, sweep: str) -> dict[str, str]:
+    """Return all curves of a sweep, packed, by what the page asks for."""
+    runs = {name: run for name, run in log.runs.items() if run.trial["sweep"] == sweep}
+    columns = {
+        name: None
+        for run in runs.values()
+        for table in ("steps", "evaluations")
+        for name in run.columns(table)
+        if name not in ("step", "seconds", "epoch") and not name.startswith("planned ")
+    }
+    found = {}
+    for name in columns:
+        for axis in AXES:
+            arrays = curves([*runs.values()], name, axis, _POINTS)
+            head = {"column": name, "axis": axis, "runs": [*runs], "revision": log.revision}
+            found[_key(sweep, name, axis)] = base64.b64encode(packed(head, arrays)).decode()
+    return found
+
+
+def _key(*parts: str) -> str:
+    """Return what the page finds a part by."""
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
 
 
 class _Directory:
@@ -152,19 +172,21 @@ class _Directory:
         self._ingester: Any = None
         try:
             provider = self._served()
-        except server_ingester.NoDataServerError:
+        except (server_ingester.NoDataServerError, server_ingester.DataServerStartupError):
             provider = self._read()
         self.reader = LogReader(provider)
 
     def whole(self) -> Log:
         """Return the log when all that is there has been read."""
-        wanted = sum(
-            any("tfevents" in name for name in names) for _, _, names in os.walk(self._place)
-        )
+        files = [sum("tfevents" in name for name in names) for _, _, names in os.walk(self._place)]
+        wanted = sum(count > 0 for count in files)
         last, since = "", time.monotonic()
         while True:
             log = self.reader.read(RequestContext(), "")
-            is_there = len(log.runs) + len(log.sweeps) + len(log.warnings) >= wanted
+            seen = len(log.runs) + len(log.sweeps) + len(log.plain) + len(log.warnings)
+            # A file that goes on may have more, and so may one of which there is another.
+            is_there = seen >= wanted and max(files) < 2
+            is_there = is_there and all(run.has_ended for run in log.runs.values())
             if log.revision != last:
                 last, since = log.revision, time.monotonic()
             elif is_there or time.monotonic() - since > _PATIENCE:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 __all__ = [
+    "LEFT_ALONE",
     "LOW",
     "Column",
     "Rate",
@@ -28,6 +29,8 @@ __all__ = [
 _EXACT, _FLOAT32 = 1e-12, 1e-6
 # REX, table 1: budgets below 25 % are low, which leaves 1, 5 and 10 %.
 LOW = 0.25
+# What a method has on an axis that it leaves alone: it need not be said beside others.
+LEFT_ALONE = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
 
 def is_low(budget: float) -> bool:

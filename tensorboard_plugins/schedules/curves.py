@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tensorboard import errors
 
-from tensorboard_plugins.schedules.log_reader import Run
+from tensorboard_plugins.schedules.runs import Run, is_number
 
 __all__ = ["AXES", "MOST_POINTS", "curves", "packed", "values_on"]
 
@@ -33,12 +34,16 @@ def curves(runs: Sequence[Run], name: str, axis: str, points: int) -> dict[str, 
         "x", float32 of shape `(points,)`, and "y", float32 of shape `(runs, points)`.
 
     Raises:
-        ValueError: If the axis is unknown or there are too few or too many points.
+        InvalidArgumentError: If the axis is unknown or there are too few or too many points.
     """
     if axis not in AXES:
-        raise ValueError(f"`x` must be one of {', '.join(AXES)}. Received: x={axis!r}")
+        raise errors.InvalidArgumentError(
+            f"`x` must be one of {', '.join(AXES)}. Received: x={axis!r}"
+        )
     if not 2 <= points <= MOST_POINTS:
-        raise ValueError(f"`k` must be from 2 to {MOST_POINTS}. Received: k={points}")
+        raise errors.InvalidArgumentError(
+            f"`k` must be from 2 to {MOST_POINTS}. Received: k={points}"
+        )
     found = [_series(run, name, axis) for run in runs]
     ends = [x[-1] for x, _, _ in found if len(x)]
     # A whole run ends at 1 whether it is over or not.
@@ -103,13 +108,12 @@ def _axis_of(run: Run, steps: np.ndarray, axis: str, seconds: np.ndarray) -> np.
     if axis == "share":
         last = total or (float(np.nanmax(steps)) if len(steps) else 1.0)
         return steps / max(last, 1.0)
-    epochs = _number(run.trial.get("epochs"))
+    epochs = _number(run.state.get("epochs")) or _number(run.trial.get("epochs"))
     return steps * (epochs / total) if epochs and total else np.full(len(steps), np.nan)
 
 
 def _number(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value > 0 else 0.0
+    return float(value) if is_number(value) and value > 0 else 0.0
 
 
 def packed(head: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -26,7 +26,17 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tensorboard_plugins.schedules.layout import PLUGIN
 
-__all__ = ["EventFile", "Value", "hyperparameters", "image", "scalar", "table", "text", "words"]
+__all__ = [
+    "EventFile",
+    "Value",
+    "about",
+    "hyperparameters",
+    "image",
+    "scalar",
+    "table",
+    "text",
+    "words",
+]
 
 Value: TypeAlias = "summary_pb2.Summary.Value"
 _Value = summary_pb2.Summary.Value
@@ -50,14 +60,14 @@ class EventFile:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         place = pathlib.Path(directory)
         place.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        host = socket.gethostname()
-        # No two processes, and no two files of one, have the same name.
-        name = f"events.out.tfevents.{now:010.0f}.{host}.{os.getpid()}.{next(_NUMBERS)}.v2"
-        self.path = place / name
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        # No two processes, and no two files of one, have the same name. Files are read in the order
+        # of their names, and the last one says what is true now.
+        own = f"{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        self.path = place / f"events.out.tfevents.{seconds:010d}.{rest:09d}.{own}.v2"
         self._file = open(self.path, "xb")  # noqa: SIM115
         self._writer = RecordWriter(self._file)
-        self._write(event_pb2.Event(wall_time=now, file_version="brain.Event:2"))
+        self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
         self.flush()
 
     def add(self, values: Sequence[Value], step: int) -> None:
@@ -140,6 +150,11 @@ def table(tag: str, numbers: np.ndarray, about: bytes = b"") -> Value:
     for size in numbers.shape:
         tensor.tensor_shape.dim.add(size=size)
     return _Value(tag=tag, tensor=tensor, metadata=_own(about))
+
+
+def about(tag: str, said: bytes) -> Value:
+    """Return what never changes of a run: metadata, without numbers."""
+    return table(tag, np.zeros(0, np.float32), said)
 
 
 def words(tag: str, said: bytes) -> Value:

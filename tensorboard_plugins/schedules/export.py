@@ -9,9 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tensorboard import errors
+
 from tensorboard_plugins.schedules import layout
 from tensorboard_plugins.schedules.leaderboard import method_of
 from tensorboard_plugins.schedules.log_reader import Log
+from tensorboard_plugins.schedules.runs import Run
 
 __all__ = ["ENDINGS", "runs", "table"]
 
@@ -36,11 +39,13 @@ def table(found: Mapping[str, Any], kind: str) -> str:
         kind: One of `ENDINGS`.
 
     Raises:
-        ValueError: If the kind is unknown.
+        InvalidArgumentError: If the kind is unknown.
     """
     _check(kind)
     if kind == "json":
         return json.dumps(layout.finite(found), allow_nan=False, indent=1)
+    if kind == "csv":
+        return _cells(found)
     columns = found["columns"]
     settings = {column["setting"] for column in columns}
     head = ["", *(_column(column, len(settings) > 1) for column in columns), "average rank"]
@@ -52,33 +57,31 @@ def table(found: Mapping[str, Any], kind: str) -> str:
     return _written(head, rows, kind)
 
 
-def runs(log: Log, sweep: str, what: str, kind: str) -> str:
+def runs(log: Log, chosen: Sequence[Run], what: str, kind: str) -> str:
     """Return a row for each run, or for each row of their curves.
 
     Args:
         log: The log.
-        sweep: Name of the sweep; empty for the runs of none.
+        chosen: The runs.
         what: "runs", "steps" or "evaluations".
-        kind: "csv" or "json".
+        kind: One of `ENDINGS`.
 
     Raises:
-        ValueError: If one of them is unknown.
+        InvalidArgumentError: If one of them is unknown.
     """
     _check(kind)
     if what not in ("runs", "steps", "evaluations"):
-        raise ValueError(
+        raise errors.InvalidArgumentError(
             f"`what` must be table, runs, steps or evaluations. Received: what={what!r}"
         )
-    chosen = [run for run in log.runs.values() if run.trial["sweep"] == sweep]
     found: list[dict[str, Any]] = []
     place: dict[str, Any]
     for run in chosen:
         place = {"run": run.name, "method": method_of(run, log)}
         if what == "runs":
-            final = run.state.get("final")
             place |= {name: run.trial.get(name) for name in _PLACE}
             place |= {"status": run.status, "cost": run.state.get("relative_cost")}
-            found.append({**place, **(final if isinstance(final, Mapping) else {})})
+            found.append({**place, **run.final})
             continue
         columns = run.columns(what)
         rows = run.steps if what == "steps" else run.evaluations
@@ -89,9 +92,27 @@ def runs(log: Log, sweep: str, what: str, kind: str) -> str:
     return _written(head, [[row.get(name) for name in head] for row in found], kind)
 
 
+def _cells(found: Mapping[str, Any]) -> str:
+    """Return a row for each cell: what a program reads."""
+    head = ["method", "setting", "budget", "mean", "std", "n", "planned", "failed", "place"]
+    rows = [
+        [
+            *(row["method"], column["setting"], column["budget"]),
+            *(cell[name] for name in ("mean", "std", "n", "planned")),
+            *(len(cell["failed"]), cell["place"], row["rank"]),
+        ]
+        for row in found["rows"]
+        for column, cell in zip(found["columns"], row["cells"], strict=True)
+        if cell is not None
+    ]
+    return _written([*head, "average rank"], rows, "csv")
+
+
 def _check(kind: str) -> None:
     if kind not in ENDINGS:
-        raise ValueError(f"`format` must be one of {', '.join(ENDINGS)}. Received: format={kind!r}")
+        raise errors.InvalidArgumentError(
+            f"`format` must be one of {', '.join(ENDINGS)}. Received: format={kind!r}"
+        )
 
 
 def _column(column: Mapping[str, Any], has_settings: bool) -> str:
@@ -104,8 +125,6 @@ def _cell(cell: Mapping[str, Any] | None, kind: str) -> str:
     if cell is None or not cell["n"]:
         return ""
     between = r" $\pm$ " if kind == "latex" else " ± "
-    if kind == "csv":
-        return repr(cell["mean"])
     std = cell["std"]
     is_alone = std is None or math.isnan(std)
     text = f"{cell['mean']:.4g}" if is_alone else f"{cell['mean']:.4g}{between}{std:.2g}"

@@ -13,9 +13,24 @@ TensorBoard list and never thin out to nothing::
 The last three are written again as the run goes on, each time whole: of a series the data servers
 keep its last event always, and few of the others. Numbers that are not finite are null in JSON.
 
-A sweep has a directory with one tag::
+`trial` has the "config" of the run, and what it is compared by: "id", "sweep", "phase", "cell",
+"setting", "method" (or "schedule", "momentum" and "precision"), "budget", "epochs", "full_epochs",
+"steps", "seed", "learning_rate", its "goal" with the "mode" of this, and what is known of its
+"metrics" by name ("mode", "is_share", "is_count"). With "same_as" it is no run, but says that the
+result of a trial is that of another one.
+
+`state` has the "status" ("running", or how it ended, with the "reason"), the "step" of so many
+"steps", the "epochs" of all trainings, "seconds", the "columns" of both tables, the additions that
+make a row of the first ("each"), what is kept of each of the "metrics" (see `Summary`), and the
+"relative_cost".
+
+A sweep has a directory with one tag, written again when the sweep grows, with the number of its
+grid as the step::
 
     _keras_sched_/sweep          a text, JSON: see `sweep`
+
+`sweep` has its "name", "goal", "mode", what is "judged" of the goal, the "source" of the protocol,
+and "cells": each has its "cell", "setting", "method", "budget" and the ids of its "trials".
 """
 
 from __future__ import annotations
@@ -24,6 +39,8 @@ import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 __all__ = [
     "EVALUATIONS",
@@ -41,7 +58,7 @@ __all__ = [
 ]
 
 PLUGIN = "keras_sched"
-VERSION = 1
+VERSION = 2
 _PREFIX = "_keras_sched_/"
 TRIAL, STATE, SWEEP = f"{_PREFIX}trial", f"{_PREFIX}state", f"{_PREFIX}sweep"
 STEPS, EVALUATIONS = f"{_PREFIX}steps", f"{_PREFIX}evaluations"
@@ -81,7 +98,9 @@ def parsed(data: bytes) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """Return a value for JSON, with None for what is not finite."""
+    """Return a value for JSON, with None for what is not finite: JSON knows no NaN."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from tensorboard_plugins.schedules.columns import (
+    LEFT_ALONE,
     Column,
     Seeds,
     average_ranks,
@@ -20,21 +20,18 @@ from tensorboard_plugins.schedules.columns import (
     resolution,
     top_rates,
 )
-from tensorboard_plugins.schedules.log_reader import Log, Run
+from tensorboard_plugins.schedules.log_reader import Log
+from tensorboard_plugins.schedules.runs import Run
 
-__all__ = ["STATISTICS", "leaderboard", "method_of", "mode_of", "value_of"]
+__all__ = ["leaderboard", "method_of", "mode_of"]
 
-STATISTICS = ("final", "best", "mean_last")
-# Epochs of "mean_last".
-_LAST = 3
 _ENDED_BADLY = ("diverged", "stalled")
-# A name with one of these parts is of a metric that is better higher.
-_HIGHER = (
-    *("acc", "auc", "bleu", "f1", "iou", "map", "matthews", "pearson", "precision", "psnr", "r2"),
-    *("recall", "score", "spearman"),
-)
-# What is there where an axis is left alone.
-_SILENT = {"momentum": ("constant", "none", ""), "precision": ("float32", "none", "")}
+# A metric with one of these words in its name is better higher, if it has none of the others.
+_HIGHER = {
+    *("acc", "accuracy", "auc", "bleu", "f1", "iou", "map", "matthews", "pearson", "precision"),
+    *("psnr", "r2", "recall", "score", "spearman"),
+}
+_LOWER = {"error", "loss", "mae", "mape", "mse", "perplexity", "rmse"}
 
 
 def method_of(run: Run, log: Log) -> str:
@@ -48,42 +45,22 @@ def method_of(run: Run, log: Log) -> str:
     said = [trial["schedule"] or ""]
     said += [
         trial[axis]
-        for axis, silent in _SILENT.items()
-        if (trial[axis] or "").casefold() not in silent
+        for axis, left_alone in LEFT_ALONE.items()
+        if (trial[axis] or "").casefold() not in ("", *left_alone)
     ]
     return " + ".join(filter(None, said)) or run.name
 
 
 def mode_of(metric: str, log: Log, sweep: str) -> str:
     """Return "max" where a metric is better higher, else "min"."""
-    plan = log.sweeps.get(sweep, {})
-    if plan.get("goal") == metric:
-        return str(plan.get("mode"))
+    plan = log.sweeps.get(sweep)
+    if plan is not None and plan["goal"] == metric:
+        return str(plan["mode"])
     for run in log.runs.values():
         if metric in run.trial["metrics"]:
-            return str(run.trial["metrics"][metric].get("mode", "min"))
-    parts = metric.casefold()
-    return "max" if any(part in parts for part in _HIGHER) else "min"
-
-
-def value_of(run: Run, metric: str, statistic: str) -> float:
-    """Return a metric of a run: NaN where it has none.
-
-    Args:
-        run: The run.
-        metric: As "test_accuracy".
-        statistic: "final", its value at the end; "best", that of the epoch with the best goal;
-            "mean_last", the mean of its last three.
-    """
-    if statistic == "mean_last":
-        known = run.column("evaluations", metric)
-        known = known[np.isfinite(known)][-_LAST:]
-        return float(known.mean()) if len(known) else math.nan
-    row = run.state.get(statistic)
-    value = row.get(metric) if isinstance(row, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return math.nan
-    return float(value)
+            return "max" if run.trial["metrics"][metric].get("mode") == "max" else "min"
+    words = set(re.split(r"[^a-z0-9]+", metric.casefold()))
+    return "max" if words & _HIGHER and not words & _LOWER else "min"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,11 +88,12 @@ def leaderboard(
         log: The log.
         sweep: Name of the sweep; empty for the runs of none.
         metric: What is judged.
-        statistic: See `value_of`.
+        statistic: One of `STATISTICS`; see `Summary.value`.
         runs: Those that count; all if None.
     """
     mode = mode_of(metric, log, sweep)
-    cells = _made(log, sweep, metric, statistic, None if runs is None else set(runs))
+    chosen = None if runs is None else set(runs)
+    cells = _made(log, sweep, metric, statistic, mode, chosen)
     methods = list(dict.fromkeys(cell.method for cell in cells))
     columns = _columns(cells, metric, mode, log)
     complete = [c for c in columns.values() if c is not None]
@@ -159,15 +137,15 @@ def leaderboard(
 
 
 def _made(
-    log: Log, sweep: str, metric: str, statistic: str, chosen: set[str] | None
+    log: Log, sweep: str, metric: str, statistic: str, mode: str, chosen: set[str] | None
 ) -> list[_Cell]:
     """Return the cells of a table, in the order of the plan and then of the runs."""
     members: dict[tuple[str, str, float | None], list[Run]] = {}
     planned: dict[tuple[str, str, float | None], Sequence[str]] = {}
-    plan = log.sweeps.get(sweep, {}) if sweep else {}
+    plan = log.sweeps.get(sweep, {})
     cell_of: dict[str, tuple[str, str, float | None]] = {}
     for cell in plan.get("cells", ()):
-        where = (str(cell["setting"]), str(cell["method"]), cell["budget"])
+        where = (cell["setting"], cell["method"], cell["budget"])
         cell_of |= dict.fromkeys(cell["trials"], where)
         planned[where] = cell["trials"]
         members[where] = []
@@ -178,7 +156,7 @@ def _made(
             continue
         if plan and trial["id"] not in cell_of:
             continue  # Of a sweep that has grown: another one took its place.
-        if not plan and not _has(run, metric):
+        if not _has(run, metric):
             continue
         where = cell_of.get(trial["id"]) or (
             trial["setting"] or "",
@@ -190,10 +168,10 @@ def _made(
     for (setting, method, budget), found in members.items():
         if chosen is not None and not found:
             continue  # Left out.
-        values, failed, running = {}, {}, 0
+        values, failed, others, running = {}, {}, [], 0
         for run in found:
-            key = run.trial["id"]
-            value = value_of(run, metric, statistic)
+            key = run.trial["id"] if plan else run.name
+            value = run.value(metric, statistic, mode)
             if run.status in _ENDED_BADLY:
                 failed[key] = run.status
             elif run.status == "finished":
@@ -202,9 +180,10 @@ def _made(
                 else:
                     failed[key] = "undefined"
             else:
+                others.append(key)
                 running += run.status == "running"
         ids = planned.get((setting, method, budget)) if chosen is None else None
-        seeds = Seeds(tuple(ids or (run.trial["id"] for run in found)), values, failed)
+        seeds = Seeds(tuple(ids or [*values, *failed, *others]), values, failed)
         names = tuple(run.name for run in found)
         cells.append(_Cell(setting, method, budget, seeds, running, names))
     return cells
@@ -212,8 +191,7 @@ def _made(
 
 def _has(run: Run, metric: str) -> bool:
     """Return whether a run knows a metric; one without any yet may."""
-    row = run.state.get("final")
-    return not isinstance(row, Mapping) or metric in row
+    return not run.metrics or metric in run.metrics
 
 
 def _columns(

@@ -19,81 +19,15 @@ from tensorboard.context import RequestContext
 from tensorboard.data import provider as providers
 
 from tensorboard_plugins.schedules import layout
+from tensorboard_plugins.schedules.runs import Found, Run, Warned, read
 
-__all__ = ["Log", "LogReader", "Run", "Warned"]
+__all__ = ["Log", "LogReader"]
 
-# What is said of a run that has been silent for so many seconds, and says that it is running.
-_SILENT = 600.0
 _RATE = re.compile(r"(^|/)(lr|learning[_-]?rate|epoch_learning_rate|lr-.*)$")
 # Of runs that have only logged a learning rate, at most so many are shown, by so many points.
 _MOST_PLAIN, _POINTS = 200, 200
 # Listing scalars is slow where there are many: what was found is believed for so many seconds.
 _BELIEVED = 30.0
-# What the parts of a description are.
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("budget", "full_epochs", "epochs", "steps", "seed", "learning_rate"), float),
-    **dict.fromkeys(("config", "metrics"), dict),
-    **dict.fromkeys(("id", "name", "label", "sweep", "phase", "cell", "setting", "method"), str),
-    **dict.fromkeys(("schedule", "momentum", "precision", "goal", "mode"), str),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Warned:
-    """What is wrong with a run.
-
-    Attributes:
-        run: Its name.
-        what: "trial", "state", "tables", "twice" or "silent".
-        said: For people.
-    """
-
-    run: str
-    what: str
-    said: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run.
-
-    Attributes:
-        name: As TensorBoard calls it: the path of its directory below that of the logs.
-        trial: What it is; see `layout`.
-        state: How it stands.
-        steps: float64 (n, columns), what was applied and the loss.
-        evaluations: float64 (n, columns), what was measured at the ends of epochs.
-        planned: Points of the schedules, float64 (k, 2), by hyperparameter.
-        at: When it last said something, in seconds since 1970.
-    """
-
-    name: str
-    trial: Mapping[str, Any]
-    state: Mapping[str, Any]
-    steps: np.ndarray
-    evaluations: np.ndarray
-    planned: Mapping[str, np.ndarray]
-    at: float
-
-    @property
-    def status(self) -> str:
-        """How it stands: "running", "silent" for one that has long said nothing, or its end."""
-        status = str(self.state.get("status", "running"))
-        is_silent = status == "running" and time.time() - self.at > _SILENT
-        return "silent" if is_silent else status
-
-    def column(self, table: str, name: str) -> np.ndarray:
-        """Return a column of "steps" or "evaluations"; NaN where it has none."""
-        rows = self.steps if table == "steps" else self.evaluations
-        columns = self.columns(table)
-        if name not in columns:
-            return np.full(len(rows), np.nan)
-        return rows[:, columns.index(name)]
-
-    def columns(self, table: str) -> list[str]:
-        """Return the names of the columns of a table."""
-        found = self.state.get("columns", {})
-        return list(found.get(table, ())) if isinstance(found, Mapping) else []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,9 +52,9 @@ class Log:
     def methods(self) -> dict[tuple[str, str], str]:
         """What sweeps call the method of each of their cells, by sweep and cell."""
         return {
-            (sweep, str(cell["cell"])): str(cell["method"])
+            (sweep, cell["cell"]): cell["method"]
             for sweep, plan in self.sweeps.items()
-            for cell in plan.get("cells", ())
+            for cell in plan["cells"]
         }
 
 
@@ -134,9 +68,10 @@ class LogReader:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[Any, Run | None, dict[str, Any], tuple[Warned, ...]]] = {}
+        self._kept: dict[str, tuple[Any, Found]] = {}
         self._log = Log({}, {}, {}, (), "")
         self._plain: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._plain_stamps: list[Any] = []
         self._plain_until = 0.0
 
     def read(self, context: Any, experiment: str) -> Log:
@@ -169,11 +104,16 @@ class LogReader:
                     run_tag_filter=providers.RunTagFilter(runs=changed),
                 )
                 for run in changed:
-                    made = _read(run, listed[run], found.get(run, {}))
-                    self._kept[run] = (stamps[run], *made)
-            found = self._read_plain(context, experiment)
-            plain = {run: tags for run, tags in found.items() if run not in listed}
-            revision = hashlib.sha256(repr((sorted(stamps.items()), plain)).encode()).hexdigest()
+                    self._kept[run] = stamps[run], read(run, listed[run], found.get(run, {}))
+            self._read_plain(context, experiment)
+            plain = {run: tags for run, tags in self._plain.items() if run not in listed}
+            silent = [
+                run
+                for run, (_, found) in self._kept.items()
+                if found.run is not None and found.run.status == "silent"
+            ]
+            seen = (sorted(stamps.items()), plain, self._plain_stamps, silent)
+            revision = hashlib.sha256(repr(seen).encode()).hexdigest()
             if revision != self._log.revision:
                 self._log = self._made(plain, revision)
             return self._log
@@ -181,7 +121,8 @@ class LogReader:
     def has_plain(self) -> bool:
         """Return whether there are runs that have logged a learning rate; see `Log.plain`."""
         with self._lock:
-            return bool(self._read_plain(RequestContext(), ""))
+            self._read_plain(RequestContext(), "")
+            return bool(self._plain)
 
     def scalars(
         self, context: Any, experiment: str, runs: Sequence[str], tags: Sequence[str]
@@ -245,14 +186,20 @@ class LogReader:
 
     def _made(self, plain: Mapping[str, Any], revision: str) -> Log:
         kept = sorted(self._kept.items())
-        warnings = [warned for _, (*_, said) in kept for warned in said]
+        warnings = [warned for _, (_, found) in kept for warned in found.warnings]
         runs: dict[str, Run] = {}
         latest: dict[tuple[str, str], str] = {}
-        for name, (_, run, _, _) in kept:
+        # Trials whose results are those of others: see `layout`.
+        same: dict[tuple[str, str], str] = {}
+        for name, (_, found) in kept:
+            run = found.run
             if run is None:
                 continue
-            # A copied folder is the same trial: the one that wrote last counts.
             key = run.trial["sweep"], run.trial["id"]
+            if run.trial["same_as"] is not None:
+                same[key] = str(run.trial["same_as"])
+                continue
+            # A copied folder is the same trial: the one that wrote last counts.
             other = latest.get(key)
             if other is not None and key[0]:
                 first, last = sorted((other, name), key=lambda each: (runs | {name: run})[each].at)
@@ -263,92 +210,62 @@ class LogReader:
                 del runs[first]
             latest[key] = name
             runs[name] = run
-        sweeps = {str(each["name"]): each for _, (_, _, each, _) in kept if each}
-        return Log(runs, sweeps, plain, tuple(warnings), revision)
+        plans = self._plans(warnings)
+        planned = {
+            (sweep, trial)
+            for sweep, plan in plans.items()
+            for cell in plan["cells"]
+            for trial in cell["trials"]
+        }
+        for key in planned & same.keys() - latest.keys():
+            origin = latest.get(_origin(key, same))
+            if origin is not None:
+                trial = {**runs[origin].trial, "id": key[1]}
+                runs[origin] = dataclasses.replace(runs[origin], trial=trial)
+        return Log(runs, plans, plain, tuple(warnings), revision)
 
-    def _read_plain(self, context: Any, experiment: str) -> dict[str, tuple[str, tuple[str, ...]]]:
-        """Return runs that have logged a learning rate as a number."""
+    def _plans(self, warnings: list[Warned]) -> dict[str, Mapping[str, Any]]:
+        """Return the last plan of each sweep, and add what is wrong."""
+        last: dict[str, tuple[int, str]] = {}
+        for name, (_, found) in sorted(self._kept.items()):
+            if not found.plan:
+                continue
+            sweep, other = found.plan["name"], last.get(found.plan["name"])
+            if other is not None:
+                older = min((found.number, name), other)
+                said = f"There is another plan of the sweep {sweep!r}, which is shown"
+                warnings.append(Warned(older[1], "twice", said))
+            last[sweep] = max((found.number, name), other or (-1, ""))
+        return {sweep: self._kept[name][1].plan for sweep, (_, name) in last.items()}
+
+    def _read_plain(self, context: Any, experiment: str) -> None:
+        """Look for runs that have logged a learning rate as a number."""
         if time.monotonic() < self._plain_until:
-            return self._plain
+            return
         self._plain_until = time.monotonic() + _BELIEVED
         found = self._provider.list_scalars(
             context, experiment_id=experiment, plugin_name="scalars"
         )
-        self._plain = {}
+        self._plain, self._plain_stamps = {}, []
         for run, tags in sorted(found.items()):
             rates = sorted(tag for tag in tags if _RATE.search(tag))
             if rates and len(self._plain) < _MOST_PLAIN:
                 others = tuple(sorted(tag for tag in tags if tag not in rates))
                 self._plain[run] = rates[0], others
-        return self._plain
+                self._plain_stamps.append((run, max(s.max_wall_time for s in tags.values())))
+
+
+def _origin(key: tuple[str, str], same: Mapping[tuple[str, str], str]) -> tuple[str, str]:
+    """Return the trial whose result a trial has, through all that took it over."""
+    sweep, trial = key
+    seen = {trial}
+    while (sweep, trial) in same and same[sweep, trial] not in seen:
+        trial = same[sweep, trial]
+        seen.add(trial)
+    return sweep, trial
 
 
 def _said(found: Any) -> str:
     """Return the text of a tensor of texts."""
     parts = np.ravel(found).tolist()
     return "\n".join(x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in parts)
-
-
-def _sound(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a description whose parts are what they should be: what is not is left out."""
-    found = {name: value for name, value in trial.items() if name not in _KINDS}
-    for name, kind in _KINDS.items():
-        value = trial.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if kind is float:
-            found[name] = value if is_number else None
-        elif kind is dict:
-            found[name] = value if isinstance(value, dict) else {}
-        else:
-            found[name] = None if value is None else str(value)
-    found["metrics"] = {k: v for k, v in found["metrics"].items() if isinstance(v, dict)}
-    return found
-
-
-def _read(
-    name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any]]
-) -> tuple[Run | None, dict[str, Any], tuple[Warned, ...]]:
-    """Return a run, or the plan of a sweep, and what is wrong; nothing is raised."""
-    arrays = {tag: data[-1].numpy for tag, data in found.items() if data}
-    warnings: list[Warned] = []
-
-    def json_of(what: str, data: Any) -> dict[str, Any]:
-        try:
-            return layout.parsed(
-                data if isinstance(data, bytes) else bytes(np.asarray(data).item())
-            )
-        except (TypeError, ValueError) as error:
-            warnings.append(Warned(name, what, str(error)))
-            return {}
-
-    sweep = json_of("state", arrays[layout.SWEEP]) if layout.SWEEP in arrays else {}
-    if sweep and not isinstance(sweep.get("name"), str):
-        sweep = {}
-    if layout.TRIAL not in listed:
-        return None, sweep, tuple(warnings)
-    trial = json_of("trial", listed[layout.TRIAL].plugin_content)
-    if not trial:
-        return None, sweep, tuple(warnings)
-    state = json_of("state", arrays[layout.STATE]) if layout.STATE in arrays else {}
-    trial = _sound({"id": name, "sweep": "", "phase": "", **trial})
-    said = state.get("columns")
-    columns = said if isinstance(said, dict) else {}
-
-    def table_of(tag: str, key: str) -> np.ndarray:
-        width = len(columns.get(key, ()))
-        table = np.asarray(arrays.get(tag, np.zeros((0, width))))
-        if table.ndim != 2 or table.shape[1] != width:
-            warnings.append(Warned(name, "tables", f"The table {key!r} is not of its columns"))
-            table = np.zeros((0, width))
-        return table.astype(np.float64)
-
-    steps = table_of(layout.STEPS, "steps")
-    evaluations = table_of(layout.EVALUATIONS, "evaluations")
-    planned = {
-        tag.removeprefix(layout.PLANNED): np.asarray(array, np.float64)
-        for tag, array in arrays.items()
-        if tag.startswith(layout.PLANNED) and np.ndim(array) == 2 and np.shape(array)[1] == 2
-    }
-    at = max(series.max_wall_time for series in listed.values())
-    run = Run(name, trial, state, steps, evaluations, planned, at)
-    return run, sweep, tuple(warnings)

@@ -9,7 +9,9 @@ import numpy as np
 
 from tensorboard_plugins.schedules import layout
 from tensorboard_plugins.schedules.leaderboard import method_of, mode_of
-from tensorboard_plugins.schedules.log_reader import Log, Run
+from tensorboard_plugins.schedules.log_reader import Log
+from tensorboard_plugins.schedules.runs import Run
+from tensorboard_plugins.schedules.summary import STATISTICS
 
 __all__ = ["about", "manifest"]
 
@@ -21,6 +23,7 @@ _SAID = (
     *("learning_rate", "cell", "goal", "label", "schedule", "momentum", "precision"),
 )
 _NO_METRICS = {"step", "seconds", "epoch"}
+_RATE = "learning_rate"
 
 
 def manifest(log: Log, loader: str) -> dict[str, Any]:
@@ -32,7 +35,10 @@ def manifest(log: Log, loader: str) -> dict[str, Any]:
     """
     differing = _differing(log.runs.values())
     sweeps = sorted({run.trial["sweep"] for run in log.runs.values()})
-    metrics = {sweep: _metrics(log, sweep) for sweep in sweeps}
+    metrics = {
+        sweep: {name: mode_of(name, log, sweep) for name in _metrics(log, sweep)}
+        for sweep in sweeps
+    }
     return {
         "v": layout.VERSION,
         "revision": log.revision,
@@ -41,11 +47,11 @@ def manifest(log: Log, loader: str) -> dict[str, Any]:
             {
                 "name": sweep,
                 "goal": _goal(log, sweep),
-                "judged": log.sweeps.get(sweep, {}).get("judged", "final"),
+                "judged": log.sweeps.get(sweep, {}).get("judged", STATISTICS[0]),
                 "source": log.sweeps.get(sweep, {}).get("source", ""),
                 "metrics": [
-                    {"name": name, "mode": mode_of(name, log, sweep), **_shown(log, name)}
-                    for name in metrics[sweep]
+                    {"name": name, "mode": mode, **_shown(log, name)}
+                    for name, mode in metrics[sweep].items()
                 ],
                 "planned": sum(
                     len(cell["trials"]) for cell in log.sweeps.get(sweep, {}).get("cells", ())
@@ -53,7 +59,10 @@ def manifest(log: Log, loader: str) -> dict[str, Any]:
             }
             for sweep in sweeps
         ],
-        "runs": [_run(run, log, differing) for run in log.runs.values()],
+        "statistics": STATISTICS,
+        "runs": [
+            _run(run, log, differing, metrics[run.trial["sweep"]]) for run in log.runs.values()
+        ],
         "plain": [
             {"run": run, "rate": rate, "others": others}
             for run, (rate, others) in log.plain.items()
@@ -82,7 +91,7 @@ def about(run: Run, log: Log) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, log: Log, differing: set[str]) -> dict[str, Any]:
+def _run(run: Run, log: Log, differing: set[str], metrics: Mapping[str, str]) -> dict[str, Any]:
     trial, state = run.trial, run.state
     return {
         "run": run.name,
@@ -94,18 +103,27 @@ def _run(run: Run, log: Log, differing: set[str]) -> dict[str, Any]:
         "seconds": state.get("seconds"),
         "cost": state.get("relative_cost"),
         "at": run.at,
-        "final": state.get("final"),
-        "best": state.get("best"),
+        # In the order of the statistics.
+        "values": {
+            name: run.values(name, mode) for name, mode in metrics.items() if name in run.metrics
+        },
         "columns": {table: run.columns(table) for table in ("steps", "evaluations")},
-        "glyphs": {name: _glyph(points) for name, points in run.planned.items()},
+        "glyphs": _glyphs(run),
         "config": {name: value for name, value in trial["config"].items() if name in differing},
     }
 
 
-def _glyph(points: np.ndarray) -> list[float]:
-    """Return the values of a schedule at evenly spaced places."""
+def _glyphs(run: Run) -> dict[str, list[float]]:
+    """Return small pictures of the schedules, or of the learning rate where none was planned."""
+    found = {name: (points[:, 0], points[:, 1]) for name, points in run.planned.items()}
+    if not found and _RATE in run.columns("steps") and len(run.steps):
+        at = run.column("steps", "step")
+        found = {_RATE: (at / max(at[-1], 1.0), run.column("steps", _RATE))}
     x = np.linspace(0.0, 1.0, _GLYPH)
-    return [float(f"{value:.6g}") for value in np.interp(x, points[:, 0], points[:, 1])]
+    return {
+        name: [float(f"{value:.6g}") for value in np.interp(x, *points)]
+        for name, points in found.items()
+    }
 
 
 def _drift(run: Run, name: str) -> dict[str, Any] | None:
@@ -143,17 +161,14 @@ def _metrics(log: Log, sweep: str) -> list[str]:
         if run.trial["sweep"] != sweep:
             continue
         applied = set(run.columns("steps")) - {"loss"}
-        row = run.state.get("final")
-        for name, value in row.items() if isinstance(row, Mapping) else ():
-            if name not in applied | _NO_METRICS and isinstance(value, int | float | None):
-                names[name] = None
+        names |= dict.fromkeys(name for name in run.metrics if name not in applied | _NO_METRICS)
     return list(names)
 
 
 def _goal(log: Log, sweep: str) -> str:
     """Return the name of the metric that a sweep, or most runs of none, are judged by."""
     if sweep in log.sweeps:
-        return str(log.sweeps[sweep].get("goal", ""))
+        return str(log.sweeps[sweep]["goal"])
     goals = [
         run.trial["goal"]
         for run in log.runs.values()
@@ -164,8 +179,8 @@ def _goal(log: Log, sweep: str) -> str:
 
 def _held_out(log: Log, sweep: str) -> str:
     """Return a metric of validation, better one that is better higher; empty if there is none."""
-    rows = [run.state.get("final") for run in log.runs.values() if run.trial["sweep"] == sweep]
-    names = [n for row in rows if isinstance(row, Mapping) for n in row if n.startswith("val_")]
+    runs = [run for run in log.runs.values() if run.trial["sweep"] == sweep]
+    names = [name for run in runs for name in run.metrics if name.startswith("val_")]
     return max(names, key=lambda name: mode_of(name, log, sweep) == "max", default="")
 
 

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from tensorboard import errors
 from tensorboard import version as tensorboard_version
 from tensorboard.backend import http_util
@@ -22,11 +21,12 @@ from werkzeug import wrappers
 
 from tensorboard_plugins.schedules import export, layout
 from tensorboard_plugins.schedules.curves import curves, packed
-from tensorboard_plugins.schedules.leaderboard import STATISTICS, leaderboard
+from tensorboard_plugins.schedules.leaderboard import leaderboard
 from tensorboard_plugins.schedules.log_reader import Log, LogReader
 from tensorboard_plugins.schedules.manifest import about, manifest
+from tensorboard_plugins.schedules.summary import STATISTICS
 
-__all__ = ["App", "Pages", "jsonable", "static"]
+__all__ = ["App", "Pages", "static"]
 
 App = Callable[..., Iterable[bytes]]
 Request = wrappers.Request
@@ -34,6 +34,7 @@ _JSON, _BYTES = "application/json", "application/octet-stream"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 # Of a request that is sent; names of runs are long.
 _MOST_SENT = 4 * 2**20
+_SAFE = {"X-Content-Type-Options": "nosniff"}
 _PNG = b"\x89PNG"
 _logger = logging.getLogger("tensorboard")
 
@@ -77,7 +78,7 @@ class Pages:
     def _manifest(self, request: Request) -> wrappers.Response:
         log = self._log(request)
         if request.args.get("revision") == log.revision:
-            return wrappers.Response(status=204)
+            return wrappers.Response(status=204, headers=_SAFE)
         return _json(request, manifest(log, self._loader))
 
     def _curves(self, request: Request) -> wrappers.Response:
@@ -125,16 +126,12 @@ class Pages:
         )
 
     def _export(self, request: Request) -> wrappers.Response:
-        log = self._log(request)
-        asked = {**request.args.to_dict()}
-        what, kind = asked.get("what", "table"), asked.get("format", "csv")
-        try:
-            if what == "table":
-                text = export.table(_leaderboard(log, asked), kind)
-            else:
-                text = export.runs(log, str(asked.get("sweep", "")), what, kind)
-        except ValueError as error:
-            raise errors.InvalidArgumentError(str(error)) from error
+        log, asked = self._log(request), _sent(request)
+        what, kind = str(asked.get("what", "table")), str(asked.get("format", "csv"))
+        if what == "table":
+            text = export.table(_leaderboard(log, asked), kind)
+        else:
+            text = export.runs(log, [log.runs[name] for name in _runs(asked, log)], what, kind)
         made = http_util.Respond(request, text, "text/plain")
         made.headers["Content-Disposition"] = f"attachment; filename={what}.{export.ENDINGS[kind]}"
         return made
@@ -212,19 +209,8 @@ def _whole(value: Any, name: str) -> int:
 
 
 def _json(request: Request, found: Any) -> wrappers.Response:
-    text = json.dumps(jsonable(found), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(layout.finite(found), allow_nan=False, separators=(",", ":"))
     return http_util.Respond(request, text, _JSON)
-
-
-def jsonable(value: Any) -> Any:
-    """Return what JSON knows, with null for what is not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(each) for each in value]
-    return layout.finite(value)
 
 
 def _answering(answer: Callable[[Request], wrappers.Response]) -> App:
@@ -235,8 +221,6 @@ def _answering(answer: Callable[[Request], wrappers.Response]) -> App:
         except errors.PublicError as error:
             text = json.dumps({"error": str(error)})
             return http_util.Respond(request, text, _JSON, code=error.http_code)
-        except ValueError as error:
-            return http_util.Respond(request, json.dumps({"error": str(error)}), _JSON, code=400)
         except Exception:
             number = uuid.uuid4().hex[:8]
             _logger.exception("Schedules: fault %s", number)

@@ -44,6 +44,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self._whole) + bool(self._open)
 
+    @property
+    def each(self) -> int:
+        """Additions that make a row."""
+        return self._each
+
+    def last(self, name: str) -> float:
+        """Return what was added last to a column; NaN before the first addition."""
+        return math.nan if self._last is None else self._last[self.columns.index(name)]
+
     def add(self, values: Sequence[float], weight: float = 1.0) -> None:
         """Add what was there at some steps.
 
@@ -61,8 +70,8 @@ class Rows:
         if len(self._open) == self._each:
             self._whole.append(self._joined(self._open))
             self._open = []
-            if len(self._whole) == self._most:
-                pairs = zip(self._whole[::2], self._whole[1::2], strict=True)
+            if len(self._whole) >= self._most:
+                pairs = [self._whole[at : at + 2] for at in range(0, len(self._whole), 2)]
                 self._whole = [self._joined(pair) for pair in pairs]
                 self._each *= 2
 

@@ -8,11 +8,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorboard.context import RequestContext
 
 import keras_sched as ks
 from keras_sched.callbacks import StepLogger
-from tensorboard_plugins.schedules.alone import Alone
+from tests.tensorboard_plugins.reading import read_run
 
 BATCH, EPOCHS = 4, 2
 RATE = 0.1
@@ -265,22 +264,13 @@ def test_csv_and_tensorboard_hold_the_same_bits(tmp_path) -> None:
         np.testing.assert_array_equal(drawn, log.history[name])
 
 
-def board_of(directory):
-    """The only run of a directory, as the dashboard reads it."""
-    app = Alone(directory)
-    app.wait()
-    (run,) = app.reader.read(RequestContext(), "").runs.values()
-    app.close()
-    return run
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_dashboard_has_what_was_planned_and_measured_in_both_trainings(tmp_path) -> None:
     log = StepLogger(tensorboard=tmp_path / "board")
     model = linear_model()
     for _ in range(2):
         fit(model, log, scheduler())
-    run = board_of(tmp_path)
+    run = read_run(tmp_path)
     steps = run.column("steps", "step")
     np.testing.assert_array_equal(steps, np.arange(2 * STEPS))
     for name in ("learning_rate", "momentum"):
@@ -305,16 +295,16 @@ def test_the_dashboard_knows_of_a_training_that_was_interrupted(error, tmp_path)
     log = StepLogger(tensorboard=tmp_path / "board")
     with pytest.raises(error):
         fit(linear_model(), log, scheduler(), Stop())
-    assert board_of(tmp_path).status == "interrupted"
+    assert read_run(tmp_path).status == "interrupted"
     fit(linear_model(), log, scheduler())
-    assert board_of(tmp_path).status == "finished"
+    assert read_run(tmp_path).status == "finished"
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_dashboard_knows_of_a_training_that_diverged(tmp_path) -> None:
     model = linear_model(keras.optimizers.SGD(ks.Linear(1e30, steps=STEPS)))
     fit(model, StepLogger(tensorboard=tmp_path / "board"))
-    run = board_of(tmp_path)
+    run = read_run(tmp_path)
     assert (run.status, run.state["reason"]) == ("diverged", "The loss is not finite")
 
 
@@ -341,7 +331,7 @@ def test_logs_that_are_no_numbers_are_left_to_others(tmp_path) -> None:
             logs |= {"matrix": np.ones((2, 2)), "word": "x", "none": None, "right": 7}
 
     fit(linear_model(), Odd(), StepLogger(tensorboard=tmp_path / "board"))
-    found = board_of(tmp_path).state["final"]
+    found = read_run(tmp_path).final
     assert found["right"] == 7.0 and not {"matrix", "word", "none"} & found.keys()
 
 

@@ -90,7 +90,11 @@ def test_the_manifest_has_all_runs_and_what_is_missing(served):
     assert len(runs) == 11 + 1 and found["warnings"] == []
     run = runs["sweep/trials/REX-0.1-1"]
     assert (run["method"], run["budget"], run["seed"], run["status"]) == ("REX", 0.1, 1, "finished")
-    assert run["final"]["test_accuracy"] == pytest.approx(quality("REX", 0.1, 1) * (1 - 0.1 / 16))
+    assert found["statistics"] == ["final", "best", "mean_last"]
+    of_epochs = [quality("REX", 0.1, 1) * (1.0 - 0.1 / epoch**2) for epoch in (1, 2, 3, 4)]
+    expected = [of_epochs[-1], of_epochs[-1], sum(of_epochs[1:]) / 3]
+    assert run["values"]["test_accuracy"] == pytest.approx(expected)
+    assert run["values"]["loss"] == pytest.approx([0.25, 0.25, (0.5 + 1 / 3 + 0.25) / 3])
     assert len(run["glyphs"]["learning_rate"]) == 32
     assert run["config"] == {"seed": 1, "schedule": "REX"}
 
@@ -226,11 +230,15 @@ def test_tables_can_be_taken_away(served):
     asked = {"what": "table", "sweep": "made_up", "metric": "test_accuracy"}
     answer = served.get("export", format="csv", **asked)
     assert answer.headers["Content-Disposition"] == "attachment; filename=table.csv"
-    rows = {row[0]: row for row in csv.reader(io.StringIO(answer.text))}
+    rows = {(row["method"], row["budget"]): row for row in csv.DictReader(io.StringIO(answer.text))}
     table = served.post("table", sweep="made_up", metric="test_accuracy").json
     for row in table["rows"]:
-        for place, cell in enumerate(row["cells"], start=1):
-            assert float(rows[row["method"]][place]) == cell["mean"]  # Every digit.
+        for column, cell in zip(table["columns"], row["cells"], strict=True):
+            found = rows[row["method"], str(column["budget"])]
+            assert float(found["mean"]) == cell["mean"]  # Every digit.
+            assert found["std"] == ("" if cell["std"] is None else repr(cell["std"]))
+            assert (int(found["n"]), int(found["planned"])) == (cell["n"], cell["planned"])
+            assert int(found["failed"]) == len(cell["failed"])
     markdown = served.get("export", format="markdown", **asked).text
     assert markdown.splitlines()[0].count("|") == 5
     latex = served.get("export", format="latex", **asked).text
@@ -352,7 +360,7 @@ STATE = {"status": "finished", "columns": {"steps": ["step", "loss"], "evaluatio
             },
             "tables",
         ),
-        ({"t": events.words(layout.SWEEP, b"[]")}, "state"),
+        ({"t": events.words(layout.SWEEP, b"[]")}, "sweep"),
     ],
     ids=["torn trial", "later version", "empty trial", "state", "columns", "sweep"],
 )

@@ -140,7 +140,7 @@ def read(directory):
 def test_a_run_is_read_back_from_one_file(tmp_path):
     found, metadata = read(write(tmp_path / "run"))
     trial = layout.parsed(metadata[layout.TRIAL].plugin_data.content)
-    assert trial == {"v": 1, **trial_of()}
+    assert trial == {"v": layout.VERSION, **trial_of()}
     state = layout.parsed(tensor_util.make_ndarray(found[layout.STATE][-1][1]).item())
     columns = ["step", "seconds", "learning_rate", "loss", "planned learning_rate"]
     assert state["columns"]["steps"] == columns
@@ -213,10 +213,10 @@ def test_texts_and_images_are_those_of_tensorboards_own_tabs(tmp_path):
     [
         (b"{", "Expecting"),
         (b"[1]", r"no object but \[1\]"),
-        (b'{"v": 2}', "version 2, not 1"),
+        (b'{"v": 1}', "version 1, not 2"),
         (b"{}", "version None"),
         (b"[" * 100_000, "nested too deeply|no object|Expecting"),
-        (b'{"v": 1, "x": "' + b"a" * 2**20 + b'"}', "longer|bytes long"),
+        (b'{"v": 2, "x": "' + b"a" * 2**20 + b'"}', "longer|bytes long"),
         (b"\xff", "codec"),
     ],
 )
@@ -227,7 +227,7 @@ def test_what_is_no_json_of_this_form_is_refused(data, said):
 
 def test_numbers_that_are_not_finite_are_null():
     assert layout.parsed(layout.dumped({"a": [math.nan, {"b": math.inf}], "c": 1})) == {
-        "v": 1,
+        "v": layout.VERSION,
         "a": [None, {"b": None}],
         "c": 1,
     }

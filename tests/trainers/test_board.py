@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-from tensorboard.context import RequestContext
 
 import keras_sched as ks
-from tensorboard_plugins.schedules.alone import Alone
+from tests.tensorboard_plugins.reading import read_run
 from tests.trainers.toy import STEPS_PER_EPOCH, Announce, Toy, plan, quantized
 from trainers.loop.errors import Preempted
 from trainers.loop.experiment import Experiment
@@ -21,20 +21,11 @@ EPOCHS = 4
 TOTAL = EPOCHS * STEPS_PER_EPOCH
 
 
-def logged(place):
-    """Return the only run below a directory, as the dashboard reads it."""
-    app = Alone(place)
-    app.wait()
-    (run,) = app.reader.read(RequestContext(), "").runs.values()
-    app.close()
-    return run
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     place = tmp_path_factory.mktemp("whole")
     record = Experiment(Toy(EPOCHS, model=quantized(EPOCHS)), plan(place, EPOCHS)).run()
-    return record, logged(place)
+    return record, read_run(place)
 
 
 def test_what_is_applied_is_what_was_planned_at_every_step(whole):
@@ -59,7 +50,10 @@ def test_the_end_of_each_epoch_is_that_of_the_record(whole):
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         expected = np.float32([row[name] for row in record.epochs])
         np.testing.assert_array_equal(run.column("evaluations", name), expected)
-    assert run.state["final"] == record.final and run.state["best"] == record.best
+    for name, mode in (("val_accuracy", "max"), ("val_loss", "min")):
+        rows = [row[name] for row in record.epochs]
+        expected = [rows[-1], {"max": max, "min": min}[mode](rows), math.fsum(rows[-3:]) / 3]
+        assert run.values(name, mode) == expected
     assert (run.status, run.state["step"], run.state["steps"]) == ("finished", TOTAL, TOTAL)
     share = record.cost["quantized_layers"]["relative_to_fp32"]
     assert run.state["relative_cost"] == share
@@ -72,7 +66,7 @@ def test_the_loss_of_a_call_is_the_mean_of_its_batches(tmp_path):
     for count in (1, 5):
         place = tmp_path / str(count)
         Experiment(Toy(1), plan(place, 1, steps_per_call=count, steps_per_checkpoint=None)).run()
-    alone, together = (logged(tmp_path / str(count)) for count in (1, 5))
+    alone, together = (read_run(tmp_path / str(count)) for count in (1, 5))
     each = alone.column("steps", "loss")[:STEPS_PER_EPOCH]
     assert len(each) == STEPS_PER_EPOCH
     np.testing.assert_allclose(
@@ -90,12 +84,12 @@ def test_a_run_that_went_on_has_the_curves_of_one_that_did_not(whole, tmp_path):
     first._callbacks.append(Interrupt(lambda: first))
     with pytest.raises(Preempted):
         first.run()
-    half = logged(tmp_path)
+    half = read_run(tmp_path)
     assert half.status == "interrupted" and 0 < half.state["step"] < TOTAL
     second = Experiment(Toy(EPOCHS, model=quantized(EPOCHS)), plan(tmp_path, EPOCHS))
     second._callbacks.append(Announce(lambda: second))
     second.run()
-    run, expected = logged(tmp_path), whole[1]
+    run, expected = read_run(tmp_path), whole[1]
     assert run.status == "finished"
     assert run.columns("steps") == expected.columns("steps")
     # Calls end elsewhere where the run was interrupted: the steps that both have are equal.
@@ -117,9 +111,9 @@ def test_a_run_that_went_on_has_the_curves_of_one_that_did_not(whole, tmp_path):
 
 def test_a_run_that_diverged_says_why(tmp_path):
     Experiment(Toy(2, nan_at=60), plan(tmp_path, 2)).run()
-    run = logged(tmp_path)
+    run = read_run(tmp_path)
     assert run.status == "diverged" and "not finite at data step 60" in run.state["reason"]
-    assert run.state["final"]["epoch"] == 0
+    assert run.column("evaluations", "epoch").tolist() == [1]
 
 
 def test_all_of_a_start_is_in_one_file(whole, tmp_path):

@@ -63,9 +63,11 @@ class Board:
     def __exit__(self, *unused: object) -> None:
         self._log.close()
 
-    def called(self, step: int, count: int, values: Mapping[str, float], loss: float) -> None:
-        """Log a call of some steps: the values at its first, and the mean loss."""
-        self._log.step(step, values, loss, count)
+    def called(
+        self, step: int, count: int, values: Mapping[str, float], loss: float, update: int
+    ) -> None:
+        """Log a call of some steps: the values at its first and its update, and the mean loss."""
+        self._log.step(step, values, loss, count, planned_at=update)
 
     def epoch(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Log the end of an epoch, and hand all to the disk."""

@@ -34,7 +34,7 @@ __all__ = ["Compiled"]
 _COUNTERS = {"step": 0, "bad_step": -1, "skipped": 0, "skips_in_row": 0, "most_skips": 0}
 LOSS = "loss"
 # What a call says of the values that its first step used.
-VALUES = "values"
+VALUES, UPDATE = "values", "update"
 # What the log of each epoch has besides.
 LOGGED = ("epoch", "step")
 
@@ -391,13 +391,13 @@ class Compiled:
 
         @tf.function(reduce_retracing=True)
         def several(batches: Iterator[Any], count: tf.Tensor) -> dict[str, Any]:
-            values = self._tensors()
+            values, update = self._tensors(), self.updates()
             sums = one(batches)
             for _ in tf.range(count - 1):
                 more = one(batches)
                 sums = {name: sums[name] + more[name] for name in sums}
             means = {name: each / tf.cast(count, each.dtype) for name, each in sums.items()}
-            return {**means, VALUES: values}
+            return {**means, VALUES: values, UPDATE: update}
 
         self.model.train_function = several
         return several

@@ -35,10 +35,11 @@ import tensorflow as tf
 from absl import logging
 
 from keras_sched import precision
+from tensorboard_plugins.schedules.layout import finite
 from trainers.loop import records
 from trainers.loop.board import Board
 from trainers.loop.checkpoints import Checkpoint, CheckpointError, Checkpoints, LoopState
-from trainers.loop.compiled import LOSS, VALUES, Compiled
+from trainers.loop.compiled import LOSS, UPDATE, VALUES, Compiled
 from trainers.loop.errors import DamagedDataError, NonFiniteError, Preempted, StalledError
 from trainers.loop.evaluation import evaluate
 from trainers.loop.files import replace
@@ -248,9 +249,6 @@ class Experiment:
         """Return what the board says of the results so far."""
         return {
             "reason": reason,
-            "goal": self.task.goal,
-            "final": self.history[-1] if self.history else None,
-            "best": self._best(),
             "relative_cost": records.relative_cost(self._cost()),
             "parameters": self.model.count_params(),
         }
@@ -266,8 +264,8 @@ class Experiment:
             count = self._steps_of_call(begin)
             self._list.on_train_batch_begin(begin)
             step = self.step
-            logs, values = self._call(batches, count)
-            self._board.called(step, count, values, logs[LOSS])
+            logs, values, update = self._call(batches, count)
+            self._board.called(step, count, values, logs[LOSS], update)
             begin += count
             progress.called(self.step)
             self._list.on_train_batch_end(begin - 1, logs)
@@ -303,8 +301,8 @@ class Experiment:
 
     def _call(
         self, batches: Iterator[Any], count: int
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Take some steps; return means of what they gave, and what the first of them used."""
+    ) -> tuple[dict[str, float], dict[str, float], int]:
+        """Take some steps; return means of what they gave, and what the first used, and counted."""
         began = time.monotonic()
         try:
             logs = self.model.train_function(batches, tf.constant(count, tf.int64))
@@ -317,9 +315,10 @@ class Experiment:
             self._look_at_data(error, None)
             raise
         values = {name: float(value) for name, value in logs.pop(VALUES).items()}
+        update = int(logs.pop(UPDATE))
         logs = {name: float(value) for name, value in logs.items()}
         self.seconds["train"] += time.monotonic() - began
-        return logs, values
+        return logs, values, update
 
     def _end_epoch(self, epoch: int, progress: Progress) -> None:
         logs = self.compiled.means_of(None)
@@ -424,7 +423,7 @@ class Experiment:
         self._check_held()
         state = LoopState(
             config=self.plan.config,
-            history=records.finite(self.history),
+            history=finite(self.history),
             means=self.compiled.means.get_state(),
             seconds=self.seconds,
             callbacks=[

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from absl import logging
 
+from tensorboard_plugins.schedules.layout import finite
 from trainers.loop.files import digest, sync, write_once
 from trainers.loop.typed import typed
 
@@ -26,7 +27,6 @@ __all__ = [
     "Timing",
     "Workload",
     "environment",
-    "finite",
     "note_start",
     "read",
     "relative_cost",
@@ -182,17 +182,6 @@ def seconds_of(work: Callable[[], object]) -> float:
     began = time.monotonic()
     work()
     return time.monotonic() - began
-
-
-def finite(value: Any) -> Any:
-    """Return a JSON-able value with None for what is not finite: NaN is not JSON."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return value
 
 
 def relative_cost(cost: Mapping[str, Any] | None) -> float | None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from tensorboard_plugins.schedules.columns import LEFT_ALONE
 from trainers.loop.progress import counted
 from trainers.reports.blocks import by_seed, by_workload, paired
 from trainers.reports.document import (
@@ -32,7 +33,7 @@ from trainers.reports.statistics import (
     nemenyi,
     telling,
 )
-from trainers.sweeps.methods import AXES, DEFAULTS
+from trainers.sweeps.methods import AXES
 
 __all__ = ["ALPHA", "differences", "factors", "over_workloads", "tests", "what_is_trained"]
 
@@ -391,7 +392,7 @@ def _factor(results: Results, factor: str, level: Callable[[Cell], str]) -> _Fam
     levels = list(dict.fromkeys(map(level, results.cells)))
     if len(levels) < 2:
         return None
-    plain = _BASELINES.get(factor) or DEFAULTS[factor]
+    plain = _BASELINES.get(factor) or LEFT_ALONE[factor]
     reference = next((each for each in levels if each.casefold() in plain), levels[0])
 
     def rest(cell: Cell) -> tuple[object, ...]:

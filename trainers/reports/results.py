@@ -10,10 +10,10 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tensorboard_plugins.schedules.columns import Column, Seeds, resolution
+from tensorboard_plugins.schedules.columns import LEFT_ALONE, Column, Seeds, resolution
 from trainers.options.optimization import Optimization
 from trainers.sweeps.grid import EVALUATIONS, MEASUREMENT, TUNING, Grid, Trial
-from trainers.sweeps.methods import AXES, DEFAULTS, methods
+from trainers.sweeps.methods import AXES, methods
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 
@@ -250,7 +250,7 @@ def paper_name(cell: Cell) -> str:
     said = [
         name
         for axis, name in zip(("momentum", "precision"), others, strict=True)
-        if name.casefold() not in DEFAULTS[axis]
+        if name.casefold() not in LEFT_ALONE[axis]
     ]
     if schedule.casefold() in ("none", "constant"):
         return " ".join(said) or "None"

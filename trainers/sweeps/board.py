@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from tensorboard_plugins.schedules import events, layout
 from trainers.sweeps.grid import MEASUREMENT, Grid, Trial, frozen
 from trainers.sweeps.methods import methods
 
-__all__ = ["describe", "place_of"]
+__all__ = ["describe", "place_of", "take_over"]
 
 
 def describe(directory: pathlib.Path, grid: Grid) -> None:
@@ -52,6 +53,22 @@ def place_of(grid: Grid, trial: Trial, rate: float) -> dict[str, Any]:
         "learning_rate": rate,
         "full_epochs": trial.config.get("epochs"),
     }
+
+
+def take_over(directory: pathlib.Path, place: Mapping[str, Any], other: str) -> None:
+    """Say that the result of a trial is that of another one, which is not run again.
+
+    Args:
+        directory: Where the trial would have logged.
+        place: What it is compared by.
+        other: Id of the other trial.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    file = events.EventFile(directory)
+    file.add([events.about(layout.TRIAL, layout.dumped({**place, "same_as": other}))], 0)
+    file.close()
 
 
 def _plan(grid: Grid) -> dict[str, Any]:

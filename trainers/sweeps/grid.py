@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from tensorboard_plugins.schedules.columns import resolution
+from tensorboard_plugins.schedules.summary import Summary
 from trainers.loop.files import digest
 from trainers.loop.records import Record
 from trainers.options.budget import trained_epochs
@@ -380,8 +381,7 @@ class _Cell:
 def best_of(record: Record, metric: str, mode: str) -> float:
     """Return the best value that a metric had at the end of an epoch; NaN if it had none."""
     values = [float(row[metric]) for row in record.epochs if row.get(metric) is not None]
-    known = [value for value in values if math.isfinite(value)]
-    return (max if mode == "max" else min)(known, default=math.nan)
+    return Summary(values).value("best", mode)
 
 
 def value_of(record: Record, grid: Grid, phase: str) -> float:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tensorboard_plugins.schedules.columns import LEFT_ALONE
 from trainers.sweeps.grid import Trial
 
-__all__ = ["AXES", "DEFAULTS", "methods"]
+__all__ = ["AXES", "methods"]
 
 AXES = ("schedule", "momentum", "precision")
-# What is there when an axis is left alone.
-DEFAULTS = {"momentum": ("constant", "none"), "precision": ("float32", "none")}
 
 
 def methods(trials: Sequence[Trial]) -> dict[str, str]:
@@ -34,6 +33,6 @@ def _shown(trials: Sequence[Trial]) -> dict[str, frozenset[str]]:
     varied = [axis for axis in AXES if len(values[axis]) > 1] or ["schedule"]
     shown = {}
     for axis in varied:
-        silent = {name for name in values[axis] if name.casefold() in DEFAULTS.get(axis, ())}
+        silent = {name for name in values[axis] if name.casefold() in LEFT_ALONE.get(axis, ())}
         shown[axis] = frozenset(silent) if len(silent) == 1 and len(varied) > 1 else frozenset()
     return shown

@@ -14,8 +14,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+from tensorboard_plugins.schedules.layout import finite
 from trainers.loop.files import digest
-from trainers.loop.records import STATUSES, Record, finite, relative_cost
+from trainers.loop.records import STATUSES, Record, relative_cost
 from trainers.loop.typed import typed
 from trainers.sweeps.grid import EVALUATIONS, Grid, Trial, value_of
 

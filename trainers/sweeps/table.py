@@ -9,8 +9,8 @@ import functools
 import pathlib
 from typing import Any
 
+from tensorboard_plugins.schedules.layout import finite
 from trainers.loop.files import replace
-from trainers.loop.records import finite
 from trainers.sweeps.columns import TRIALS
 from trainers.sweeps.grid import EVALUATIONS, Grid, best_of
 from trainers.sweeps.results import Result

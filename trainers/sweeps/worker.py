@@ -22,7 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from trainers.sweeps.attempts import now
-from trainers.sweeps.board import place_of
+from trainers.sweeps.board import place_of, take_over
 from trainers.sweeps.grid import Trial, chosen_rate
 from trainers.sweeps.processes import ASKED, ASKED_TO_END, asks, die_with
 from trainers.sweeps.programs import Program, check, load, with_rate
@@ -144,11 +144,12 @@ class Worker:
         begun = now()
         try:
             rate = self._rate(trial)
+            place = place_of(self._store.grid, trial, rate)
             before = [r for r in self._store.supersedes(trial) if r.learning_rate == rate]
             if before:  # The sweep has grown, and the choice is the same.
                 record = before[0].record
+                take_over(claim.logdir, place, str(before[0].trial["id"]))
             else:
-                place = place_of(self._store.grid, trial, rate)
                 record = self._make_program().run(with_rate(trial, rate), claim.logdir, place)
             timing = {
                 "attempts": number,
