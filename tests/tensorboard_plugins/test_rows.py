@@ -16,8 +16,11 @@ from tensorboard.util import tensor_util
 
 import keras_sched as ks
 from tensorboard_plugins.schedules import events, layout
+from tensorboard_plugins.schedules.earlier import earlier
 from tensorboard_plugins.schedules.planned import points
 from tensorboard_plugins.schedules.rows import Rows
+from tensorboard_plugins.schedules.run_log import RunLog
+from tensorboard_plugins.schedules.summary import STATISTICS, Summary
 from tests.tensorboard_plugins.logs import STEPS, schedule_of, trial_of, write
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -162,8 +165,6 @@ def test_a_run_is_read_back_from_one_file(tmp_path):
 
 
 def test_beyond_float32_steps_are_exact(tmp_path):
-    from tensorboard_plugins.schedules.run_log import RunLog
-
     log = RunLog(tmp_path, trial_of(), 2**25, ["learning_rate"], {})
     for step in (2**24, 2**24 + 1):
         log.step(step, {"learning_rate": 0.1}, None)
@@ -176,8 +177,6 @@ def test_beyond_float32_steps_are_exact(tmp_path):
 
 
 def test_a_log_goes_on_in_a_file_of_its_own(tmp_path):
-    from tensorboard_plugins.schedules.run_log import RunLog
-
     log = RunLog(tmp_path / "a", trial_of(), STEPS, ["learning_rate"], {})
     for step in range(40):
         log.step(step, {"learning_rate": step / 10}, 1.0)
@@ -196,6 +195,110 @@ def test_a_log_goes_on_in_a_file_of_its_own(tmp_path):
     measured = tensor_util.make_ndarray(found[layout.EVALUATIONS][-1][1])
     np.testing.assert_array_equal(measured[:, 2], [1, 2])
     np.testing.assert_allclose(measured[:, 4], [math.nan, 0.7], rtol=1e-6)
+
+
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(
+            "tensorboard_plugins.schedules.run_log.time.monotonic", lambda: self.now
+        )
+
+
+def written_at(log, monkeypatch, steps, seconds_of_step, clock):
+    """Return the steps after which the tables were written."""
+    found = []
+    inner = log.write_tables
+    monkeypatch.setattr(
+        log, "write_tables", lambda *given: (found.append(log._done), inner(*given))
+    )
+    for step in range(steps):
+        clock.now += seconds_of_step
+        log.step(step, {"learning_rate": 0.1}, 1.0)
+    log.close()
+    return found
+
+
+def test_a_long_epoch_is_written_again_and_again(tmp_path, monkeypatch):
+    """Of steps that take no time twice as many are needed each time; of slow ones time counts."""
+    clock = Clock(monkeypatch)
+    fast = RunLog(tmp_path / "fast", trial_of(), 100_000, ["learning_rate"], {})
+    found = written_at(fast, monkeypatch, 20_000, 0.0, clock)
+    assert found == [1, *(16 * 2**power for power in range(11))]
+    slow = RunLog(tmp_path / "slow", trial_of(), 100_000, ["learning_rate"], {})
+    found = written_at(slow, monkeypatch, 5_000, 5.0, clock)
+    apart = np.diff(found) * 5.0
+    # It is never silent for long, and the file grows with the logarithm of the time.
+    seconds = np.array(found[1:]) * 5.0
+    assert (apart <= np.maximum(10.0, 0.02 * seconds) + 5.0).all() and len(found) < 250
+
+
+def test_what_was_logged_before_a_step_is_read_back(tmp_path):
+    """As its own state would have it, but for the weights of rows that are not whole."""
+    whole = RunLog(tmp_path / "a", trial_of(), 4_000, ["learning_rate"], {})
+    for step in range(3_000):
+        whole.step(step, {"learning_rate": step / 10}, 1.0 / (1 + step))
+        if step % 1_000 == 999:
+            whole.evaluation(step + 1, step // 1_000 + 1, {"val_loss": -step})
+    whole.write_tables("interrupted")
+    whole.close()
+    found, expected = earlier(tmp_path / "a", 3_000), whole.get_state()
+    rows = len(expected["by_step"]["whole"])
+    assert found["by_step"]["each"] == expected["by_step"]["each"] == 8
+    np.testing.assert_allclose(
+        np.array(found["by_step"]["whole"][:rows], float)[:, :-1],
+        np.array(expected["by_step"]["whole"], float)[:, :-1],
+        rtol=1e-6,
+    )
+    weights = [row[-1] for row in found["by_step"]["whole"]]
+    assert weights[: rows - 1] == [8.0] * (rows - 1) and sum(weights) == 3_000
+    assert found["done"] == 3_000 and found["metrics"] == expected["metrics"]
+    # Up to an earlier step: what came after it is done again.
+    half = earlier(tmp_path / "a", 2_100)
+    assert half["by_step"]["whole"][-1][0] < 2_100 and half["done"] == 2_100
+    assert [row[2] for row in half["by_epoch"]["whole"]] == [1, 2]
+    assert half["metrics"]["val_loss"]["last"] == [-999.0, -1999.0]
+    again = RunLog(tmp_path / "b", trial_of(), 4_000, ["learning_rate"], {}, half)
+    for step in range(2_100, 100_000):
+        again.step(step, {"learning_rate": step / 10}, 1.0)
+    again.write_tables("finished")
+    again.close()
+    table = tensor_util.make_ndarray(read(tmp_path / "b")[0][layout.STEPS][-1][1])
+    assert len(table) <= layout.MOST_ROWS + 2 and (np.diff(table[:, 0]) > 0).all()
+    np.testing.assert_allclose(table[:, 2], table[:, 0] / 10, rtol=1e-6)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage" * 99])
+def test_nothing_is_read_back_where_nothing_can_be(tmp_path, content):
+    if content is not None:
+        (tmp_path / "events.out.tfevents.1.x").write_bytes(content)
+    assert earlier(tmp_path, 10) is None
+
+
+def test_a_summary_is_as_by_hand():
+    nothing = math.nan
+    for values, mode, expected in [
+        ([], "max", [nothing, nothing, nothing]),
+        ([1.0], "min", [1.0, 1.0, 1.0]),
+        ([3.0, 1.0, 2.0, 4.0], "min", [4.0, 1.0, 7.0 / 3.0]),
+        ([3.0, 1.0, 2.0, 0.0], "max", [0.0, 3.0, 1.0]),
+        ([3.0, nothing, 2.0], "max", [2.0, 3.0, nothing]),
+        ([3.0, nothing], "max", [nothing, nothing, nothing]),
+    ]:
+        made = Summary(values)
+        again = Summary.from_json(json.loads(json.dumps(layout.finite(made.to_json()))))
+        for each in (made, again):
+            found = [each.value(statistic, mode) for statistic in STATISTICS]
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_files_of_one_second_have_the_order_of_their_making(tmp_path):
+    made = [events.EventFile(tmp_path) for _ in range(12)]
+    for file in made:
+        file.close()
+    assert sorted(file.path for file in made) == [file.path for file in made]
 
 
 def test_texts_and_images_are_those_of_tensorboards_own_tabs(tmp_path):
