@@ -40,7 +40,7 @@ export async function leaderboard(sent) {
 
 /** Return a column of some runs: `x`, and `y` by run. */
 export async function curves(sent) {
-  const bytes = embedded ? decoded(embedded.curves[JSON.stringify([sent.column, sent.x])]) : await (await asked("curves", sent)).arrayBuffer();
+  const bytes = embedded ? decoded(embedded.curves[JSON.stringify([sent.sweep, sent.column, sent.x])]) : await (await asked("curves", sent)).arrayBuffer();
   const length = new DataView(bytes).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, length)));
   const [count] = head.shapes.x;
@@ -72,7 +72,12 @@ export async function plain(sent) {
   return (await asked("plain", sent)).json();
 }
 
-/** Return where a table can be downloaded. */
-export function exported(said) {
-  return `api/export?${new URLSearchParams(said)}`;
+/** Return a file to take away. */
+export async function exported(sent) {
+  if (embedded) {
+    const text = embedded.texts[JSON.stringify([sent.sweep, sent.metric, sent.statistic])]?.[sent.format];
+    if (text === undefined) throw new Fault("This page was exported without this table.");
+    return new Blob([text], { type: "text/plain" });
+  }
+  return (await asked("export", sent)).blob();
 }

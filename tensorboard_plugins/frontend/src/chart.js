@@ -8,6 +8,20 @@ import { isDark } from "./palette.js";
 const HEIGHT = 260;
 const SAID = 5; // Lines that are named beside the pointer.
 
+// What people have looked at more closely, by chart: it stays when the chart is drawn anew.
+const zooms = new Map();
+const drawnIn = new WeakMap();
+
+/** Let all charts show all of their axes again. */
+export function forgetZooms() {
+  zooms.clear();
+}
+
+/** Let go of the charts of an element, which is going to be dropped. */
+export function release(root) {
+  for (const box of root.querySelectorAll(".chart")) drawnIn.get(box)?.();
+}
+
 /** Return a range that is no point: uPlot would look for ticks for ever. */
 export function safeRange(low, high, isLog = false) {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return isLog ? [0.1, 1] : [0, 1];
@@ -71,7 +85,9 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
   const ink = isDark() ? "#c5cbd5" : "#3b4450";
   const grid = { stroke: isDark() ? "#2d333d" : "#e8ebef", width: 1 };
   const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif" };
+  const name = `${sync ?? ""} ${yLabel} over ${xLabel}`;
   let drawn = null;
+  let isShown = false;
   const options = {
     width: 600,
     height,
@@ -89,11 +105,22 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
     ],
     hooks: {
       setCursor: [(plot) => said(plot)],
+      setScale: [
+        (plot, key) => {
+          if (key !== "x" || !isShown) return;
+          const { min, max } = plot.scales.x;
+          if (min > x[0] || max < x[x.length - 1]) zooms.set(name, [min, max]);
+          else zooms.delete(name);
+        },
+      ],
       ready: [
         (plot) => {
-          plot.over.addEventListener("click", () => {
+          let from = 0;
+          plot.over.addEventListener("mousedown", (event) => (from = event.clientX));
+          plot.over.addEventListener("click", (event) => {
+            if (!pick || Math.abs(event.clientX - from) > 3) return; // It was a drag, to look closer.
             const [near] = nearest(plot, 1);
-            if (near && pick) pick(near.line);
+            if (near) pick(near.line);
           });
         },
       ],
@@ -102,7 +129,7 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
   // The lines that are next to the pointer, the nearest first: one pass, as there may be thousands.
   function nearest(plot, count = SAID) {
     const { idx, top } = plot.cursor;
-    if (idx === null || idx === undefined) return [];
+    if (idx === null || idx === undefined || top < 0) return [];
     const at = plot.posToVal(top, "y");
     const found = [];
     for (const line of lines) {
@@ -127,10 +154,18 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
   const observer = new ResizeObserver(() => {
     const width = Math.floor(box.clientWidth);
     if (width < 40) return; // Hidden, as in another tab.
-    if (drawn === null) drawn = new uPlot({ ...options, width }, data, box);
-    else if (drawn.width !== width) drawn.setSize({ width, height });
+    if (drawn === null) {
+      drawn = new uPlot({ ...options, width }, data, box);
+      const zoom = zooms.get(name);
+      if (zoom) drawn.setScale("x", { min: zoom[0], max: zoom[1] });
+      isShown = true;
+    } else if (drawn.width !== width) drawn.setSize({ width, height });
   });
   observer.observe(box);
+  drawnIn.set(box, () => {
+    observer.disconnect();
+    drawn?.destroy();
+  });
   return h("figure", { class: "figure" }, box, hover, lines.length > 1 && hasLegend ? h("div", { class: "hover" }, lines.map((line) => h("span", {}, h("i", { style: { background: line.colour } }), line.name))) : null);
 }
 

@@ -25,6 +25,31 @@ export function fill(node, ...children) {
   node.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
 }
 
+/**
+ * Draw an element anew, and keep what people did with it: where the focus is, and what they opened.
+ * @param {Element} root The element, whose children `draw` replaces.
+ */
+export function keeping(root, draw) {
+  const active = root.contains(document.activeElement) && document.activeElement !== root ? document.activeElement : null;
+  const focused = active && placeIn(root, active);
+  const [from, to] = active?.type === "search" ? [active.selectionStart, active.selectionEnd] : [];
+  const isOpen = [...root.querySelectorAll("details")].map((each) => each.open);
+  draw();
+  const details = [...root.querySelectorAll("details")];
+  if (details.length === isOpen.length) details.forEach((each, place) => (each.open = isOpen[place]));
+  if (focused === null) return;
+  const found = focused.reduce((node, place) => node?.children[place], root);
+  if (found?.tagName !== active.tagName) return;
+  found.focus({ preventScroll: true });
+  if (from !== undefined) found.setSelectionRange(from, to);
+}
+
+function placeIn(root, node) {
+  const found = [];
+  for (let each = node; each !== root; each = each.parentElement) found.unshift([...each.parentElement.children].indexOf(each));
+  return found;
+}
+
 /** Return a choice among some values, with a name beside it. */
 export function choice(name, values, chosen, change) {
   const options = values.map(([value, said]) => h("option", { value, selected: value === chosen }, said));

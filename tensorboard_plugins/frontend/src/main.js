@@ -1,7 +1,8 @@
 /** The page: what is chosen at the side, and one of the views beside it. */
 
 import * as api from "./api.js";
-import { choice, fill, h } from "./dom.js";
+import { forgetZooms, release } from "./chart.js";
+import { choice, fill, h, keeping } from "./dom.js";
 import * as format from "./format.js";
 import { followTheme, onReload } from "./host.js";
 import * as model from "./model.js";
@@ -32,17 +33,23 @@ const side = h("nav", { class: "side", "aria-label": "What is shown" });
 const tabs = h("div", { class: "tabs", role: "tablist" });
 const box = h("main", { class: "view", tabindex: -1 });
 const warnings = h("div", { class: "warnings" });
+const outage = h("div", { role: "status" });
 let revision = "";
 let drawing = 0;
+let hasFailed = false;
+let drawn = null; // The view that is there.
 
 /** Begin: called by TensorBoard, once. */
 export async function render() {
   const sheet = h("link", { rel: "stylesheet", href: "styles.css" });
   if (!document.querySelector("style[data-schedules]")) document.head.append(sheet);
-  fill(document.body, side, h("div", { class: "body" }, tabs, warnings, box));
+  fill(document.body, side, h("div", { class: "body" }, outage, tabs, warnings, box));
   followTheme(() => model.all() && redraw());
   box.append(h("p", { class: "note" }, "Reading the runs …"));
-  onChange(() => redraw());
+  onChange((changes) => {
+    if ("view" in changes || "sweep" in changes || "x" in changes) forgetZooms();
+    redraw();
+  });
   onReload(reload);
   window.addEventListener("focus", reload);
   setInterval(() => !document.hidden && window.innerHeight > 0 && reload(), OFTEN);
@@ -52,19 +59,23 @@ export async function render() {
 async function reload() {
   try {
     const found = await api.manifest(revision);
-    if (found === null) return;
-    model.take(found);
-    revision = found.revision;
-    await redraw();
+    outage.replaceChildren();
+    if (found !== null) {
+      model.take(found);
+      revision = found.revision;
+    } else if (!hasFailed) return;
   } catch (error) {
-    fail(error);
+    if (!model.all()) fail(error); // Else what is there stays: it was true a while ago.
+    else fill(outage, h("p", { class: "fault" }, `${error.message} What is shown may be old.`));
+    return;
   }
+  await redraw();
 }
 
 async function redraw() {
   const mine = ++drawing;
-  drawSide();
-  drawTabs();
+  keeping(side, drawSide);
+  keeping(tabs, drawTabs);
   drawWarnings();
   const name = shownView();
   const fresh = h("div", {});
@@ -72,16 +83,29 @@ async function redraw() {
     if (name === null) fresh.append(nothing());
     else await VIEWS[name][1].draw(fresh);
   } catch (error) {
+    release(fresh);
     if (mine === drawing) fail(error);
     return;
   }
-  if (mine !== drawing) return; // Something else was asked for meanwhile.
-  fill(box, ...fresh.childNodes);
+  if (mine !== drawing) {
+    release(fresh); // Something else was asked for meanwhile.
+    return;
+  }
+  hasFailed = false;
+  const place = () => {
+    release(box);
+    fill(box, ...fresh.childNodes);
+  };
+  if (name === drawn) keeping(box, place);
+  else place();
+  drawn = name;
   exports.addSaving(box);
   requestAnimationFrame(() => requestAnimationFrame(() => (document.body.dataset.ready = "1")));
 }
 
 function fail(error) {
+  hasFailed = true;
+  release(box);
   fill(box, h("p", { class: "fault", role: "alert" }, error instanceof api.Fault ? error.message : `This view cannot be drawn: ${error.message}`));
   document.body.dataset.ready = "1";
   if (!(error instanceof api.Fault)) throw error;
@@ -121,7 +145,7 @@ function drawTabs() {
             if (!move) return;
             const next = names[(names.indexOf(name) + move + names.length) % names.length];
             set({ view: next });
-            tabs.querySelector("[aria-selected=true]").focus();
+            tabs.querySelector("[aria-selected=true]").focus(); // The tabs were drawn anew.
           },
         },
         VIEWS[name][0],
@@ -141,7 +165,6 @@ function drawSide() {
   const every = model.ofSweep();
   const settings = model.settings(every);
   const { hidden, budgets: left, search, setting } = get();
-  const focused = document.activeElement?.dataset?.search;
   const counts = {};
   for (const each of every) counts[each.status] = (counts[each.status] ?? 0) + 1;
   const missing = Math.max(0, sweep.planned - every.length);
@@ -150,9 +173,9 @@ function drawSide() {
     choice("Sweep", sweeps.map((each) => [each.name, each.name || "runs of no sweep"]), sweep.name, (name) => set({ sweep: name, setting: null, metric: null, statistic: null, hidden: [], budgets: [], chosen: [], brushes: {}, run: null })),
     settings.length > 1 ? choice("Setting", [["", "all"], ...settings.map((each) => [each, each])], setting ?? "", (value) => set({ setting: value || null })) : null,
     choice("Metric", sweep.metrics.map((each) => [each.name, format.label(each)]), about.name, (metric) => set({ metric })),
-    choice("Value", [["final", "at the end"], ["best", "of the best epoch"], ["mean_last", "mean of the last three"]], model.statistic(), (statistic) => set({ statistic })),
+    choice("Value", [["final", "at the end"], ["best", "the best of all epochs"], ["mean_last", "mean of the last three"]], model.statistic(), (statistic) => set({ statistic })),
     h("p", { class: "counts" }, [...Object.entries(counts).map(([status, count]) => `${count} ${status}`), ...(missing ? [`${missing} missing`] : [])].join(", ")),
-    h("label", { class: "choice" }, h("span", {}, "Search"), h("input", { type: "search", value: search, "data-search": "1", placeholder: "run or method", oninput: (event) => set({ search: event.target.value }) })),
+    h("label", { class: "choice" }, h("span", {}, "Search"), h("input", { type: "search", value: search, placeholder: "run or method", oninput: (event) => set({ search: event.target.value }) })),
     toggles("Methods", model.methods(every), hidden, (value) => set({ hidden: value }), (method) => {
       const { colour, dash } = model.lookOf(method);
       return [line(colour, dash), method];
@@ -160,11 +183,6 @@ function drawSide() {
     toggles("Budgets", model.budgets(every), left, (value) => set({ budgets: value }), format.budget),
     model.isFiltered() ? h("button", { onclick: () => set({ hidden: [], budgets: [], search: "", chosen: [], brushes: {}, setting: null }) }, `${model.shown().length} of ${every.length} runs: show all`) : null,
   );
-  if (focused) {
-    const field = side.querySelector("[data-search]");
-    field.focus();
-    field.setSelectionRange(field.value.length, field.value.length);
-  }
 }
 
 function toggles(name, values, left, change, said) {

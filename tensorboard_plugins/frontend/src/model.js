@@ -35,7 +35,8 @@ export function metric() {
 }
 
 export function statistic() {
-  return get().statistic ?? sweep()?.judged ?? "final";
+  const said = get().statistic;
+  return manifest.statistics.includes(said) ? said : sweep()?.judged ?? "final";
 }
 
 /** Return the runs of the sweep, tuning left out, whatever is filtered. */
@@ -93,9 +94,13 @@ export function lookOf(method) {
 /** Return a metric of a run, by the statistic that is shown; null where it has none. */
 export function value(run, name = metric().name) {
   if (run.status !== "finished") return null;
-  const row = statistic() === "best" ? run.best : run.final;
-  const found = row?.[name];
-  return typeof found === "number" ? found : null;
+  return run.values[name]?.[manifest.statistics.indexOf(statistic())] ?? null;
+}
+
+/** Return what a table of the shown runs is asked by. */
+export function asked() {
+  const found = { sweep: sweep().name, metric: metric().name, statistic: statistic() };
+  return isFiltered() ? { ...found, runs: shown().map((run) => run.run) } : found;
 }
 
 /** Return what a run has on an axis of numbers. */

@@ -1,5 +1,6 @@
 /** The metric against the budget: a line for each method, its spread as a band, seeds as points. */
 
+import * as api from "../api.js";
 import { alternative, fill, h, table } from "../dom.js";
 import * as format from "../format.js";
 import * as model from "../model.js";
@@ -9,26 +10,37 @@ import { legend } from "./legend.js";
 
 export async function draw(box) {
   const about = model.metric();
-  const runs = model.shown().filter((run) => run.budget !== null && model.value(run) !== null);
-  const settings = model.settings(runs);
-  if (!runs.length) {
-    fill(box, h("p", { class: "note" }, "No run with a budget has ended yet."));
+  const found = await api.leaderboard(model.asked());
+  const columns = (found?.columns ?? []).map((column, place) => ({ ...column, place })).filter(({ budget }) => budget !== null);
+  const settings = [...new Set(columns.map(({ setting }) => setting))];
+  const pictures = settings.map((setting) => one(found, setting, columns.filter((column) => column.setting === setting), about, settings.length > 1)).filter(Boolean);
+  if (!pictures.length) {
+    fill(box, h("p", { class: "note" }, "No run with a budget has ended yet. A budget is what a sweep, or a trainer's `--budget`, gives a run: the share of its full number of epochs."));
     return;
   }
-  fill(box, 
-    h("p", { class: "note" }, "Lines join means, bands are standard deviations over seeds, points are seeds."),
-    ...settings.map((setting) => one(setting, runs.filter((run) => run.setting === setting), about, settings.length > 1)),
-    legend(runs),
+  fill(
+    box,
+    h("p", { class: "note" }, "Lines join means, bands are standard deviations over seeds, points are seeds. A cell with a failed run has its mean as a hollow point, and no line.", api.embedded && model.isFiltered() ? " This page was exported: all runs are shown, whatever is filtered." : ""),
+    ...pictures,
+    legend(model.shown()),
   );
 }
 
-function one(setting, runs, about, hasTitle) {
+function one(found, setting, columns, about, hasTitle) {
   const scale = about.is_share ? 100 : 1;
-  const budgets = model.budgets(runs);
-  const values = runs.map((run) => scale * model.value(run));
+  const shown = found.rows.map(({ method, cells }) => ({
+    method,
+    points: columns
+      .map(({ budget, place }) => ({ budget, cell: cells[place] }))
+      .filter(({ cell }) => cell?.n)
+      .map(({ budget, cell }) => ({ budget, n: cell.n, failed: cell.failed.length, mean: scale * cell.mean, std: scale * (cell.std ?? 0), values: cell.values.map((value) => scale * value) })),
+  }));
+  const every = shown.flatMap(({ points }) => points);
+  if (!every.length) return null;
+  const budgets = [...new Set(every.map(({ budget }) => budget))].sort((a, b) => a - b);
   const { root, atX, atY, back } = axes({
     x: budgets.map((each) => 100 * each),
-    y: values,
+    y: every.flatMap(({ values }) => values),
     xLabel: "budget (% of the epochs)",
     yLabel: format.label(about),
     xLog: budgets.length > 1 && budgets.at(-1) / budgets[0] > 5,
@@ -36,29 +48,23 @@ function one(setting, runs, about, hasTitle) {
     xSaid: (each) => format.number(each, 3),
   });
   const rows = [];
-  const marks = [];
-  for (const method of model.methods(runs)) {
+  for (const { method, points } of shown) {
     const { colour, dash } = model.lookOf(method);
-    const points = budgets
-      .map((budget) => {
-        const found = runs.filter((run) => run.method === method && run.budget === budget).map((run) => scale * model.value(run));
-        const mean = found.reduce((sum, each) => sum + each, 0) / found.length;
-        const std = found.length > 1 ? Math.sqrt(found.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (found.length - 1)) : 0;
-        return { budget, found, mean, std };
-      })
-      .filter(({ found }) => found.length);
-    const place = ({ budget }, value) => [atX(100 * budget), atY(value)];
-    const around = [...points.map((each) => place(each, each.mean + each.std)), ...points.map((each) => place(each, each.mean - each.std)).reverse()];
-    marks.push([
+    const sound = points.filter(({ failed }) => !failed);
+    const at = ({ budget }, value) => [atX(100 * budget), atY(value)];
+    const around = [...sound.map((each) => at(each, each.mean + each.std)), ...sound.map((each) => at(each, each.mean - each.std)).reverse()];
+    root.append(
       path(around, { fill: thin(colour, 0.12), stroke: "none" }),
-      path(points.map((each) => place(each, each.mean)), { stroke: colour, "stroke-width": 2.2, "stroke-dasharray": dash.join(" ") }),
-      points.flatMap((each) => each.found.map((value) => h("svg:circle", { cx: place(each, value)[0], cy: place(each, value)[1], r: 2, fill: colour, opacity: 0.55 }))),
-      points.map((each) =>
-        h("svg:circle", { cx: place(each, each.mean)[0], cy: place(each, each.mean)[1], r: 4.5, fill: colour, stroke: back, "stroke-width": 1.5 }, h("svg:title", {}, `${method} at ${format.budget(each.budget)}: ${format.number(each.mean)} ± ${format.number(each.std, 2)}, n = ${each.found.length}`)),
-      ),
-    ]);
-    rows.push(...points.map((each) => [method, format.budget(each.budget), format.number(each.mean), format.number(each.std, 2), each.found.length]));
+      path(sound.map((each) => at(each, each.mean)), { stroke: colour, "stroke-width": 2.2, "stroke-dasharray": dash.join(" ") }),
+      ...points.flatMap((each) => each.values.map((value) => h("svg:circle", { cx: at(each, value)[0], cy: at(each, value)[1], r: 2, fill: colour, opacity: 0.55 }))),
+      ...points.map((each) => {
+        const [cx, cy] = at(each, each.mean);
+        const failed = each.failed ? `, ${each.failed} failed` : "";
+        const title = `${method} at ${format.budget(each.budget)}: ${format.number(each.mean)} ± ${format.number(each.std, 2)}, n = ${each.n}${failed}`;
+        return h("svg:circle", { cx, cy, r: 4.5, fill: each.failed ? back : colour, stroke: each.failed ? colour : back, "stroke-width": 1.5 }, h("svg:title", {}, title));
+      }),
+    );
+    rows.push(...points.map((each) => [method, format.budget(each.budget), format.number(each.mean), format.number(each.std, 2), each.n, each.failed || ""]));
   }
-  root.append(...marks.flat(Infinity));
-  return h("figure", { class: "figure" }, hasTitle ? h("figcaption", {}, setting) : null, root, alternative(() => table(["method", "budget", "mean", "std", "n"], rows, setting)));
+  return h("figure", { class: "figure" }, hasTitle ? h("figcaption", {}, setting) : null, root, alternative(() => table(["method", "budget", "mean", "std", "n", "failed"], rows, setting)));
 }

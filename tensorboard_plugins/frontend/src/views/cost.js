@@ -14,7 +14,7 @@ export async function draw(box) {
   const about = model.metric();
   const runs = model.shown().filter((run) => model.value(run) !== null);
   const differs = new Set(runs.map((run) => run.cost)).size > 1;
-  const name = COSTS[get().cost] ? get().cost : differs ? "cost" : "step";
+  const name = Object.hasOwn(COSTS, get().cost) ? get().cost : differs ? "cost" : "step";
   const bar = h("div", { class: "bar" }, choice("Cost", Object.entries(COSTS), name, (cost) => set({ cost })));
   const scale = about.is_share ? 100 : 1;
   const points = runs.map((run) => ({ run, x: (name === "cost" ? 100 : 1) * run[name], y: scale * model.value(run) })).filter(({ x }) => Number.isFinite(x) && x > 0);

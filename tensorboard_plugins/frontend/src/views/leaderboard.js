@@ -11,9 +11,7 @@ import { glyph } from "../svg.js";
 /** Draw the view into a box. */
 export async function draw(box) {
   const about = model.metric();
-  const sent = { sweep: model.sweep().name, metric: about.name, statistic: model.statistic() };
-  if (model.isFiltered()) sent.runs = model.shown().map((run) => run.run);
-  const found = await api.leaderboard(sent);
+  const found = await api.leaderboard(model.asked());
   if (!found) {
     fill(box, h("p", { class: "note" }, "This page was exported without this table."));
     return;
@@ -35,7 +33,7 @@ export async function draw(box) {
 function note(found, about) {
   const better = found.mode === "max" ? "higher is better" : "lower is better";
   const left = found.columns.filter((column) => !column.is_complete).length;
-  const said = { final: "at the end", best: "of the best epoch", mean_last: "mean of the last three evaluations" }[found.statistic];
+  const said = { final: "at the end", best: "the best of all epochs", mean_last: "mean of the last three evaluations" }[found.statistic];
   return `${format.label(about)}, ${said}; ${better}. Mean ± standard deviation over seeds (n − 1).` + (left ? ` ${left} of ${found.columns.length} columns ${left === 1 ? "is" : "are"} not complete, and not ranked.` : "");
 }
 
@@ -70,7 +68,7 @@ function one(found, setting, about, hasTitle) {
             {},
             h("th", { scope: "row" }, name(row.method)),
             places.map((place) => cell(row.cells[place], found, place, about)),
-            h("td", { class: "rank" }, row.rank === null ? "–" : row.rank.toFixed(2)),
+            h("td", { class: "rank" }, row.rank === null || found.rows.length < 2 ? "–" : row.rank.toFixed(2)),
           ),
         ),
       ),
@@ -108,7 +106,7 @@ function cell(found, table, place, about) {
       h("span", { class: "mean" }, text),
       h("span", { class: "std" }, spread),
       remarks.length ? h("span", { class: "remark" }, remarks.join(", ")) : null,
-      found.place && found.place <= 3 ? h("span", { class: "chip", "aria-label": `place ${found.place}` }, String(found.place)) : null,
+      found.place && found.place <= 3 && table.rows.length > 1 ? h("span", { class: "chip", "aria-label": `place ${found.place}` }, String(found.place)) : null,
     ),
   );
 }

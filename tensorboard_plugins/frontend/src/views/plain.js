@@ -2,7 +2,8 @@
 
 import * as api from "../api.js";
 import { chart } from "../chart.js";
-import { choice, fill, h } from "../dom.js";
+import { alternative, choice, fill, h, table } from "../dom.js";
+import * as format from "../format.js";
 import * as model from "../model.js";
 import { look } from "../palette.js";
 import { get, set } from "../state.js";
@@ -16,11 +17,24 @@ export async function draw(box) {
   const found = await api.plain({ runs: known.map((each) => each.run), tags: [...known.map((each) => each.rate), ...(tag ? [tag] : [])] });
   const upper = gathered(known.map((each, place) => ({ name: each.run, place, series: found[each.run]?.[each.rate] })));
   const lower = gathered(known.map((each, place) => ({ name: each.run, place, series: found[each.run]?.[tag] })));
-  fill(box, 
-    h("div", { class: "bar" }, tags.length ? choice("Curve", tags.map((each) => [each, each]), tag, (curve) => set({ curve })) : null, h("p", { class: "note" }, "Numbers that other writers have logged, as TensorBoard has thinned them out: a curve may lack its peaks.")),
-    chart({ x: upper.x, lines: upper.lines, xLabel: "step", yLabel: "learning rate", sync: "plain", hasLegend: true }),
-    lower.lines.length ? chart({ x: lower.x, lines: lower.lines, xLabel: "step", yLabel: tag, sync: "plain", hasLegend: true }) : "",
+  const left = model.all().plain.length - known.length;
+  const note = "Numbers that other writers have logged, as TensorBoard has thinned them out: a curve may lack its peaks.";
+  fill(
+    box,
+    h("div", { class: "bar" }, tags.length ? choice("Curve", tags.map((each) => [each, each]), tag, (curve) => set({ curve })) : null, h("p", { class: "note" }, note + (left ? ` The first ${known.length} runs are shown; ${left} more are not.` : ""))),
+    figure(upper, "learning rate"),
+    lower.lines.length ? figure(lower, tag) : "",
   );
+}
+
+function figure({ x, lines }, label) {
+  const drawn = chart({ x, lines, xLabel: "step", yLabel: label, sync: "plain", hasLegend: true });
+  const row = ({ name, y }) => {
+    const known = [...y].filter(Number.isFinite);
+    return [name, ...[known[0], known.at(-1), Math.min(...known), Math.max(...known)].map((value) => format.number(value))];
+  };
+  drawn.append(alternative(() => table([label, "first", "last", "lowest", "highest"], lines.map(row))));
+  return drawn;
 }
 
 /** Return lines on the steps of all, with gaps where a run has none. */

@@ -39,6 +39,7 @@ export async function draw(box) {
   );
 }
 
+const of = (total) => (typeof total === "number" ? ` of ${format.number(total, 7)}` : "");
 const isFlat = (values) => values.every((value) => value === values[0]);
 const floats = (values) => Float32Array.from(values, (value) => value ?? NaN);
 
@@ -47,7 +48,7 @@ function facts(found, href) {
   const rows = [
     ["method", found.method],
     ["how it stands", `${state.status}${state.reason ? `: ${state.reason}` : ""}`],
-    ["steps", `${format.number(state.step, 7)} of ${trial.steps === null ? "?" : format.number(state.steps ?? trial.steps, 7)}`],
+    ["steps", `${format.number(state.step, 7)}${of(state.steps ?? trial.steps)}`],
     ["time", format.seconds(state.seconds)],
     ...(typeof state.relative_cost === "number" && state.relative_cost !== 1 ? [["bit operations", `${format.number(100 * state.relative_cost, 3)} % of float32`]] : []),
     ...Object.entries(found.drift).map(([name, { most, first_step: first }]) => [
