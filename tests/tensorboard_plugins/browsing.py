@@ -87,3 +87,13 @@ def reload(page):
     """Let the page look at the server again, as it does when it is returned to."""
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     page.wait_for_timeout(800)
+
+
+def frame_of(page, address):
+    """Open the tab of TensorBoard; return its frame."""
+    page.goto(f"{address}/#keras_sched", wait_until="domcontentloaded")
+    frame = page.wait_for_selector(
+        "iframe[src*='plugin_entry.html?name=keras_sched']", state="attached", timeout=60_000
+    ).content_frame()
+    frame.wait_for_selector(READY, state="attached", timeout=60_000)
+    return frame

@@ -20,10 +20,10 @@ def asked(address, path, sent=None):
 
 
 @contextlib.contextmanager
-def tensorboard(*flags, runs):
+def tensorboard(*flags, runs, env=None):
     """Start TensorBoard, and give its address when it has read so many runs."""
     command = [sys.executable, "-m", "tensorboard.main", "--host=127.0.0.1", "--port=0", *flags]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:
             lines = iter(process.stderr)
             found = next(found for line in lines if (found := re.search(r"at (http://\S+)", line)))

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.tensorboard_plugins.browsing import READY, VIEWS, Page, drawn, serving_of, show
+from tests.tensorboard_plugins.browsing import VIEWS, Page, drawn, frame_of, serving_of, show
 from tests.tensorboard_plugins.serving import asked, inside, tensorboard
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # Of TensorBoard's server.
@@ -23,15 +23,6 @@ def board(request, log):
     flags = (f"--logdir={log}", f"--load_fast={request.param}", "--path_prefix=/a/b")
     with tensorboard(*flags, runs=11) as found:
         yield found
-
-
-def frame_of(page, address):
-    page.goto(f"{address}/#keras_sched", wait_until="domcontentloaded")
-    frame = page.wait_for_selector(
-        "iframe[src*='plugin_entry.html?name=keras_sched']", state="attached", timeout=60_000
-    ).content_frame()
-    frame.wait_for_selector(READY, state="attached", timeout=60_000)
-    return frame
 
 
 def strict(route):
