@@ -23,7 +23,7 @@ from werkzeug import serving, wrappers
 
 from tensorboard_plugins.schedules import export
 from tensorboard_plugins.schedules.curves import AXES, curves, packed
-from tensorboard_plugins.schedules.layout import finite
+from tensorboard_plugins.schedules.layout import written
 from tensorboard_plugins.schedules.leaderboard import leaderboard
 from tensorboard_plugins.schedules.log_reader import Log, LogReader
 from tensorboard_plugins.schedules.manifest import manifest
@@ -124,7 +124,7 @@ def exported(logdir: str | os.PathLike[str]) -> str:
                 texts[key] = {kind: export.table(table, kind) for kind in export.ENDINGS}
         lines |= _lines(log, sweep["name"])
     held = {"manifest": about, "tables": tables, "texts": texts, "curves": lines}
-    data = json.dumps(finite(held), allow_nan=False)
+    data = written(held)
     files = {name: held.decode() for name, held in static().items()}
     # What would end the element that it stands in.
     script, said = files["index.js"].replace("</", "<\\/"), data.replace("<", "\\u003c")

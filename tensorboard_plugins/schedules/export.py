@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +42,7 @@ def table(found: Mapping[str, Any], kind: str) -> str:
     """
     _check(kind)
     if kind == "json":
-        return json.dumps(layout.finite(found), allow_nan=False, indent=1)
+        return layout.written(found, indent=1)
     if kind == "csv":
         return _cells(found)
     columns = found["columns"]
@@ -87,7 +86,7 @@ def runs(log: Log, chosen: Sequence[Run], what: str, kind: str) -> str:
         rows = run.steps if what == "steps" else run.evaluations
         found += [{**place, **dict(zip(columns, row.tolist(), strict=True))} for row in rows]
     if kind == "json":
-        return json.dumps(layout.finite(found), allow_nan=False, indent=1)
+        return layout.written(found, indent=1)
     head = list(dict.fromkeys(name for row in found for name in row))
     return _written(head, [[row.get(name) for name in head] for row in found], kind)
 

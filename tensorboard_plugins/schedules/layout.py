@@ -55,6 +55,7 @@ __all__ = [
     "dumped",
     "finite",
     "parsed",
+    "written",
 ]
 
 PLUGIN = "keras_sched"
@@ -68,6 +69,7 @@ PLANNED = f"{_PREFIX}planned/"
 MOST_ROWS = 512
 # JSON that is longer was not written here.
 _MOST_BYTES = 2**20
+_PLAIN = {str, int, bool, type(None)}
 
 
 def dumped(found: Mapping[str, Any]) -> bytes:
@@ -97,12 +99,23 @@ def parsed(data: bytes) -> dict[str, Any]:
     return found
 
 
+def written(found: Any, **options: Any) -> str:
+    """Return JSON, with null for what is not finite."""
+    try:  # Most often all is finite, and a pass less is half of the time.
+        return json.dumps(found, allow_nan=False, **options)
+    except (TypeError, ValueError):
+        return json.dumps(finite(found), allow_nan=False, **options)
+
+
 def finite(value: Any) -> Any:
     """Return a value for JSON, with None for what is not finite: JSON knows no NaN."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
+    kind = type(value)
+    if kind is float:
         return value if math.isfinite(value) else None
+    if kind in _PLAIN:
+        return value
+    if isinstance(value, np.generic | float):
+        return finite(value.item() if isinstance(value, np.generic) else float(value))
     if isinstance(value, Mapping):
         return {str(key): finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -15,15 +15,12 @@ from tensorboard_plugins.schedules.summary import STATISTICS
 
 __all__ = ["about", "manifest"]
 
-# Points of the small picture of a schedule.
-_GLYPH = 32
 # Of a run, as it was described.
 _SAID = (
     *("sweep", "phase", "setting", "budget", "full_epochs", "epochs", "steps", "seed"),
     *("learning_rate", "cell", "goal", "label", "schedule", "momentum", "precision"),
 )
 _NO_METRICS = {"step", "seconds", "epoch"}
-_RATE = "learning_rate"
 
 
 def manifest(log: Log, loader: str) -> dict[str, Any]:
@@ -108,21 +105,8 @@ def _run(run: Run, log: Log, differing: set[str], metrics: Mapping[str, str]) ->
             name: run.values(name, mode) for name, mode in metrics.items() if name in run.metrics
         },
         "columns": {table: run.columns(table) for table in ("steps", "evaluations")},
-        "glyphs": _glyphs(run),
+        "glyphs": run.glyphs,
         "config": {name: value for name, value in trial["config"].items() if name in differing},
-    }
-
-
-def _glyphs(run: Run) -> dict[str, list[float]]:
-    """Return small pictures of the schedules, or of the learning rate where none was planned."""
-    found = {name: (points[:, 0], points[:, 1]) for name, points in run.planned.items()}
-    if not found and _RATE in run.columns("steps") and len(run.steps):
-        at = run.column("steps", "step")
-        found = {_RATE: (at / max(at[-1], 1.0), run.column("steps", _RATE))}
-    x = np.linspace(0.0, 1.0, _GLYPH)
-    return {
-        name: [float(f"{value:.6g}") for value in np.interp(x, *points)]
-        for name, points in found.items()
     }
 
 

@@ -209,7 +209,7 @@ def _whole(value: Any, name: str) -> int:
 
 
 def _json(request: Request, found: Any) -> wrappers.Response:
-    text = json.dumps(layout.finite(found), allow_nan=False, separators=(",", ":"))
+    text = layout.written(found, separators=(",", ":"))
     return http_util.Respond(request, text, _JSON)
 
 

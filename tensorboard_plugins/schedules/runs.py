@@ -20,6 +20,9 @@ __all__ = ["Found", "Run", "Warned", "is_number", "read"]
 # What is said of a run that has not logged for so many seconds, and says that it is running.
 _QUIET = 600.0
 _RUNNING = "running"
+_RATE = "learning_rate"
+# Points of the small picture of a schedule.
+_GLYPH = 32
 # What the parts of a description are.
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("budget", "full_epochs", "epochs", "steps", "seed", "learning_rate"), float),
@@ -106,6 +109,19 @@ class Run:
     def columns(self, table: str) -> list[str]:
         """Return the names of the columns of a table."""
         return self._columns[table]
+
+    @functools.cached_property
+    def glyphs(self) -> dict[str, list[float]]:
+        """Small pictures of the schedules, or of the learning rate where none was planned."""
+        found = {name: (points[:, 0], points[:, 1]) for name, points in self.planned.items()}
+        if not found and _RATE in self.columns("steps") and len(self.steps):
+            at = self.column("steps", "step")
+            found = {_RATE: (at / max(at[-1], 1.0), self.column("steps", _RATE))}
+        x = np.linspace(0.0, 1.0, _GLYPH)
+        return {
+            name: [float(f"{value:.6g}") for value in np.interp(x, *points)]
+            for name, points in found.items()
+        }
 
     @functools.cached_property
     def _columns(self) -> dict[str, list[str]]:

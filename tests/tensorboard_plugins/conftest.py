@@ -6,6 +6,13 @@ import pytest
 
 from tests.tensorboard_plugins.browsing import CHROMIUM, FLAGS
 from tests.tensorboard_plugins.logs import write_sweep
+from tests.tensorboard_plugins.serving import Served
+
+
+@pytest.fixture(scope="module", autouse=True)
+def closed():
+    yield
+    Served.close_all()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""TensorBoard itself, as a process."""
+"""What answers for a log: the dashboard alone, and TensorBoard itself, as a process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,34 @@ import sys
 import threading
 import time
 import urllib.request
+from typing import ClassVar
+
+from werkzeug.test import Client
+
+from tensorboard_plugins.schedules.alone import Alone
+
+
+class Served:
+    """The dashboard of a directory, asked as a browser asks it."""
+
+    opened: ClassVar = []
+
+    def __init__(self, place):
+        self.app = Alone(place)
+        self.opened.append(self.app)
+        self.app.wait()
+        self.client = Client(self.app)
+
+    def get(self, path, **arguments):
+        return self.client.get(f"/api/{path}", query_string=arguments)
+
+    def post(self, path, **sent):
+        return self.client.post(f"/api/{path}", json=sent)
+
+    @classmethod
+    def close_all(cls):
+        while cls.opened:
+            cls.opened.pop().close()
 
 
 def asked(address, path, sent=None):

@@ -94,7 +94,7 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
     series,
     bands,
     legend: { show: false },
-    cursor: { points: { one: true, size: 7 }, sync: sync ? { key: sync, setSeries: false } : undefined, drag: { x: true, y: false } },
+    cursor: { points: { show: false }, sync: sync ? { key: sync, setSeries: false } : undefined, drag: { x: true, y: false } },
     scales: {
       x: { time: false, range: (_, from, to) => (to > from ? [from, to] : [from - 1, to + 1]) },
       y: { distr: isLog ? 3 : 1, range: () => safeRange(low, high, isLog) },
@@ -115,6 +115,7 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
       ],
       ready: [
         (plot) => {
+          plot.over.append(mark);
           let from = 0;
           plot.over.addEventListener("mousedown", (event) => (from = event.clientX));
           plot.over.addEventListener("click", (event) => {
@@ -143,8 +144,16 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
     }
     return found;
   }
+  // One mark: uPlot's own, one for each line, take longer than a frame where there are hundreds.
+  const mark = h("div", { class: "mark", hidden: true });
   function said(plot) {
     const found = nearest(plot);
+    mark.hidden = !found.length;
+    if (found.length) {
+      const [{ line, value }] = found;
+      const [left, top] = [plot.valToPos(plot.data[0][plot.cursor.idx], "x"), plot.valToPos(value, "y")];
+      Object.assign(mark.style, { background: line.colour, transform: `translate(${left}px, ${top}px)` });
+    }
     const at = plot.cursor.idx === null ? null : plot.data[0][plot.cursor.idx];
     fill(hover, 
       ...(found.length ? [h("b", {}, `${xLabel} ${number(at, 4)}`)] : []),
