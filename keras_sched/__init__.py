@@ -17,6 +17,7 @@ from keras_sched import (
     profiles,
     range_tests,
     schedules,
+    theory,
 )
 from keras_sched.callbacks import (
     CostLogger,
@@ -86,12 +87,14 @@ from keras_sched.schedules import (
     names,
     register_schedule,
 )
+from keras_sched.theory import Bound, bound, rate_factor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "REX",
     "WSD",
+    "Bound",
     "Constant",
     "Cooldown",
     "Cosine",
@@ -148,6 +151,7 @@ __all__ = [
     "Triangular2",
     "Until",
     "Warmup",
+    "bound",
     "callbacks",
     "get",
     "hyperparameters",
@@ -158,7 +162,9 @@ __all__ = [
     "precision",
     "profiles",
     "range_tests",
+    "rate_factor",
     "register_schedule",
     "schedules",
     "simulate",
+    "theory",
 ]

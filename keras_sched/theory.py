@@ -1,0 +1,179 @@
+"""What a schedule is worth before any training: the bound of convex optimisation, and its rate.
+
+The bound says how far the last iterate of subgradient descent can be from the optimum. It ranks
+schedules much as trainings of neural networks do, and knows by how much a tuned learning rate must
+change when the schedule does. It knows nothing of noise in evaluations, of regularisation or of the
+task: see docs/advice.md for what it predicts well and what it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_sched import _validate
+from keras_sched.duration import Run
+from keras_sched.plotting import simulate
+from keras_sched.schedules import Linear, Schedule
+
+__all__ = ["Bound", "bound", "rate_factor"]
+
+# So many steps tell the schedules apart, and are many enough for a limit.
+_STEPS = 100_000
+# Of the highest rate: what is less is none.
+_NONE = 1e-30
+
+
+class Bound(NamedTuple):
+    """What theory says of a schedule, over the same of linear decay.
+
+    Attributes:
+        value: The bound at the best base rate: below 1 for a schedule that is better than linear
+            decay.
+        base_rate: The best base rate: the highest value of the schedule.
+    """
+
+    value: float
+    base_rate: float
+
+
+def bound(
+    schedule: Schedule | Sequence[float] | np.ndarray,
+    *,
+    steps: int | Run = _STEPS,
+    norms: Sequence[float] | np.ndarray | None = None,
+) -> Bound:
+    r"""Return the last-iterate bound of a schedule, relative to linear decay.
+
+    For a convex function, subgradients of norm :math:`G_t`, a start at distance :math:`D` from an
+    optimum, rates :math:`\eta_1 \dots \eta_T` and :math:`S_k = \sum_{t \ge k} \eta_t`,
+
+    .. math::
+        E f(x_T) - f^* \le \frac{D^2}{2 S_1} + \frac{\sum_t \eta_t^2 G_t^2}{2 S_1}
+        + \frac12 \sum_{k=1}^{T-1} \frac{\eta_k}{S_{k+1}}
+        \frac{\sum_{t \ge k} \eta_t^2 G_t^2}{S_k}.
+
+    With :math:`\eta_t = g s_t` it is :math:`a / g + b g`, least at :math:`g = \sqrt{a / b}`, where
+    it is :math:`2 \sqrt{a b}`. Neither ratio depends on :math:`D`, on the scale of the norms or on
+    that of the schedule.
+
+    Args:
+        schedule: The schedule; lengths that are open are counted on `steps`. Or the rates
+            themselves, one for each step: at least 0, and above 0 somewhere. Steps at the end whose
+            rate is below 1e-30 of the highest change nothing, and are left out.
+        steps: Steps of the run, at least 2; not used for rates.
+        norms: Norms of the gradient over the run, evenly spaced from its first step to its last;
+            they are stretched to `steps`. Above 0, finite; None for constant ones.
+
+    Returns:
+        Both numbers over those of linear decay to 0, over as many steps and with the same norms.
+
+    Raises:
+        TypeError: If `schedule` is neither a schedule nor numbers.
+        ValueError: If a rate is negative or not finite, all are 0, or an argument is out of range.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> found = ks.bound(ks.REX(0.1))
+        >>> round(found.value, 3), round(found.base_rate, 2)
+        (1.008, 0.81)
+        >>> round(ks.bound(ks.Constant(0.1)).value, 2)
+        1.81
+
+    References:
+        Defazio, Cutkosky, Mehta and Mishchenko, 2023 (arXiv 2310.07831), theorem 10; at the best
+        base rate as in Schaipp et al., 2025 (arXiv 2501.18965), equation 6.
+    """
+    rates = _rates(schedule, steps)
+    squares = _squares(norms, len(rates))
+    own = _least(rates, squares)
+    linear = _least(simulate(Linear(1.0), n=len(rates)).astype(np.float64), squares)
+    return Bound(own.value / linear.value, own.base_rate / linear.base_rate)
+
+
+def rate_factor(
+    schedule: Schedule,
+    tuned: Schedule,
+    *,
+    steps: int | Run = _STEPS,
+    norms: Sequence[float] | np.ndarray | None = None,
+) -> float:
+    """Return what to multiply a tuned learning rate with when the schedule changes.
+
+    It is the quotient of the best base rates of two schedules, `bound(...).base_rate`: a learning
+    rate, the highest value of its schedule, that was tuned for one of them times this is a good one
+    for the other. For schedules that end at 0 it was within 30 % of what tuning found; see
+    docs/advice.md.
+
+    Args:
+        schedule: The schedule that a rate is wanted for.
+        tuned: The schedule that the rate was tuned for.
+        steps: Steps of the run; see `bound`.
+        norms: Norms of the gradient; see `bound`.
+
+    Raises:
+        TypeError: If one of them is no schedule.
+        ValueError: See `bound`.
+
+    Example:
+        >>> import keras_sched as ks
+        >>> round(0.1 * ks.rate_factor(ks.REX(1.0), ks.Cosine(1.0)), 3)
+        0.083
+    """
+    wanted, known = (bound(each, steps=steps, norms=norms) for each in (schedule, tuned))
+    return wanted.base_rate / known.base_rate
+
+
+def _rates(schedule: Schedule | Sequence[float] | np.ndarray, steps: int | Run) -> np.ndarray:
+    """Return the rates of all steps, checked, in units of the highest; float64."""
+    if isinstance(schedule, Schedule):
+        found = simulate(schedule, n=steps).astype(np.float64)
+    else:
+        try:
+            found = np.asarray(schedule, np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"`schedule` must be a schedule, or numbers. Received: "
+                f"schedule={_validate.shown(schedule)}"
+            ) from error
+    if found.ndim != 1 or len(found) < 2:
+        raise ValueError(
+            f"`schedule` must have a rate for each of at least two steps. Received: "
+            f"rates of shape {found.shape}"
+        )
+    if not np.isfinite(found).all() or found.min() < 0.0 or found.max() <= 0.0:
+        raise ValueError(
+            f"`schedule` must give rates that are finite, at least 0, and above 0 somewhere. "
+            f"Received: rates from {found.min()} to {found.max()}"
+        )
+    return found / found.max()
+
+
+def _squares(norms: Sequence[float] | np.ndarray | None, steps: int) -> np.ndarray:
+    """Return the squares of the norms at all steps, in units of the greatest."""
+    if norms is None:
+        return np.ones(steps)
+    found = np.asarray(norms, np.float64)
+    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0.0)).all():
+        raise ValueError(
+            f"`norms` must be numbers above 0, in one dimension. Received: "
+            f"norms={_validate.shown(norms)}"
+        )
+    at = np.linspace(0.0, 1.0, len(found)) if len(found) > 1 else np.zeros(1)
+    stretched = np.interp(np.linspace(0.0, 1.0, steps), at, found)
+    return (stretched / stretched.max()) ** 2
+
+
+def _least(rates: np.ndarray, squares: np.ndarray) -> Bound:
+    """Return the least bound over all base rates, and where it is, for a distance of 1."""
+    # Steps without a rate at the end leave the iterate where it is.
+    end = int(np.flatnonzero(rates >= _NONE)[-1]) + 1
+    rates, noise = rates[:end], rates[:end] ** 2 * squares[:end]
+    sums, noises = (np.cumsum(each[::-1])[::-1] for each in (rates, noise))
+    a = 1.0 / (2.0 * sums[0])
+    last = rates[:-1] / sums[1:] * (noises[:-1] / sums[:-1])
+    b = noises[0] / (2.0 * sums[0]) + 0.5 * math.fsum(last)
+    return Bound(2.0 * math.sqrt(a * b), math.sqrt(a / b))
