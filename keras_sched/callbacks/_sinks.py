@@ -142,7 +142,8 @@ class Board:
                 f"grow in one, TensorBoard may read one only. Received: {self._directory}, to "
                 f"which another logger writes"
             )
-        if first and self._state is None:  # In another process.
+        if first and (self._state is None or first < self._state["done"]):
+            # In another process, or back to where it was before.
             self._state = self._earlier(self._directory, first)
         planned = {name: _by_step(each, *at) for name, (each, *at) in found.items()}
         self._log = self._kind(
@@ -160,20 +161,20 @@ class Board:
         self._log.epochs = self._epochs_before + epochs if epochs else None
         self._is_lost = False
 
-    def write(self, rows: dict[str, np.ndarray], counts: np.ndarray | None) -> None:
+    def write(self, rows: dict[str, np.ndarray], counts: np.ndarray) -> None:
         """Write every column over the steps.
 
         Args:
             rows: The columns.
-            counts: The steps that schedules were read at, where they may be others.
+            counts: The counts of the optimizer that schedules were read at.
         """
         columns = {name: column.tolist() for name, column in rows.items()}
         steps, losses = columns.pop("step"), columns.pop("loss", None)
-        at = steps if counts is None else counts.tolist()
+        at = counts.tolist()
         for place, step in enumerate(steps):
             values = {name: column[place] for name, column in columns.items()}
             loss = None if losses is None else losses[place]
-            self._log.step(step, values, loss, planned_at=int(at[place]))
+            self._log.step(step, values, loss, planned_at=at[place])
 
     def epoch(self, step: int, epoch: int, logs: Mapping[str, Any]) -> None:
         """Write what Keras has measured at the end of an epoch."""

@@ -30,8 +30,9 @@ from keras_sched.precision.attach import find
 
 __all__ = ["StepLogger"]
 
-# A column that is written to no file.
-_COUNT = " count"
+# Columns that are written to no file: the count of the optimizer, in two parts.
+_COUNT = (" count, high", " count, low")
+_LARGE = 2**20
 
 
 class StepLogger(Member):
@@ -108,6 +109,7 @@ class StepLogger(Member):
         self._first: int | None = None
         # Where the last training ended.
         self._last = 0
+        self._ended: tuple[Any, int] | None = None
         self._epoch = 0
         self._begin = 0
         self._unread = 0
@@ -210,7 +212,7 @@ class StepLogger(Member):
         rows = self._recorder.read()
         if not len(rows["step"]):
             return
-        counts = rows.pop(_COUNT, None)
+        high, low = (rows.pop(name, None) for name in _COUNT)
         self._chunks.append(rows)
         self._epoch_values = {
             name: float(column[-1]) for name, column in rows.items() if name not in ("step", "loss")
@@ -218,7 +220,7 @@ class StepLogger(Member):
         if self._csv is not None:
             self._csv.write(rows)
         if self._board is not None:
-            self._board.write(rows, counts)
+            self._board.write(rows, _joined(high, low))
 
     # --- the mechanism ------------------------------------------------------------------------
 
@@ -242,13 +244,15 @@ class StepLogger(Member):
         )
         training.mark(f"rows of logger {training.place_of(self)}", key)
         first, self._first = self._first, None
-        first = _calls(self._optimizer) if first is None else first
+        calls = _calls(self._optimizer)
+        if first is None:  # Steps that loss scaling has skipped are counted by nobody else.
+            first = self._last if self._ended == (self._optimizer, calls) else calls
         self._recorder.restart(first)
         self._use = Use("StepLogger", training, self._optimizer, drives=False)
         if self._csv is not None:
             self._csv.begin(first)
         if self._board is not None:
-            shown = [name for name in names if name != _COUNT]
+            shown = [name for name in names if name not in _COUNT]
             self._board.begin(
                 self.model, self._optimizer, shown, first, self._epoch, self.parameters
             )
@@ -257,20 +261,25 @@ class StepLogger(Member):
         """Write what is left, and how the training ended."""
         if self._recorder is None:
             return
-        self.flush()
-        self._last = self._recorder.count()
-        self._recorder = None
-        if self._board is not None:
-            self._board.end(status)
+        try:
+            self.flush()
+        finally:
+            self._last, self._recorder = self._recorder.count(), None
+            self._ended = self._optimizer, _calls(self._optimizer)
+            if self._board is not None:
+                self._board.end(status)
 
     def _recorded(self) -> dict[str, Any]:
         """Return the live values of the optimizer, and the bits of the model if it is quantized."""
         quantized = find(self.model)
         bits = {} if quantized is None else quantized.current()
-        is_scaled = isinstance(self._optimizer, keras.optimizers.LossScaleOptimizer)
-        # Updates that are skipped are not counted: what was planned is read at the count.
-        count = {_COUNT: _count(self._optimizer)} if is_scaled and self._board is not None else {}
-        return {**current(self._optimizer), **bits, **count}
+        found = {**current(self._optimizer), **bits}
+        if self._board is None:
+            return found
+        # What is planned is read at the count of the optimizer, which is not that of the batches
+        # where updates are skipped, or a batch has several. float32 has each number up to 2**24.
+        count = _count(self._optimizer)
+        return found | dict(zip(_COUNT, (count // _LARGE, count % _LARGE), strict=True))
 
     def _train_step(self, inner: Callable[[Any], Any], data: Any) -> Any:
         """Stand in the place of `model.train_step`."""
@@ -302,6 +311,11 @@ def _directory(tensorboard: Any) -> Path:
             f"is a file"
         )
     return Path(tensorboard)
+
+
+def _joined(high: Any, low: Any) -> Any:
+    """Return the counts whose parts were recorded."""
+    return _LARGE * high.astype(np.int64) + low.astype(np.int64)
 
 
 def _calls(optimizer: Any) -> int:

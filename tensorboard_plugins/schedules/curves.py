@@ -12,10 +12,10 @@ from tensorboard import errors
 
 from tensorboard_plugins.schedules.runs import Run, is_number
 
-__all__ = ["AXES", "MOST_POINTS", "curves", "packed", "values_on"]
+__all__ = ["AXES", "curves", "packed", "values_on"]
 
 AXES = ("share", "step", "epoch", "seconds")
-MOST_POINTS = 512
+_MOST = 512
 
 
 def curves(runs: Sequence[Run], name: str, axis: str, points: int) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def curves(runs: Sequence[Run], name: str, axis: str, points: int) -> dict[str, 
         runs: The runs.
         name: The column: a hyperparameter, "planned NAME", "loss", or what was measured.
         axis: "share" of the run, "step", "epoch" or "seconds".
-        points: Places of the axis, 2 to `MOST_POINTS`.
+        points: Places of the axis, 2 to `_MOST`.
 
     Returns:
         "x", float32 of shape `(points,)`, and "y", float32 of shape `(runs, points)`.
@@ -40,10 +40,8 @@ def curves(runs: Sequence[Run], name: str, axis: str, points: int) -> dict[str, 
         raise errors.InvalidArgumentError(
             f"`x` must be one of {', '.join(AXES)}. Received: x={axis!r}"
         )
-    if not 2 <= points <= MOST_POINTS:
-        raise errors.InvalidArgumentError(
-            f"`k` must be from 2 to {MOST_POINTS}. Received: k={points}"
-        )
+    if not 2 <= points <= _MOST:
+        raise errors.InvalidArgumentError(f"`k` must be from 2 to {_MOST}. Received: k={points}")
     found = [_series(run, name, axis) for run in runs]
     ends = [x[-1] for x, _, _ in found if len(x)]
     # A whole run ends at 1 whether it is over or not.

@@ -8,15 +8,14 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
 
 from tensorboard_plugins.schedules import layout
 from tensorboard_plugins.schedules.summary import Summary
 
 __all__ = ["earlier"]
-
-_TAGS = (layout.STEPS, layout.EVALUATIONS, layout.STATE)
 
 
 def earlier(directory: str | os.PathLike[str], step: int) -> dict[str, Any] | None:
@@ -29,19 +28,22 @@ def earlier(directory: str | os.PathLike[str], step: int) -> dict[str, Any] | No
     Returns:
         What `RunLog` takes as its state; None if nothing that can be read was logged before.
     """
-    found: dict[str, np.ndarray] = {}
-    for path in sorted(pathlib.Path(directory).glob("events.out.tfevents.*")):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                if value.tag in _TAGS:
-                    found[value.tag] = tensor_util.make_ndarray(value.tensor)
-    try:
-        return _state(found, step) if len(found) == len(_TAGS) else None
-    except (KeyError, TypeError, ValueError):
-        return None  # Of another version, or not of this program.
+    for path in sorted(pathlib.Path(directory).glob("events.out.tfevents.*"), reverse=True):
+        # Only one event of many is needed, and to read them all takes minutes.
+        mark, last = layout.STATE.encode(), None
+        for data in RawEventFileLoader(str(path)).Load():
+            last = data if mark in data else last
+        if last is not None:
+            try:
+                return _state(last, step)
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+                return None  # Of another version, or not of this program.
+    return None
 
 
-def _state(found: dict[str, np.ndarray], step: int) -> dict[str, Any] | None:
+def _state(event: bytes, step: int) -> dict[str, Any] | None:
+    summary = event_pb2.Event.FromString(event).summary
+    found = {each.tag: tensor_util.make_ndarray(each.tensor) for each in summary.value}
     said = layout.parsed(found[layout.STATE].item())
     columns = said["columns"]
     by_step = _rows(found[layout.STEPS], columns["steps"], step - 1)

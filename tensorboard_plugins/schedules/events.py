@@ -29,7 +29,6 @@ from tensorboard_plugins.schedules.layout import PLUGIN
 __all__ = [
     "EventFile",
     "Value",
-    "about",
     "hyperparameters",
     "image",
     "scalar",
@@ -44,6 +43,10 @@ _NUMBERS = itertools.count()
 _SCALAR = scalars.create_summary_metadata(display_name="", description="")
 _TEXT = texts.create_summary_metadata(display_name="", description="")
 _IMAGE = images.create_summary_metadata(display_name="", description="")
+_OWN = summary_pb2.SummaryMetadata(
+    plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=PLUGIN),
+    data_class=summary_pb2.DATA_CLASS_TENSOR,
+)
 _KINDS = {np.dtype(np.float32): types_pb2.DT_FLOAT, np.dtype(np.float64): types_pb2.DT_DOUBLE}
 
 
@@ -144,22 +147,17 @@ def hyperparameters(config: Mapping[str, Any], group: str) -> Value:
     return found
 
 
-def table(tag: str, numbers: np.ndarray, about: bytes = b"") -> Value:
-    """Return numbers of this plugin, float32 or float64, with what its metadata say."""
+def table(tag: str, numbers: np.ndarray) -> Value:
+    """Return numbers of this plugin, float32 or float64."""
     tensor = tensor_pb2.TensorProto(dtype=_KINDS[numbers.dtype], tensor_content=numbers.tobytes())
     for size in numbers.shape:
         tensor.tensor_shape.dim.add(size=size)
-    return _Value(tag=tag, tensor=tensor, metadata=_own(about))
-
-
-def about(tag: str, said: bytes) -> Value:
-    """Return what never changes of a run: metadata, without numbers."""
-    return table(tag, np.zeros(0, np.float32), said)
+    return _Value(tag=tag, tensor=tensor, metadata=_OWN)
 
 
 def words(tag: str, said: bytes) -> Value:
     """Return a text of this plugin."""
-    return _Value(tag=tag, tensor=_strings([said], []), metadata=_own())
+    return _Value(tag=tag, tensor=_strings([said], []), metadata=_OWN)
 
 
 def _strings(parts: Sequence[bytes], sizes: Sequence[int]) -> tensor_pb2.TensorProto:
@@ -167,8 +165,3 @@ def _strings(parts: Sequence[bytes], sizes: Sequence[int]) -> tensor_pb2.TensorP
     for size in sizes:
         tensor.tensor_shape.dim.add(size=size)
     return tensor
-
-
-def _own(about: bytes = b"") -> summary_pb2.SummaryMetadata:
-    data = summary_pb2.SummaryMetadata.PluginData(plugin_name=PLUGIN, content=about)
-    return summary_pb2.SummaryMetadata(plugin_data=data, data_class=summary_pb2.DATA_CLASS_TENSOR)

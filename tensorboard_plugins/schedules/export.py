@@ -80,7 +80,8 @@ def runs(log: Log, chosen: Sequence[Run], what: str, kind: str) -> str:
         if what == "runs":
             place |= {name: run.trial.get(name) for name in _PLACE}
             place |= {"status": run.status, "cost": run.state.get("relative_cost")}
-            found.append({**place, **run.final})
+            metrics = {f"metric/{k}" if k in place else k: x for k, x in run.final.items()}
+            found.append({**place, **metrics})
             continue
         columns = run.columns(what)
         rows = run.steps if what == "steps" else run.evaluations

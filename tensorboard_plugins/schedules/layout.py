@@ -3,14 +3,14 @@
 A run has one directory and these tags, all tensors of this plugin, which the data servers of
 TensorBoard list and never thin out to nothing::
 
-    _keras_sched_/trial          an empty tensor; its metadata are JSON that never changes, see
-                                 `trial`: what is trained, and by which schedules
+    _keras_sched_/trial          a text, JSON: see `trial`; what is trained, and by which schedules
     _keras_sched_/planned/NAME   float32 (k, 2): a share of the run, and what a schedule is there
     _keras_sched_/steps          float32 (n, columns): what was applied, and the loss, by step
     _keras_sched_/evaluations    float32 (n, columns): what was measured at the ends of epochs
     _keras_sched_/state          a text, JSON: see `state`
 
-The last three are written again as the run goes on, each time whole: of a series the data servers
+The last three are written again as the run goes on, each time whole, and all by a further training
+in the directory: of a series the data servers
 keep its last event always, and few of the others. Numbers that are not finite are null in JSON.
 
 `trial` has the "config" of the run, and what it is compared by: "id", "sweep", "phase", "cell",

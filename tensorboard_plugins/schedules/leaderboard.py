@@ -156,7 +156,7 @@ def _made(
             continue
         if plan and trial["id"] not in cell_of:
             continue  # Of a sweep that has grown: another one took its place.
-        if not _has(run, metric):
+        if run.status not in _ENDED_BADLY and not _has(run, metric):
             continue
         where = cell_of.get(trial["id"]) or (
             trial["setting"] or "",

@@ -118,10 +118,12 @@ def _drift(run: Run, name: str) -> dict[str, Any] | None:
     own, other = run.column("steps", name), run.column("steps", planned)
     apart = np.abs(own - other)
     # Both are rounded to float32.
-    differs = np.flatnonzero(apart > 1e-6 * np.maximum(np.abs(own), np.abs(other)))
+    steps = run.column("steps", "step")
+    is_apart = apart > 1e-6 * np.maximum(np.abs(own), np.abs(other))
+    differs = steps[is_apart & np.isfinite(steps)]
     return {
         "most": float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0,
-        "first_step": int(run.column("steps", "step")[differs[0]]) if len(differs) else None,
+        "first_step": int(differs[0]) if len(differs) else None,
     }
 
 

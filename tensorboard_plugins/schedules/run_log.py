@@ -80,7 +80,7 @@ class RunLog:
         if state is not None:
             self._go_on(state)
         self._file = events.EventFile(directory)
-        self._file.add([events.about(layout.TRIAL, layout.dumped(trial))], 0)
+        self._file.add([events.words(layout.TRIAL, layout.dumped(trial))], 0)
         group = str(trial.get("cell") or trial["id"])
         self._file.add([events.hyperparameters(trial["config"], group)], 0)
         self._has_plan = False
@@ -148,6 +148,7 @@ class RunLog:
         for name, value in values.items():
             self._metrics.setdefault(name, Summary()).add(value)
         self._file.add([events.scalar(f"{prefix}{name}", x) for name, x in values.items()], step)
+        self._done = max(self._done, step)
         if self._is_late():
             self.write_tables("running")
         self._file.flush()
@@ -163,6 +164,8 @@ class RunLog:
             status: "running", or how it ended.
             **about: What else is known, as its "reason" and its "relative_cost".
         """
+        if status == "finished" and self._steps is None:
+            self._steps = self._done
         self._take()
         kind = np.float32 if self._last_step < _EXACT else np.float64
         by_epoch = self._by_epoch or Rows([*_LEADING, "epoch"])
@@ -225,17 +228,17 @@ class RunLog:
         self._metrics = {name: Summary.from_json(x) for name, x in state["metrics"].items()}
         self._logged = len(self._by_step) * self._by_step.each
 
-    def _write_plan(self) -> None:
+    def _write_plan(self, steps: int) -> None:
         """Write what the schedules are over the run; a training that has begun knows its first."""
         self._has_plan = True
-        for name, schedule in self._schedules.items() if self._steps else ():
-            found = points(schedule, self._steps or 1)
+        for name, schedule in self._schedules.items():
+            found = points(schedule, steps)
             self._file.add([events.table(f"{layout.PLANNED}{name}", found)], 0)
 
     def _take(self) -> None:
         """Add what waits to the table, with what was planned."""
-        if self._waiting and not self._has_plan:
-            self._write_plan()
+        if self._done and self._steps and not self._has_plan:
+            self._write_plan(self._steps)
         steps = np.array([step for step, *_ in self._waiting], np.int64)
         planned = {
             f"planned {name}": np.asarray(schedule(steps)).tolist() if len(steps) else []

@@ -20,6 +20,7 @@ __all__ = ["Found", "Run", "Warned", "is_number", "read"]
 # What is said of a run that has not logged for so many seconds, and says that it is running.
 _QUIET = 600.0
 _RUNNING = "running"
+_LARGE = 2.0**63
 _RATE = "learning_rate"
 # Points of the small picture of a schedule.
 _GLYPH = 32
@@ -161,8 +162,8 @@ def read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any]
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a part of JSON is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return whether a part of JSON is a number that can be computed with."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGE
 
 
 def _read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any]]) -> Found:
@@ -171,7 +172,7 @@ def _read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any
 
     def json_of(what: str, data: Any) -> dict[str, Any]:
         try:
-            return layout.parsed(data if isinstance(data, bytes) else _bytes(data))
+            return layout.parsed(_bytes(data))
         except ValueError as error:
             warnings.append(Warned(name, what, str(error)))
             return {}
@@ -184,8 +185,7 @@ def _read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any
         plan = _sound_plan(said) if isinstance(said.get("name"), str) else {}
         if said and not plan:
             warnings.append(Warned(name, "sweep", "The plan has no name"))
-    content = listed[layout.TRIAL].plugin_content if layout.TRIAL in listed else None
-    trial = {} if content is None else json_of("trial", content)
+    trial = json_of("trial", last[layout.TRIAL].numpy) if layout.TRIAL in last else {}
     if not trial:
         return Found(None, plan, number, tuple(warnings))
     state = json_of("state", last[layout.STATE].numpy) if layout.STATE in last else {}
@@ -206,6 +206,8 @@ def _read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any
         for tag, datum in last.items()
         if tag.startswith(layout.PLANNED) and _are_points(points := np.asarray(datum.numpy))
     }
+    if columns["steps"]:  # Those of a training before, in the same directory, are of no use.
+        planned = {k: x for k, x in planned.items() if f"planned {k}" in columns["steps"]}
     metrics = {}
     kept = state.get("metrics")
     for key, each in kept.items() if isinstance(kept, dict) else ():
@@ -214,7 +216,7 @@ def _read(name: str, listed: Mapping[str, Any], found: Mapping[str, Sequence[Any
         except (AttributeError, ValueError):
             warnings.append(Warned(name, "state", f"The metric {key!r:.50} has no numbers"))
     at = max(series.max_wall_time for series in listed.values())
-    trial = _sound({"id": name, "sweep": "", "phase": "", **trial})
+    trial = _sound({"id": name, "sweep": "", "phase": ""}, trial)
     run = Run(name, trial, state, steps, evaluations, planned, metrics, at)
     return Found(run, plan, number, tuple(warnings))
 
@@ -246,7 +248,7 @@ def _columns(state: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _sound(trial: Mapping[str, Any]) -> dict[str, Any]:
+def _sound(defaults: Mapping[str, str], trial: Mapping[str, Any]) -> dict[str, Any]:
     """Return a description whose parts are what they should be: what is not is left out."""
     found = {name: value for name, value in trial.items() if name not in _KINDS}
     for name, kind in _KINDS.items():
@@ -256,7 +258,7 @@ def _sound(trial: Mapping[str, Any]) -> dict[str, Any]:
         elif kind is dict:
             found[name] = value if isinstance(value, dict) else {}
         else:
-            found[name] = None if value is None else str(value)
+            found[name] = defaults.get(name) if value is None else str(value)
     found["metrics"] = {k: v for k, v in found["metrics"].items() if isinstance(v, dict)}
     return found
 

@@ -15,6 +15,8 @@ SCHEDULES = {
     "REX": lambda s: (1.0 - s) / (0.5 + 0.5 * (1.0 - s)),
 }
 STEPS = 100
+# Of the quality, at the ends of epochs: the best is not the last.
+SHARES = (0.9, 0.975, 0.998, 0.99375)
 
 
 def quality(name, budget, seed):
@@ -62,7 +64,7 @@ def write(directory, trial=None, status="finished", drift_from=None, steps=STEPS
 
     for epoch in range(1, 5):
         value = quality(name, trial.get("budget") or 1.0, trial.get("seed") or 0)
-        measured = {"loss": 1.0 / epoch, "test_accuracy": value * (1.0 - 0.1 / epoch**2)}
+        measured = {"loss": 1.0 / epoch, "test_accuracy": value * SHARES[epoch - 1]}
         log.evaluation(steps * epoch // 4, epoch, measured)
     log.write_tables(status, relative_cost=1.0)
     log.close()

@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 
+from tensorboard_plugins.schedules.run_log import RunLog
 from tests.tensorboard_plugins.browsing import READY, Page, drawn, reload, serving_of, show
 from tests.tensorboard_plugins.logs import trial_of, write
 from tests.tensorboard_plugins.serving import asked
@@ -133,6 +134,25 @@ def pictures(page):
             return low.reduce((hash, each) => (31 * hash + each) | 0, 0);
         })"""
     )
+
+
+def test_what_is_looked_at_closely_in_one_run_hides_no_other(browser, tmp_path):
+    for name, steps in (("long", 1_000), ("short", 100)):
+        log = RunLog(tmp_path / name, trial_of(sweep="", id=name), steps, ["learning_rate"], {})
+        for step in range(steps):
+            log.step(step, {"learning_rate": 0.1 * step}, 1.0 / (1 + step))
+        log.write_tables("finished")
+        log.close()
+    with serving_of(tmp_path) as address, Page(browser) as opened:
+        page = opened.open(linked(address, {"view": "run", "run": "long"}))
+        box = page.locator(".u-over").first.bounding_box()
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 50, steps=4)
+        page.mouse.up()
+        page.select_option("main label:has-text('Run') select", "short")
+        page.wait_for_timeout(500)
+        assert min(drawn(page)) > 3
 
 
 @pytest.mark.parametrize(

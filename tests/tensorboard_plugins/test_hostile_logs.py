@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
 
 import numpy as np
@@ -51,19 +53,19 @@ STATE = {"status": "finished", "columns": {"steps": ["step", "loss"], "evaluatio
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b"{")}, "trial"),
-        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b'{"v": 7}')}, "trial"),
-        ({"t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], b"")}, "trial"),
+        ({"t": events.words(layout.TRIAL, b"{")}, "trial"),
+        ({"t": events.words(layout.TRIAL, b'{"v": 7}')}, "trial"),
+        ({"t": events.words(layout.TRIAL, b"")}, "trial"),
         (
             {
-                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "t": events.words(layout.TRIAL, SOUND),
                 "s": events.words(layout.STATE, b"\xff"),
             },
             "state",
         ),
         (
             {
-                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "t": events.words(layout.TRIAL, SOUND),
                 "s": events.words(layout.STATE, layout.dumped(STATE)),
                 "a": events.table(layout.STEPS, table(3, 5)),
             },
@@ -71,7 +73,7 @@ STATE = {"status": "finished", "columns": {"steps": ["step", "loss"], "evaluatio
         ),
         (
             {
-                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "t": events.words(layout.TRIAL, SOUND),
                 "s": events.words(layout.STATE, layout.dumped(STATE)),
                 "a": events.words(layout.STEPS, b"a text"),
             },
@@ -79,14 +81,14 @@ STATE = {"status": "finished", "columns": {"steps": ["step", "loss"], "evaluatio
         ),
         (
             {
-                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "t": events.words(layout.TRIAL, SOUND),
                 "s": events.table(layout.STATE, np.float32([1e13])[0:1]),
             },
             "state",
         ),
         (
             {
-                "t": events.table(layout.TRIAL, table(0, 1)[0:0, 0], SOUND),
+                "t": events.words(layout.TRIAL, SOUND),
                 "s": events.words(layout.STATE, layout.dumped({**STATE, "metrics": {"a": [1]}})),
                 "a": events.table(layout.STEPS, table(3, 2)),
             },
@@ -110,6 +112,35 @@ def test_what_cannot_be_read_is_a_warning_and_the_rest_is_shown(tmp_path, values
     assert "sound" in [run["run"] for run in found["runs"]]
     for path in ("table", "curves"):
         assert served.post(path, sweep="", metric="test_accuracy").status_code == 200
+
+
+def test_steps_that_are_none_are_no_steps_of_drift(tmp_path):
+    columns = ["step", "learning_rate", "planned learning_rate"]
+    rows = np.float32([[np.nan, 1.0, 2.0], [3.0, 1.0, 2.0], [4.0, 1.0, 1.0]])
+    said = {**STATE, "columns": {"steps": columns, "evaluations": []}}
+    raw(
+        tmp_path / "run",
+        t=events.words(layout.TRIAL, SOUND),
+        s=events.words(layout.STATE, layout.dumped(said)),
+        a=events.table(layout.STEPS, rows),
+    )
+    found = Served(tmp_path).get("run", run="run")
+    assert found.json["drift"]["learning_rate"] == {"most": 1.0, "first_step": 3}
+
+
+def test_a_metric_may_be_called_as_what_describes_a_run(tmp_path):
+    said = {name: {"last": [7.0], "low": 7.0, "high": 7.0} for name in ("cost", "status", "mine")}
+    raw(
+        tmp_path / "run",
+        t=events.words(layout.TRIAL, layout.dumped(trial_of(sweep=""))),
+        s=events.words(
+            layout.STATE, layout.dumped({**STATE, "metrics": said, "relative_cost": 0.25})
+        ),
+    )
+    text = Served(tmp_path).get("export", what="runs", format="csv").text
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["status"], row["cost"], row["metric/cost"]) == ("finished", "0.25", "7.0")
+    assert row["mine"] == "7.0"
 
 
 @pytest.mark.parametrize(
@@ -147,13 +178,15 @@ def test_a_fault_in_reading_one_run_hides_no_other(tmp_path, monkeypatch):
         {"budget": "much", "seed": [1], "steps": -1, "epochs": "many"},
         {"sweep": 7, "schedule": None, "setting": {"a": 1}},
         {"goal": {"x": 1}, "mode": None, "cell": ["a"]},
+        {"sweep": None, "id": None, "phase": None},
+        {"steps": 10**400, "epochs": 10**400, "budget": 1e300, "seed": 10**30},
     ],
-    ids=["config", "numbers", "names", "goal"],
+    ids=["config", "numbers", "names", "goal", "nothing", "large"],
 )
 def test_a_description_of_another_kind_breaks_nothing(tmp_path, changes):
     raw(
         tmp_path / "run",
-        t=events.table(layout.TRIAL, table(0, 1)[0:0, 0], layout.dumped({**trial_of(), **changes})),
+        t=events.words(layout.TRIAL, layout.dumped({**trial_of(), **changes})),
         s=events.words(layout.STATE, layout.dumped({**STATE, "final": [1], "columns": 5})),
     )
     served = Served(tmp_path)

@@ -18,7 +18,16 @@ from tensorboard_plugins.schedules import events
 from tensorboard_plugins.schedules.curves import curves, values_on
 from tensorboard_plugins.schedules.log_reader import LogReader
 from tensorboard_plugins.schedules.pages import static
-from tests.tensorboard_plugins.logs import SCHEDULES, STEPS, quality, trial_of, write, write_sweep
+from tensorboard_plugins.schedules.run_log import RunLog
+from tests.tensorboard_plugins.logs import (
+    SCHEDULES,
+    SHARES,
+    STEPS,
+    quality,
+    trial_of,
+    write,
+    write_sweep,
+)
 from tests.tensorboard_plugins.serving import Served
 
 
@@ -65,8 +74,8 @@ def test_the_manifest_has_all_runs_and_what_is_missing(served):
     run = runs["sweep/trials/REX-0.1-1"]
     assert (run["method"], run["budget"], run["seed"], run["status"]) == ("REX", 0.1, 1, "finished")
     assert found["statistics"] == ["final", "best", "mean_last"]
-    of_epochs = [quality("REX", 0.1, 1) * (1.0 - 0.1 / epoch**2) for epoch in (1, 2, 3, 4)]
-    expected = [of_epochs[-1], of_epochs[-1], sum(of_epochs[1:]) / 3]
+    of_epochs = [quality("REX", 0.1, 1) * share for share in SHARES]
+    expected = [of_epochs[-1], of_epochs[-2], sum(of_epochs[1:]) / 3]
     assert run["values"]["test_accuracy"] == pytest.approx(expected)
     assert run["values"]["loss"] == pytest.approx([0.25, 0.25, (0.5 + 1 / 3 + 0.25) / 3])
     assert len(run["glyphs"]["learning_rate"]) == 32
@@ -90,7 +99,7 @@ def test_the_leaderboard_is_as_by_hand(served):
     # Linear lacks a seed at 10 %: nothing is ranked there.
     assert [column["is_complete"] for column in found["columns"]] == [False, True]
     rows = {row["method"]: row for row in found["rows"]}
-    share = 1.0 - 0.1 / 16
+    share = SHARES[-1]
     values = [quality("REX", 1.0, seed) * share for seed in (0, 1)]
     cell = rows["REX"]["cells"][1]
     assert cell["mean"] == pytest.approx(sum(values) / 2)
@@ -114,12 +123,34 @@ def test_the_runs_that_are_chosen_alone_count(served):
     assert [row["method"] for row in found["rows"]] == ["REX", "Linear", "None"]
 
 
+@pytest.mark.parametrize("has_plan", [False, True])
+def test_a_run_that_diverged_before_it_was_measured_has_failed(tmp_path, has_plan):
+    """Most runs are measured at their end alone."""
+    sweep = "made_up" if has_plan else ""
+    write_sweep(tmp_path, budgets=(1.0,), left_out={"None-1.0-0"} if has_plan else ())
+    trial = trial_of("None", 1.0, 0, sweep=sweep)
+    log = RunLog(tmp_path / "diverged", trial, STEPS, [], {})
+    log.evaluation(5, 1, {"loss": math.nan})
+    log.write_tables("diverged")
+    log.close()
+    found = Served(tmp_path).post("table", sweep=sweep, metric="test_accuracy").json
+    rows = {row["method"]: row for row in found["rows"]}
+    (cell,) = rows["None"]["cells"]
+    assert cell["failed"] == ["diverged"] and cell["missing"] == 0
+    assert found["columns"][0]["is_complete"]
+
+
 @pytest.mark.parametrize("statistic", ["final", "best", "mean_last"])
 def test_statistics(served, statistic):
     found = served.post("table", sweep="made_up", metric="loss", statistic=statistic).json
     assert found["mode"] == "min"
     expected = {"final": 0.25, "best": 0.25, "mean_last": (0.25 + 1 / 3 + 0.5) / 3}[statistic]
     rows = {row["method"]: row for row in found["rows"]}
+    assert rows["REX"]["cells"][1]["mean"] == pytest.approx(expected, rel=1e-6)
+    found = served.post("table", sweep="made_up", metric="test_accuracy", statistic=statistic).json
+    share = {"final": SHARES[-1], "best": SHARES[-2], "mean_last": sum(SHARES[1:]) / 3}[statistic]
+    rows = {row["method"]: row for row in found["rows"]}
+    expected = share * (quality("REX", 1.0, 0) + quality("REX", 1.0, 1)) / 2
     assert rows["REX"]["cells"][1]["mean"] == pytest.approx(expected, rel=1e-6)
 
 

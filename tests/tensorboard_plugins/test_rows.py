@@ -142,7 +142,7 @@ def read(directory):
 
 def test_a_run_is_read_back_from_one_file(tmp_path):
     found, metadata = read(write(tmp_path / "run"))
-    trial = layout.parsed(metadata[layout.TRIAL].plugin_data.content)
+    trial = layout.parsed(tensor_util.make_ndarray(found[layout.TRIAL][-1][1]).item())
     assert trial == {"v": layout.VERSION, **trial_of()}
     state = layout.parsed(tensor_util.make_ndarray(found[layout.STATE][-1][1]).item())
     columns = ["step", "seconds", "learning_rate", "loss", "planned learning_rate"]
@@ -275,6 +275,48 @@ def test_nothing_is_read_back_where_nothing_can_be(tmp_path, content):
     if content is not None:
         (tmp_path / "events.out.tfevents.1.x").write_bytes(content)
     assert earlier(tmp_path, 10) is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"metrics": {"a": [1]}},
+        {"metrics": [1]},
+        {"columns": {"steps": ["step"], "evaluations": []}},
+        {"columns": 5},
+        {"each": "x"},
+        {"v": 1},
+        {},
+    ],
+    ids=str,
+)
+def test_what_is_of_another_form_is_not_gone_on_from(tmp_path, said):
+    """The control, the last one, is."""
+    columns = {"steps": ["step", "seconds"], "evaluations": ["step", "seconds", "epoch"]}
+    state = {"v": layout.VERSION, "step": 3, "seconds": 1.0, "metrics": {}, "each": 1}
+    state |= {"columns": columns}
+    file = events.EventFile(tmp_path)
+    values = [
+        events.table(layout.STEPS, np.zeros((3, 2), np.float32)),
+        events.table(layout.EVALUATIONS, np.zeros((0, 3), np.float32)),
+        events.words(layout.STATE, json.dumps({**state, **said}).encode()),
+    ]
+    file.add(values, 3)
+    file.close()
+    assert (earlier(tmp_path, 10) is None) == bool(said)
+
+
+def test_a_run_of_unknown_length_is_known_at_its_end(tmp_path):
+    plan = {"learning_rate": schedule_of("REX")}
+    log = RunLog(tmp_path, trial_of(steps=None), None, ["learning_rate"], plan)
+    for step in range(STEPS):
+        log.step(step, {"learning_rate": 0.1}, 1.0)
+    log.write_tables("finished")
+    log.close()
+    found, _ = read(tmp_path)
+    state = layout.parsed(tensor_util.make_ndarray(found[layout.STATE][-1][1]).item())
+    assert state["steps"] == STEPS
+    assert len(found[f"{layout.PLANNED}learning_rate"]) == 1
 
 
 def test_a_summary_is_as_by_hand():

@@ -67,7 +67,7 @@ def take_over(directory: pathlib.Path, place: Mapping[str, Any], other: str) -> 
         OSError: If the disk does not take it.
     """
     file = events.EventFile(directory)
-    file.add([events.about(layout.TRIAL, layout.dumped({**place, "same_as": other}))], 0)
+    file.add([events.words(layout.TRIAL, layout.dumped({**place, "same_as": other}))], 0)
     file.close()
 
 

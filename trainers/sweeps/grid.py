@@ -379,8 +379,12 @@ class _Cell:
 
 
 def best_of(record: Record, metric: str, mode: str) -> float:
-    """Return the best value that a metric had at the end of an epoch; NaN if it had none."""
-    values = [float(row[metric]) for row in record.epochs if row.get(metric) is not None]
+    """Return the best value that a metric had at the end of an epoch.
+
+    It is NaN if there was none, or if the last one is not finite.
+    """
+    found = [row[metric] for row in record.epochs if metric in row]
+    values = [math.nan if value is None else float(value) for value in found]
     return Summary(values).value("best", mode)
 
 

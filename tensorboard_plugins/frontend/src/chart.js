@@ -166,7 +166,7 @@ export function chart({ x, lines, xLabel, yLabel, isLog = false, sync = null, pi
     if (drawn === null) {
       drawn = new uPlot({ ...options, width }, data, box);
       const zoom = zooms.get(name);
-      if (zoom) drawn.setScale("x", { min: zoom[0], max: zoom[1] });
+      if (zoom && zoom[0] < x[x.length - 1] && zoom[1] > x[0]) drawn.setScale("x", { min: zoom[0], max: zoom[1] });
       isShown = true;
     } else if (drawn.width !== width) drawn.setSize({ width, height });
   });

@@ -47,7 +47,7 @@ export async function render() {
   followTheme(() => model.all() && redraw());
   box.append(h("p", { class: "note" }, "Reading the runs …"));
   onChange((changes) => {
-    if ("view" in changes || "sweep" in changes || "x" in changes) forgetZooms();
+    if (["view", "sweep", "setting", "run", "x"].some((each) => each in changes)) forgetZooms();
     redraw();
   });
   onReload(reload);
@@ -173,7 +173,7 @@ function drawSide() {
     choice("Sweep", sweeps.map((each) => [each.name, each.name || "runs of no sweep"]), sweep.name, (name) => set({ sweep: name, setting: null, metric: null, statistic: null, hidden: [], budgets: [], chosen: [], brushes: {}, run: null })),
     settings.length > 1 ? choice("Setting", [["", "all"], ...settings.map((each) => [each, each])], setting ?? "", (value) => set({ setting: value || null })) : null,
     choice("Metric", sweep.metrics.map((each) => [each.name, format.label(each)]), about.name, (metric) => set({ metric })),
-    choice("Value", [["final", "at the end"], ["best", "the best of all epochs"], ["mean_last", "mean of the last three"]], model.statistic(), (statistic) => set({ statistic })),
+    choice("Value", Object.entries(model.STATISTICS), model.statistic(), (statistic) => set({ statistic })),
     h("p", { class: "counts" }, [...Object.entries(counts).map(([status, count]) => `${count} ${status}`), ...(missing ? [`${missing} missing`] : [])].join(", ")),
     h("label", { class: "choice" }, h("span", {}, "Search"), h("input", { type: "search", value: search, placeholder: "run or method", oninput: (event) => set({ search: event.target.value }) })),
     toggles("Methods", model.methods(every), hidden, (value) => set({ hidden: value }), (method) => {

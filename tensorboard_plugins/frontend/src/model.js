@@ -3,6 +3,9 @@
 import { get } from "./state.js";
 import { look } from "./palette.js";
 
+/** What runs are judged by, for people. */
+export const STATISTICS = { final: "at the end", best: "the best of all epochs", mean_last: "mean of the last three" };
+
 let manifest = null;
 const places = new Map();
 

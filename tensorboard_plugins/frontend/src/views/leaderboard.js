@@ -33,7 +33,7 @@ export async function draw(box) {
 function note(found, about) {
   const better = found.mode === "max" ? "higher is better" : "lower is better";
   const left = found.columns.filter((column) => !column.is_complete).length;
-  const said = { final: "at the end", best: "the best of all epochs", mean_last: "mean of the last three evaluations" }[found.statistic];
+  const said = model.STATISTICS[found.statistic];
   return `${format.label(about)}, ${said}; ${better}. Mean ± standard deviation over seeds (n − 1).` + (left ? ` ${left} of ${found.columns.length} columns ${left === 1 ? "is" : "are"} not complete, and not ranked.` : "");
 }
 
