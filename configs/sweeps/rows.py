@@ -15,6 +15,7 @@ from trainers.options.glue import GLUE
 
 __all__ = [
     "ADAM_KIN",
+    "ADVISED",
     "DEMON",
     "DEMON_ADAM",
     "MOMENTA",
@@ -60,6 +61,22 @@ MOMENTA = {
 }
 DEMON = {"Demon": {"schedule": "constant", "momentum_schedule": "demon"}}
 DEMON_ADAM = {"Demon": {**DEMON["Demon"], "optimizer": "demon_adam"}}
+
+# What advice is to be given on: the rows of the papers, and what came after them.
+ADVISED = {
+    **RATES,
+    "WSD 20 %": {
+        "schedule": "wsd",
+        "schedule_options": {
+            "warmup_length": 0,
+            "cooldown_length": "0.2dur",
+            "profile": "linear",
+        },
+    },
+    "Warmup REX": {"schedule": "rex", "warmup": "0.05dur"},
+    **DEMON,
+    "Demon REX": {"schedule": "rex", "momentum_schedule": "demon"},
+}
 
 # Other optimizers at a constant learning rate. AdamW's decay takes the place of the coupled one.
 ADAM_KIN = {
