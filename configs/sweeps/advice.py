@@ -25,7 +25,7 @@ _SGDM = [0.01, 0.03, 0.1, 0.3, 0.9]
 _ADAMW = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
 
 
-def get_config(part: str) -> ConfigDict:
+def get_config(part: str = "digits") -> ConfigDict:
     """Return the sweep of a task.
 
     Args:
