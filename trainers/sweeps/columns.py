@@ -41,6 +41,8 @@ COLUMNS = {
     "cell": Column("string", "What trials have in common that differ in rate and seed alone."),
     "phase": _of_trials("string", '"tuning" or "measurement".'),
     "setting": Column("string", "Name of the setting."),
+    "program": _of_trials("string", "What trains: the name of a task, or a class."),
+    "optimizer": _of_trials("string", "The optimizer."),
     "workload": Column("string", "What it trains; the setting, if no other one trains the same."),
     "method": _of_cells("string", "What the report calls schedule, momentum and precision."),
     "schedule": Column("string", "Name of the learning-rate schedule in the sweep."),

@@ -29,6 +29,8 @@ def row(grid: Grid, result: Result) -> dict[str, Any]:
         "sweep": grid.name,
         **{name: result.trial[name] for name in TRIALS if name in result.trial},
         "momentum": momentum_of(result),
+        "program": grid.program,
+        "optimizer": record.config.get("optimizer"),
         "workload": grid.workloads.get(result.trial["setting"], result.trial["setting"]),
         "learning_rate": result.learning_rate,
         "status": result.status,

@@ -1,0 +1,120 @@
+"""The methods that advice is given on: how each is written, and what theory says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_sched.plotting import simulate
+from keras_sched.schedules import (
+    REX,
+    WSD,
+    Constant,
+    Cosine,
+    Demon,
+    Exponential,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Schedule,
+)
+from keras_sched.theory import Bound, bound
+
+__all__ = ["METHODS", "Method", "prior"]
+
+# Steps on which theory looks at a method: enough for a limit, and done in a blink.
+_STEPS = 10_000
+# How much of what the bound says of a schedule is seen in trainings: between 0.18 / 0.45 for a
+# constant rate and less for others (docs/advice.md).
+_SLOPE = 0.3
+# Where momenta begin.
+_MOMENTUM = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes:
+        name: As in the evidence.
+        rate: Makes the schedule of the learning rate, of its peak.
+        momentum: Makes the schedule of the momentum, of its start; None for a constant one.
+        why: What is to be said for it, in a sentence.
+    """
+
+    name: str
+    rate: Callable[[float], Schedule]
+    momentum: Callable[[float], Schedule] | None
+    why: str
+
+    @functools.cached_property
+    def bound(self) -> Bound:
+        """What theory says of it."""
+        return bound(self.effective(_STEPS))
+
+    def effective(self, steps: int) -> np.ndarray:
+        """Return the rates of all steps, with what a momentum that falls makes of them."""
+        rates = simulate(self.rate(1.0), n=steps).astype(np.float64)
+        if self.momentum is None:
+            return rates
+        momenta = simulate(self.momentum(_MOMENTUM), n=steps).astype(np.float64)
+        return rates * (1.0 - _MOMENTUM) / (1.0 - momenta)
+
+
+_OF_NO_END = "It needs no length: a run may end, or go on, at any time before its cooldown."
+_ALL = [
+    Method("None", Constant, None, "Nothing to choose; it leaves much of what a decay gives."),
+    Method("Linear", Linear, None, "The best of all schedules in theory, where gradients stay."),
+    Method("Cosine", Cosine, None, "The usual choice, and forgiving of a rate that is wrong."),
+    Method("REX", REX, None, "Holds the rate longer than linear decay, then falls to 0 faster."),
+    Method(
+        "Step",
+        functools.partial(MultiStep, at=("0.5dur", "0.75dur")),
+        None,
+        "What older recipes have; it is rarely the best at any budget.",
+    ),
+    Method("Exp", Exponential, None, "Falls fast at first: for rates that are too high."),
+    Method("OneCycle", OneCycle, None, "A long warmup, and a long decay: for high peaks."),
+    Method(
+        "WSD 20 %",
+        functools.partial(WSD, warmup_length=0, cooldown_length="0.2dur", profile="linear"),
+        None,
+        _OF_NO_END,
+    ),
+    Method(
+        "Warmup REX",
+        lambda peak: REX(peak).warmup("0.05dur"),
+        None,
+        "REX for networks that diverge where they begin at the peak.",
+    ),
+    Method(
+        "Warmup Linear",
+        lambda peak: Linear(peak).warmup("0.05dur"),
+        None,
+        "What theory and large language models agree on.",
+    ),
+    Method("Demon", Constant, Demon, "Lets the momentum fall in the place of the rate."),
+    Method("Demon REX", REX, Demon, "Both fall: close to a steeper decay of the rate."),
+]
+METHODS = {method.name: method for method in _ALL}
+
+
+# Methods of the papers that are evidence and no advice: theory has them near these.
+_NEAR = {
+    "Plateau": "Step",
+    "OneCycle momentum": "None",
+    "Cosine momentum": "None",
+    "Linear momentum": "None",
+    "Exp momentum": "None",
+}
+
+
+@functools.cache
+def prior() -> dict[str, float]:
+    """Return the mean effect of each method before anything is measured."""
+    found = {name: _SLOPE * math.log(method.bound.value) for name, method in METHODS.items()}
+    return found | {name: found[near] for name, near in _NEAR.items()}
