@@ -10,6 +10,7 @@ Example:
 """
 
 from keras_sched import (
+    advice,
     callbacks,
     hyperparameters,
     optimizers,
@@ -19,6 +20,7 @@ from keras_sched import (
     schedules,
     theory,
 )
+from keras_sched.advice import Evidence, recommend
 from keras_sched.callbacks import (
     CostLogger,
     Plateau,
@@ -105,6 +107,7 @@ __all__ = [
     "DelayedLinear",
     "Demon",
     "Duration",
+    "Evidence",
     "ExpRange",
     "Exponential",
     "ExponentialMomentum",
@@ -151,6 +154,7 @@ __all__ = [
     "Triangular2",
     "Until",
     "Warmup",
+    "advice",
     "bound",
     "callbacks",
     "get",
@@ -163,6 +167,7 @@ __all__ = [
     "profiles",
     "range_tests",
     "rate_factor",
+    "recommend",
     "register_schedule",
     "schedules",
     "simulate",

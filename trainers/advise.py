@@ -1,0 +1,94 @@
+"""Advice on schedules: `python -m trainers.advise --task="image classification" --budget=0.1`.
+
+It prints what `keras_sched.recommend` says: which schedules are expected to do best, at which rate,
+how sure that is, and who measured it. `--why=METHOD` names the evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_sched.advice import Advice, recommend
+from keras_sched.advice.answer import cells
+from keras_sched.advice.evidence import FAMILIES
+from keras_sched.advice.methods import METHODS
+from keras_sched.schedules import label
+
+_BAD_USAGE = 2
+_FEARS = ("cost", "divergence", "open end", "tuning")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the advice; return 0, or 2 if it was asked wrongly."""
+    options = _parser().parse_args(arguments)
+    try:
+        found = recommend(
+            options.task,
+            optimizer=options.optimizer,
+            budget=options.budget,
+            steps=options.steps,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            fear=options.fear,
+            evidence=options.evidence,
+            metric=options.metric,
+            baseline=options.baseline,
+        )
+        why = found.why(options.why) if options.why else ""
+    except (OSError, TypeError, ValueError) as error:
+        sys.stderr.write(f"trainers.advise: {error}\n")
+        return _BAD_USAGE
+    console = Console()
+    if why:
+        console.print(why, markup=False, highlight=False)
+    else:
+        show(found, console)
+    return 0
+
+
+def show(found: Advice, console: Console) -> None:
+    """Print advice as a table, with what is to be said beside it."""
+    table = Table(title="Schedules, the best first", title_justify="left", caption_justify="left")
+    table.caption = "; ".join(f"{grade}: {text}" for grade, text in found.GRADES.items())
+    for name in ("method", "rate", f"gain over {found.baseline} [90 %]"):
+        table.add_column(name, no_wrap=True)
+    for name in ("best", "tied", "regret"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    table.add_column("rows, by whom")
+    for place, row in enumerate(found.rows):
+        table.add_row(*cells(row), style="bold" if place == 0 else None)
+    console.print(table)
+    console.print(f"Use {label(found.best)}: {found.rows[0].why}", highlight=False)
+    for said in (found.momentum, found.precision, *found.notes):
+        console.print(f"- {said}", highlight=False, markup=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.advise",
+        description="Which schedule, at which rate, how sure, and on what evidence.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--task", choices=FAMILIES, required=True, help="family of the task")
+    parser.add_argument("--optimizer", default="sgd", help="sgd, adam or adamw")
+    parser.add_argument("--budget", type=float, help="share of the usual epochs, as 0.1")
+    parser.add_argument("--steps", type=int, help="steps of the run")
+    parser.add_argument("--batch_size", type=int, help="examples of a batch")
+    parser.add_argument("--learning_rate", type=float, help="the rate tuned for the baseline")
+    parser.add_argument("--fear", choices=_FEARS, help="what is feared most")
+    parser.add_argument("--metric", choices=("last", "best"), default="last", help="what counts")
+    parser.add_argument("--baseline", choices=tuple(METHODS), default="Cosine", help="of gains")
+    parser.add_argument("--why", metavar="METHOD", help="name the evidence of a method")
+    parser.add_argument(
+        "--evidence", metavar="FILE", action="append", default=[], help="of trainers.evidence"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
