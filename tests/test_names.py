@@ -16,6 +16,7 @@ from keras_sched.schedules import Schedule
 
 NEEDED = {
     "piecewise_constant": {"values": [1.0, 0.1], "boundaries": [5]},
+    "refined": {"start": 0.1, "profile": [1.0, 0.0]},
     "piecewise_linear": {"points": [(0, 1.0), (5, 0.0)]},
     "inverse_sqrt": {"start": 0.1, "timescale": 5},
     "inverse_power": {"start": 0.1, "timescale": 5},
@@ -66,10 +67,12 @@ FLOORS = {
         ("profiles", "duration"),
         ("schedules",),
         ("_reading", "_placed", "_driver", "plotting"),
+        ("theory",),
         ("hyperparameters",),
         ("_use", "_demon_adam", "_scheduled", "optimizers", "precision"),
         ("callbacks",),
         ("range_tests",),
+        ("advice",),
         ("",),  # the package itself
     ),
     TRAINERS: (
@@ -93,6 +96,8 @@ FLOORS = {
             "vae",
             "sweep",
             "report",
+            "evidence",
+            "advise",
             "fetch",
         ),  # programs
     ),

@@ -55,9 +55,9 @@ class Spreads:
     rest: float
 
 
-# What `estimated` finds in the table of the package. `method` and `own` are set: a dozen methods are
-# too few to tell how far they lie from theory, and hardly any was measured by its authors and by
-# others.
+# What `estimated` finds in the table of the package. `method` and `own` are set: a dozen methods
+# are too few to tell how far they lie from theory, and hardly any was measured by its authors and
+# by others.
 SPREADS = Spreads(0.03, 0.026, 0.014, 0.027, 0.064, 0.02, 0.050)
 
 

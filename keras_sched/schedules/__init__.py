@@ -52,6 +52,7 @@ from keras_sched.schedules.pointwise import (
     total,
 )
 from keras_sched.schedules.powers import InversePower, Power
+from keras_sched.schedules.refined import Refined
 from keras_sched.schedules.registry import arguments, get, names
 from keras_sched.schedules.repeating import Mirrored, Repeat, Sampled
 from keras_sched.schedules.steps import (
@@ -97,6 +98,7 @@ __all__ = [
     "Power",
     "Product",
     "Profiled",
+    "Refined",
     "Repeat",
     "Report",
     "Rounded",

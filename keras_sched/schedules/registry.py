@@ -35,6 +35,7 @@ from keras_sched.schedules.momentum import (
 )
 from keras_sched.schedules.phased import WSD, OneCycle, OneCycleMomentum
 from keras_sched.schedules.powers import InversePower, Power
+from keras_sched.schedules.refined import Refined
 from keras_sched.schedules.steps import (
     Constant,
     MultiStep,
@@ -71,6 +72,7 @@ _BY_NAME: dict[str, Callable[..., Schedule]] = {
     "one_cycle_momentum": OneCycleMomentum,
     "wsd": WSD,
     "rex": REX,
+    "refined": Refined,
     "delayed_linear": DelayedLinear,
     "demon": Demon,
     "cosine_momentum": CosineMomentum,

@@ -128,6 +128,12 @@ def shrinking_peaks(t, period=125, scale=0.75, end=0.25):
     return cosine(t % period, peak, end, period)
 
 
+def refined(t):
+    """From a half up to 1 at half time, and down to 0."""
+    s = 1 - left(t)
+    return 0.5 + s if s < 0.5 else 2 * (1 - s)
+
+
 def tanh(t, lower=-6.0, upper=3.0):
     return (1 - math.tanh(lower * left(t) + upper * (1 - left(t)))) / 2
 
@@ -357,6 +363,13 @@ ALL_SCHEDULES: dict[str, Case] = {
 
 # Each is what another library has: tests/peers says which.
 ALL_SCHEDULES |= {
+    "refined": Case(
+        ks.Refined(1.0, profile=[0.5, 1.0, 0.0], end=0.1, steps=T),
+        lambda t: 0.1 + 0.9 * refined(t),
+        0.1,
+        1.0,
+        (T // 2, T),
+    ),
     "tanh": Case(ks.Tanh(1.0, steps=T), tanh, **_down),
     "cosine_k_decay": Case(
         ks.Cosine(1.0, end=0.1, k=3.0, steps=T),

@@ -56,6 +56,7 @@ BOUNDS = {
     "lower": ([-100, math.nextafter(3, 0)], [math.nextafter(-100, -101), 3]),
     "upper": ([math.nextafter(-6, 0), 100], [-6, math.nextafter(100, 101)]),
     "profile": RAMP,
+    "Refined.profile": ([[0.0, 1.0], (1, 0, 0.5)], [[1.0], [1.0, 1.1], [-0.1, 1.0], "linear", 1.0]),
     "OneCycle.profile": (["cosine", "linear"], ["sqrt"]),
     "OneCycleMomentum.profile": (["cosine", "linear"], ["sqrt"]),
     "mirror": (["time", "value"], ["Time", None]),

@@ -189,6 +189,7 @@ RATES = {
     "power": {"batch_size": 128, "tokens_per_step": 128},
     "rex": {"d": 0.5},
     "step": {"every": "0.3dur"},
+    "refined": {"profile": [0.5, 1.0, 0.0]},
     "tanh": {},
     "triangular": {"start": 0.0, "half_period": "0.25dur"},
     "triangular2": {"start": 0.0, "half_period": "0.25dur"},
