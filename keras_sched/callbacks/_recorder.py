@@ -63,7 +63,7 @@ class Recorder:
             inner: The step.
             data: Its batch.
             model: The model, for its metrics.
-            values: The scheduled values that the step uses.
+            values: The scheduled values that the step uses; functions are called after it.
         """
         if tuple(values) != self._names:
             raise ValueError(
@@ -76,7 +76,8 @@ class Recorder:
             loss = _loss(logs, fed)
             self.loss_unknown = loss if isinstance(loss, str) else None
             value, weight = (0.0, 0.0) if isinstance(loss, str) else loss
-            self._write([*values.values(), value, weight])
+            now = [column() if callable(column) else column for column in values.values()]
+            self._write([*now, value, weight])
         return logs
 
     def _write(self, columns: list[Any]) -> None:

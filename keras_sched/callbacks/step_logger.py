@@ -21,9 +21,10 @@ import tensorflow as tf
 from keras_sched import _validate
 from keras_sched._backend import check_tensorflow
 from keras_sched._patch import wrap
-from keras_sched._training import Member
+from keras_sched._training import Member, Training
 from keras_sched._use import Use, check_optimizer, mark_numbers, optimizer_of
 from keras_sched.callbacks import _sinks
+from keras_sched.callbacks._norms import Norms
 from keras_sched.callbacks._recorder import Recorder
 from keras_sched.hyperparameters import current, driver_of, groups
 from keras_sched.precision.attach import find
@@ -55,6 +56,10 @@ class StepLogger(Member):
             most one torn one at the end, which `resume` drops.
         tensorboard: A directory for TensorBoard's event files: "step/learning_rate", "step/loss"
             and so on, over the number of the step.
+        norms: Whether the norms of the gradient of each update are logged, "grad_norm" (L2) and
+            "grad_l1": of all weights together, unscaled and before clipping, averaged where
+            gradients are accumulated. A step without an update has those of the last one, and NaN
+            before the first. For `Refined.from_norms` and `recommend(norms=...)`.
         capacity: Rows after which the buffer is read; at least those of one call.
         resume: Whether a `csv` of the same columns that exists already is continued. Its rows from
             the first step of this training on are dropped, for those steps are done again.
@@ -91,12 +96,15 @@ class StepLogger(Member):
         optimizer: keras.optimizers.Optimizer | None = None,
         csv: str | os.PathLike[str] | None = None,
         tensorboard: str | os.PathLike[str] | None = None,
+        norms: bool = False,
         capacity: int = 1000,
         resume: bool = False,
     ) -> None:
         check_tensorflow("`StepLogger`")
         super().__init__()
         self.every = _validate.integer("every", every, low=1)
+        self.norms = _validate.boolean("norms", norms)
+        self._norms: Norms | None = None
         self.capacity = _validate.integer("capacity", capacity, low=1)
         check_optimizer(optimizer)
         self._given = optimizer
@@ -160,11 +168,13 @@ class StepLogger(Member):
         with self.joined() as training:
             self._optimizer = optimizer_of(self, self._given)
             self._chunks = []
-            self._recorder = self._use = None
+            self._recorder = self._use = self._norms = None
             self._unread = self._epoch = 0
             # However it ends: after its end this does nothing.
             training.on_undo(self, functools.partial(self._end, "interrupted"))
             training.on_undo(self, wrap(self.model, "train_step", self._train_step))
+            if self.norms:
+                self._watch(training)
             mark_numbers(training, self._optimizer)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -177,6 +187,11 @@ class StepLogger(Member):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.under_way()
+        if self._norms is not None and not self._norms.is_seen:
+            raise ValueError(
+                f"`norms` must be False for an optimizer that makes its updates in a way of its "
+                f"own. Received: norms=True with {type(self._optimizer).__name__}"
+            )
         if self._use is not None:
             self._use.check()
             self._use = None
@@ -223,6 +238,20 @@ class StepLogger(Member):
             self._board.write(rows, _joined(high, low))
 
     # --- the mechanism ------------------------------------------------------------------------
+
+    def _watch(self, training: Training) -> None:
+        """Watch what the optimizer is given."""
+        strategy = getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
+        if strategy.num_replicas_in_sync > 1:
+            raise ValueError(
+                f"`norms` must be False where several replicas train: each knows its own gradients "
+                f"only. Received: norms=True with {strategy.num_replicas_in_sync} replicas"
+            )
+        parts = tuple(groups(self._optimizer).values())
+        self._norms = training.keep("norms", parts, lambda: Norms(parts))
+        for undo in self._norms.attach():
+            training.on_undo(self, undo)
+        training.mark(f"norms of logger {training.place_of(self)}", parts)
 
     def _open(self) -> None:
         """Make the buffer, now that every callback has attached what it schedules."""
@@ -274,6 +303,8 @@ class StepLogger(Member):
         quantized = find(self.model)
         bits = {} if quantized is None else quantized.current()
         found = {**current(self._optimizer), **bits}
+        if self._norms is not None:
+            found |= self._norms.values()
         if self._board is None:
             return found
         # What is planned is read at the count of the optimizer, which is not that of the batches
