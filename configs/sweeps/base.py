@@ -70,7 +70,7 @@ def sweep(
         budgets: Shares of the setting's epochs.
         seeds: Seeds of what is measured.
         tuning_seeds: Other seeds, of what decides the learning rate.
-        protocol: "tuned" or "shared".
+        protocol: "tuned", "halving" or "shared"; see `trainers.sweeps.grid`.
         goal: The metric that is judged: of validation data where a learning rate is tuned, of test
             data where it is measured.
         goal_mode: "max" or "min": whether more of it is better.

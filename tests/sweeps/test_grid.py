@@ -257,7 +257,7 @@ def test_a_missing_candidate_is_an_error():
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"protocol": "best"}, "`protocol` must be one of tuned, shared"),
+        ({"protocol": "best"}, "`protocol` must be one of tuned, halving, shared"),
         ({"goal_mode": "most"}, "`goal_mode` must be one of max, min. Received: goal_mode='most'"),
         ({"judged": "last"}, "`judged` must be one of final, best. Received: judged='last'"),
         ({"goal": "val_accuracy"}, "without the name of an evaluation"),

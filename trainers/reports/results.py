@@ -375,10 +375,15 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
     trials = [trial for trial in grid.trials if trial.phase == MEASUREMENT]
     tuned: dict[str, dict[float, list[float]]] = {}
     for trial in grid.trials:
-        if trial.phase == TUNING and trial.id in known:
+        # Of rates that are trained again only the first look is one at all of them.
+        if trial.phase == TUNING and trial.id in known and "rank" not in trial.coordinates:
             value = known[trial.id].value
             found = tuned.setdefault(trial.cell, {}).setdefault(known[trial.id].learning_rate, [])
             found.append(math.nan if value is None else measure.scale * value)
+    rates: dict[str, set[float]] = {}
+    for trial in grid.trials:
+        if trial.phase == TUNING and trial.coordinates["learning_rate"] is not None:
+            rates.setdefault(trial.cell, set()).add(float(trial.coordinates["learning_rate"]))
     called = methods(trials)
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
@@ -409,7 +414,7 @@ def _cells(grid: Grid, known: Mapping[str, Result], measure: Measure) -> tuple[C
                     s: cost for s, r in results.items() if (cost := r.relative_cost) is not None
                 },
                 rate=next((r.learning_rate for r in results.values()), math.nan),
-                candidates=tuple(sorted(map(float, members[0].candidates))),
+                candidates=tuple(sorted(rates.get(members[0].cell, ()))),
                 tuned=tuned.get(members[0].cell, {}),
             )
         )

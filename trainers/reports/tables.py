@@ -80,6 +80,9 @@ def _facts(results: Results) -> list[str]:
     how = {
         "tuned": f"The learning rate of each cell was chosen on validation data, with "
         f"{_tuning_seeds(results)}.",
+        "halving": f"The learning rate of each cell was chosen on validation data, with "
+        f"{_tuning_seeds(results)}: of all in a quarter of the epochs, and of the best two in all "
+        f"of them.",
         "shared": "All cells of a setting were trained with the same learning rate.",
     }[grid.protocol]
     numbers = [len(cell.candidates) for cell in results.cells]

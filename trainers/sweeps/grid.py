@@ -1,15 +1,19 @@
 """The trials of a sweep: the product of its axes, under a protocol, frozen before any runs.
 
 The axes are settings, schedules, momentum schedules, precisions, budgets, learning rates and seeds.
-A *cell* is what a table has a number for: all of these but learning rate and seed. Two protocols:
+A *cell* is what a table has a number for: all of these but learning rate and seed. The protocols:
 
 - "tuned", the papers': for every cell each learning rate is trained with the tuning seeds and
   judged on validation data; the best on average is then measured on test data, with other seeds.
+- "halving": each learning rate is trained for a quarter of the cell's epochs, by a schedule that
+  is stretched to these; the best two are then trained for all of them, each from its beginning, and
+  the best of these is measured. Values from the middle of a training decide nothing: they change
+  their order as rates fall.
 - "shared": one learning rate for all cells of a setting, measured on test data.
 
-A trial of the measurement under "tuned" does not know its learning rate when the grid is frozen; it
-names the trials that decide it, so that its rate is a function of their results and of nothing
-else. Nothing here imports TensorFlow.
+A trial that does not know its learning rate when the grid is frozen names the trials that decide
+it, and which of them it takes: the best, or the second. So its rate is a function of their results
+and of nothing else. Nothing here imports TensorFlow.
 
 Source: Chen, Wolfe and Kyrillidis, "REX" (arXiv 2107.04197), section 4: learning rates in multiples
 of 3, tuned for each setting, schedule and budget. Difference: they do not say on which data; here
@@ -49,7 +53,9 @@ __all__ = [
     "value_of",
 ]
 
-PROTOCOLS = ("tuned", "shared")
+PROTOCOLS = ("tuned", "halving", "shared")
+# Of "halving": the share of the epochs of a first look at rates, and how many get a second one.
+_SHORT, _KEPT = 0.25, 2
 TUNING, MEASUREMENT = "tuning", "measurement"
 # The evaluation that judges a trial, by its phase: what is measured is not what it was tuned on.
 EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
@@ -70,9 +76,11 @@ class Trial:
         cell: Ten hexadecimal digits that all trials of a cell have.
         phase: "tuning" or "measurement".
         coordinates: "setting", "schedule", "momentum" and "precision" by their names in the grid,
-            "budget", "learning_rate" (None if it is tuned) and "seed".
+            "budget", "learning_rate" (None if it is tuned) and "seed"; and the "rank" of the
+            candidate that it takes, where that is not the best one or it tunes.
         config: The configuration of the program; "learning_rate" is None if it is tuned.
-        candidates: Ids of the trials that decide the learning rate, by rate; empty if it is known.
+        candidates: Ids of the trials that decide the learning rate, by rate, or by rank where their
+            own rates were decided; empty if it is known.
         epochs: Epochs that are trained.
     """
 
@@ -89,6 +97,7 @@ class Trial:
         """What people call it."""
         place = self.coordinates
         rate = "tuned" if place["learning_rate"] is None else f"{place['learning_rate']:.10g}"
+        rate += f" rank {place['rank']}" if "rank" in place else ""
         parts = [place[axis] for axis in ("setting", "schedule", "momentum", "precision")]
         return (
             f"{' '.join(map(str, parts))} {100 * place['budget']:g} % lr {rate} "
@@ -190,11 +199,11 @@ class Grid:
                 f"`budgets` must be shares of a setting's epochs, above 0 and at most 1: 5 % is "
                 f"0.05. Received: budgets={sweep['budgets']}"
             )
-        is_tuned = sweep["protocol"] == "tuned"
+        is_tuned = sweep["protocol"] != "shared"
         if is_tuned and (not tuning_seeds or set(seeds) & set(tuning_seeds)):
             raise ValueError(
-                f"Under 'tuned' there must be `tuning_seeds`, and none of `seeds` among them. "
-                f"Received: tuning_seeds={tuning_seeds}, seeds={seeds}"
+                f"Under {sweep['protocol']!r} there must be `tuning_seeds`, and none of `seeds` "
+                f"among them. Received: tuning_seeds={tuning_seeds}, seeds={seeds}"
             )
         trials: list[Trial] = []
         names = [list(sweep[axis]) for axis in _AXES]
@@ -210,10 +219,20 @@ class Grid:
                         f"{other:g} and {budget:g}, both of {cell.epochs} epochs in {setting!r}"
                     )
                 decisive: dict[str, tuple[str, ...]] = {}
+                share = _SHORT if sweep["protocol"] == "halving" else 1.0
                 for rate in rates if is_tuned else ():
-                    found = [cell.trial(TUNING, rate, seed) for seed in tuning_seeds]
+                    found = [cell.trial(TUNING, rate, seed, share=share) for seed in tuning_seeds]
                     decisive[repr(rate)] = tuple(trial.id for trial in found)
                     trials += found
+                if sweep["protocol"] == "halving":
+                    first, decisive = decisive, {}
+                    for rank in range(1, min(_KEPT, len(rates)) + 1):
+                        found = [
+                            cell.trial(TUNING, None, seed, first, rank=rank)
+                            for seed in tuning_seeds
+                        ]
+                        decisive[str(rank)] = tuple(trial.id for trial in found)
+                        trials += found
                 shared = None if is_tuned else rates[0]
                 trials += [cell.trial(MEASUREMENT, shared, seed, decisive) for seed in seeds]
         # The first phase first; a stable sort leaves neighbours, which share a trace, together.
@@ -350,6 +369,12 @@ class _Cell:
             config |= part
         self._config = {**config, "name": sweep["name"], "budget": budget}
         self.epochs = trained_epochs(config["epochs"], budget)
+        short = trained_epochs(config["epochs"], budget * _SHORT)
+        if sweep["protocol"] == "halving" and short >= self.epochs:
+            raise ValueError(
+                f"Under 'halving' a quarter of a budget must be fewer epochs than all of it. "
+                f"Received: {budget:g} of {config['epochs']} epochs in {setting!r}, both {short}"
+            )
         self._cell = digest({"sweep": sweep["name"], "place": self._place, **self._config})
         # As it is read back: lists for tuples.
         self._config = json.loads(json.dumps(self._config, default=list))
@@ -360,13 +385,20 @@ class _Cell:
         rate: float | None,
         seed: int,
         candidates: Mapping[str, tuple[str, ...]] | None = None,
+        share: float = 1.0,
+        rank: int = 0,
     ) -> Trial:
         config = {**self._config, "learning_rate": rate, "seed": seed}
+        epochs = self.epochs
+        if share < 1.0:
+            config["budget"] *= share
+            epochs = trained_epochs(config["epochs"], config["budget"])
         if phase == TUNING:
             config["split"] = "validation"
         elif config.get("split") != "both":  # Of a setting whose rates follow validation.
             config["split"] = "test"
-        place = {**self._place, "learning_rate": rate, "seed": seed}
+        place = {**self._place, "budget": config["budget"], "learning_rate": rate, "seed": seed}
+        place |= {"rank": rank} if rank else {}
         return Trial(
             id="",
             cell=self._cell,
@@ -374,7 +406,7 @@ class _Cell:
             coordinates=place,
             config=config,
             candidates=dict(candidates or {}),
-            epochs=float(self.epochs),
+            epochs=float(epochs),
         ).named()
 
 
@@ -399,11 +431,12 @@ def value_of(record: Record, grid: Grid, phase: str) -> float:
 
 
 def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> float:
-    """Return the learning rate of a trial: its own, or the best of its candidates.
+    """Return the learning rate of a trial: its own, or that of one of its candidates.
 
     The best has the best mean of the goal over its seeds. A rate with a diverged training is worse
     than any other. Of equal ones the lower is taken: means are equal that are no further apart than
-    they are known, exactly for a goal that is a count, to six digits for a mean in float32.
+    they are known, exactly for a goal that is a count, to six digits for a mean in float32. The
+    second is the best without the best one.
 
     Args:
         trial: The trial.
@@ -417,15 +450,20 @@ def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> floa
         return float(trial.coordinates["learning_rate"])
     sign = 1.0 if grid.goal_mode == "max" else -1.0
     found: dict[float, float] = {}
-    for rate, ids in trial.candidates.items():
+    are_ranks = grid.protocol == "halving" and trial.phase == MEASUREMENT
+    for key, ids in trial.candidates.items():
         values = [sign * value_of(records[each], grid, TUNING) for each in ids]
         mean = math.fsum(values) / len(values)
-        found[float(rate)] = -math.inf if math.isnan(mean) else mean
-    best = max(found.values())
+        rate = float(records[ids[0]].config["learning_rate"] if are_ranks else key)
+        found[rate] = -math.inf if math.isnan(mean) else mean
     metric = grid.metric(TUNING)
     is_count = all(metric in records[i].counted for ids in trial.candidates.values() for i in ids)
-    near = 0.0 if math.isinf(best) else resolution(is_count) * abs(best)
-    return min(rate for rate, mean in found.items() if mean >= best - near)
+    for _ in range(trial.coordinates.get("rank", 1)):
+        best = max(found.values())
+        near = 0.0 if math.isinf(best) else resolution(is_count) * abs(best)
+        rate = min(rate for rate, mean in found.items() if mean >= best - near)
+        del found[rate]
+    return rate
 
 
 def _check_words(sweep: Mapping[str, Any]) -> None:

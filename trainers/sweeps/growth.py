@@ -143,9 +143,9 @@ def _tuned(grid: Grid) -> _Tuned:
     """Return the trials that tune, by cell and learning rate."""
     found: dict[str, dict[float, list[Trial]]] = collections.defaultdict(dict)
     for trial in grid.trials:
-        if trial.phase == TUNING:
-            rate = float(trial.coordinates["learning_rate"])
-            found[trial.cell].setdefault(rate, []).append(trial)
+        rate = trial.coordinates["learning_rate"]
+        if trial.phase == TUNING and rate is not None:
+            found[trial.cell].setdefault(float(rate), []).append(trial)
     return found
 
 

@@ -163,6 +163,7 @@ class _Place:
     budget: float
     learning_rate: float | None
     seed: int
+    rank: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
