@@ -46,6 +46,7 @@ def manifest(log: Log, loader: str) -> dict[str, Any]:
                 "goal": _goal(log, sweep),
                 "judged": log.sweeps.get(sweep, {}).get("judged", STATISTICS[0]),
                 "source": log.sweeps.get(sweep, {}).get("source", ""),
+                "glyphs": _glyphs(log, sweep),
                 "metrics": [
                     {"name": name, "mode": mode, **_shown(log, name)}
                     for name, mode in metrics[sweep].items()
@@ -105,7 +106,6 @@ def _run(run: Run, log: Log, differing: set[str], metrics: Mapping[str, str]) ->
             name: run.values(name, mode) for name, mode in metrics.items() if name in run.metrics
         },
         "columns": {table: run.columns(table) for table in ("steps", "evaluations")},
-        "glyphs": run.glyphs,
         "config": {name: value for name, value in trial["config"].items() if name in differing},
     }
 
@@ -125,6 +125,18 @@ def _drift(run: Run, name: str) -> dict[str, Any] | None:
         "most": float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0,
         "first_step": int(differs[0]) if len(differs) else None,
     }
+
+
+def _glyphs(log: Log, sweep: str) -> dict[str, list[float]]:
+    """Return a small picture of the schedule of each method: of one of its runs."""
+    found: dict[str, list[float]] = {}
+    for run in log.runs.values():
+        if run.trial["sweep"] != sweep:
+            continue
+        method = method_of(run, log)
+        if not found.get(method):
+            found[method] = run.glyph
+    return found
 
 
 def _differing(runs: Iterable[Run]) -> set[str]:

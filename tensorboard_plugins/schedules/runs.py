@@ -111,18 +111,22 @@ class Run:
         """Return the names of the columns of a table."""
         return self._columns[table]
 
-    @functools.cached_property
-    def glyphs(self) -> dict[str, list[float]]:
-        """Small pictures of the schedules, or of the learning rate where none was planned."""
-        found = {name: (points[:, 0], points[:, 1]) for name, points in self.planned.items()}
-        if not found and _RATE in self.columns("steps") and len(self.steps):
-            at = self.column("steps", "step")
-            found = {_RATE: (at / max(at[-1], 1.0), self.column("steps", _RATE))}
-        x = np.linspace(0.0, 1.0, _GLYPH)
-        return {
-            name: [float(f"{value:.6g}") for value in np.interp(x, *points)]
-            for name, points in found.items()
-        }
+    @property
+    def glyph(self) -> list[float]:
+        """A small picture of what is planned, the learning rate first, or else of what was applied.
+
+        It is empty where nothing is known.
+        """
+        if self.planned:
+            points = self.planned.get(_RATE, next(iter(self.planned.values())))
+            at, values = points[:, 0], points[:, 1]
+        elif _RATE in self.columns("steps") and len(self.steps):
+            at, values = self.column("steps", "step"), self.column("steps", _RATE)
+            at = at / max(at[-1], 1.0)
+        else:
+            return []
+        found = np.interp(np.linspace(0.0, 1.0, _GLYPH), at, values)
+        return [float(f"{value:.4g}") for value in found]
 
     @functools.cached_property
     def _columns(self) -> dict[str, list[str]]:

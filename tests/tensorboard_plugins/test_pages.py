@@ -78,7 +78,9 @@ def test_the_manifest_has_all_runs_and_what_is_missing(served):
     expected = [of_epochs[-1], of_epochs[-2], sum(of_epochs[1:]) / 3]
     assert run["values"]["test_accuracy"] == pytest.approx(expected)
     assert run["values"]["loss"] == pytest.approx([0.25, 0.25, (0.5 + 1 / 3 + 0.25) / 3])
-    assert len(run["glyphs"]["learning_rate"]) == 32
+    linear = made_up["glyphs"]["Linear"]
+    np.testing.assert_allclose(linear, 0.1 * (1.0 - np.linspace(0.0, 0.99, 32)), atol=2e-3)
+    assert made_up["glyphs"].keys() == set(SCHEDULES)
     assert run["config"] == {"seed": 1, "schedule": "REX"}
 
 

@@ -79,9 +79,7 @@ function one(found, setting, about, hasTitle) {
 /** Return a method with its colour and what its schedule looks like. */
 export function name(method) {
   const { colour } = model.lookOf(method);
-  const run = model.ofSweep().find((each) => each.method === method);
-  const glyphs = run?.glyphs ?? {};
-  return h("span", { class: "method" }, glyph(glyphs.learning_rate ?? Object.values(glyphs)[0], colour), h("span", {}, method));
+  return h("span", { class: "method" }, glyph(model.sweep().glyphs[method], colour), h("span", {}, method));
 }
 
 function cell(found, table, place, about) {
