@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_sched.advice.evidence import Evidence
 
-__all__ = ["SPREADS", "Effects", "Spreads", "band", "estimated"]
+__all__ = ["SPREADS", "Effects", "Spreads", "band", "estimated", "noises"]
 
 # REX, table 1: budgets below a quarter are low.
 _LOW = 0.25
@@ -58,7 +58,7 @@ class Spreads:
 # What `estimated` finds in the table of the package. `method` and `own` are set: a dozen methods
 # are too few to tell how far they lie from theory, and hardly any was measured by its authors and
 # by others.
-SPREADS = Spreads(0.03, 0.026, 0.014, 0.027, 0.064, 0.02, 0.050)
+SPREADS = Spreads(0.03, 0.023, 0.014, 0.025, 0.067, 0.02, 0.048)
 
 
 def band(budget: float) -> str:
@@ -89,7 +89,7 @@ class Effects:
         for number, places in enumerate(used):
             matrix[number, places] = 1.0
         found = np.array([math.log(row.loss) for row in self.rows])
-        weights = 1.0 / np.array([_noise(row) + spreads.rest**2 for row in self.rows])
+        weights = 1.0 / (noises(self.rows) + spreads.rest**2)
         matrix, found = _centred(self.rows, matrix, found, weights)
         variances = np.array([getattr(spreads, key[0]) ** 2 for key in self._place])
         means = np.array(
@@ -165,10 +165,17 @@ def _compared(rows: Iterable[Evidence]) -> list[Evidence]:
     return sorted(kept, key=lambda row: [str(x) for x in dataclasses.astuple(row)])
 
 
-def _noise(row: Evidence) -> float:
-    """Return the variance of the logarithm of a mean over seeds."""
-    std = _STD if row.std is None else row.std / row.loss
-    return std**2 / (row.n or _SEEDS)
+def noises(rows: Sequence[Evidence]) -> np.ndarray:
+    """Return the variance of the logarithm of each mean over seeds.
+
+    The spread over seeds is that of all methods of a column together: three seeds tell little of
+    their own, and may be equal by chance.
+    """
+    squares: dict[Any, list[float]] = {}
+    for row in rows:
+        std = _STD if row.std is None else row.std / row.loss
+        squares.setdefault(row.column, []).append(std**2)
+    return np.array([np.mean(squares[row.column]) / (row.n or _SEEDS) for row in rows])
 
 
 def _centred(
@@ -217,7 +224,7 @@ def _rest(fitted: Effects, inverse: np.ndarray, begin: Spreads) -> float:
     for number, row in enumerate(fitted.rows):
         matrix[number, [fitted._place[key] for key in _keys(row)]] = 1.0
     found = np.array([math.log(row.loss) for row in fitted.rows])
-    noise = np.array([_noise(row) for row in fitted.rows])
+    noise = noises(fitted.rows)
     weights = 1.0 / (noise + begin.rest**2)
     matrix, found = _centred(fitted.rows, matrix, found, weights)
     left = found - matrix @ fitted.means
