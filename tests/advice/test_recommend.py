@@ -223,3 +223,9 @@ def test_the_program_prints_the_answer(capsys):
     assert "by authors" in capsys.readouterr().out
     assert advise.main(["--task=graph", "--budget=0"]) == 2
     assert "`budget` must be" in capsys.readouterr().err
+
+
+def test_the_readme_shows_what_is_answered():
+    text = (ROOT / "README.md").read_text()
+    answer = str(ks.recommend("image classification", optimizer="sgd", budget=0.1))
+    assert "\n".join(answer.splitlines()[:5]) + "\n..." in text

@@ -1,0 +1,170 @@
+"""What was said before the sweeps of `configs/sweeps/advice.py` were run, and what came of it.
+
+    python -m benchmarks.advice
+
+It reads the results in `docs/advice` and prints the tests that docs/advice.md has written down, in
+its numbers; no training is run. A task is a part of the sweep; the means of its settings weigh
+equally. What is not there yet is left out, and the number of tasks is said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas
+
+import keras_sched as ks
+from keras_sched.advice.effects import Effects
+from keras_sched.advice.evidence import Evidence, load
+from keras_sched.advice.methods import METHODS, prior
+from trainers.reports.statistics import holm
+
+_ROOT = pathlib.Path(__file__).parents[1] / "docs" / "advice"
+_TIED = 0.025
+_DRAWS = 10_000
+_RATED = ("Linear", "Cosine", "REX", "WSD 20 %")
+Column = dict[str, Evidence]
+
+
+def columns() -> list[Column]:
+    """Return the columns that were measured here: evidence by method."""
+    found: dict[object, Column] = {}
+    for row in load():
+        if row.source.startswith("advice_"):
+            found.setdefault(row.column, {})[row.method] = row
+    return list(found.values())
+
+
+def by_task(found: Sequence[Column], method: str, other: str) -> dict[str, float]:
+    """Return the mean difference of the logarithms of two losses in each task."""
+    values: dict[str, list[float]] = {}
+    for column in found:
+        if method in column and other in column:
+            apart = math.log(column[method].loss / column[other].loss)
+            values.setdefault(column[method].setting, []).append(apart)
+    return {task: float(np.mean(each)) for task, each in values.items()}
+
+
+def flipped(values: Sequence[float]) -> float:
+    """Return the two-sided p of a mean that is 0, by flipping all signs."""
+    given = np.array(values)
+    signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(given))))
+    return float((np.abs(signs @ given) >= abs(given.sum()) - 1e-12).mean())
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the interval of 90 % of a mean, by drawing tasks again."""
+    draw = np.random.default_rng(0)
+    means = draw.choice(np.array(values), (_DRAWS, len(values))).mean(axis=1)
+    low, high = np.quantile(means, [0.05, 0.95]).tolist()
+    return low, high
+
+
+def said(name: str, tasks: Mapping[str, float], p: float) -> None:
+    """Print a comparison."""
+    values = [*tasks.values()]
+    low, high = (100.0 * (math.exp(x) - 1.0) for x in interval(values))
+    mean = 100.0 * (math.exp(float(np.mean(values))) - 1.0)
+    below = sum(value < 0.0 for value in values)
+    print(
+        f"   {name}: {mean:+.1f} % [{low:+.1f}, {high:+.1f}], lower in {below} of {len(values)} "
+        f"tasks, p = {p:.3f}"
+    )
+
+
+def compared(found: Sequence[Column], pairs: Sequence[tuple[str, str]]) -> None:
+    """Print comparisons of one claim."""
+    tasks = {f"{one} over {other}": by_task(found, one, other) for one, other in pairs}
+    corrected = holm({name: flipped([*each.values()]) for name, each in tasks.items()})
+    for name, each in tasks.items():
+        said(name, each, corrected[name])
+
+
+def held_out(found: Sequence[Column]) -> None:
+    """Print what is recommended for each task from the papers and all other tasks."""
+    regrets: dict[str, list[float]] = {}
+    cosine: dict[str, list[float]] = {}
+    tied = []
+    for task in sorted({next(iter(column.values())).setting for column in found}):
+        rows = [row for row in load() if row.setting != task and row.precision == "float32"]
+        effects = Effects(rows, prior())
+        for column in found:
+            one = next(iter(column.values()))
+            if one.setting != task:
+                continue
+            names = [name for name in column if name in METHODS]
+            means, covariances = effects.predicted(names, one.family, one.optimizer, one.budget)
+            root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(names)))
+            draws = means + np.random.default_rng(0).normal(size=(4_000, len(names))) @ root.T
+            over = np.exp(draws - draws.min(axis=1, keepdims=True)).mean(axis=0)
+            picked = column[names[int(over.argmin())]]
+            best = min(column[name].loss for name in names)
+            tied.append(picked.loss <= (1.0 + _TIED) * best)
+            regrets.setdefault(task, []).append(picked.loss / best - 1.0)
+            cosine.setdefault(task, []).append(column["Cosine"].loss / best - 1.0)
+    for task, values in regrets.items():
+        print(f"   {task}: regret {np.mean(values):.1%}, of Cosine {np.mean(cosine[task]):.1%}")
+    own, its = (np.mean([np.mean(each) for each in part.values()]) for part in (regrets, cosine))
+    print(f"   tied in {sum(tied)} of {len(tied)} columns; regret {own:.1%}, of Cosine {its:.1%}")
+
+
+def rates() -> None:
+    """Print how the best rates of two methods are beside what theory says."""
+    inside = every = 0
+    for path in sorted(_ROOT.glob("*/results.parquet")):
+        table = pandas.read_parquet(path)
+        tuned = table[(table["phase"] == "tuning") & (table["budget"] == 1.0)]
+        is_max = (table["goal_mode"] == "max").all()
+        for setting, group in tuned.groupby("setting"):
+            best = {}
+            for name in _RATED:
+                mine = group[group["schedule"] == name].groupby("learning_rate")["value"].mean()
+                loss = 1.0 - mine if is_max else mine
+                loss = np.log(loss[loss > 0.0].dropna())
+                best[name] = _lowest(np.log(loss.index.to_numpy()), loss.to_numpy())
+            near = []
+            for one, other in itertools.combinations(_RATED, 2):
+                if math.isnan(best[one] - best[other]):
+                    continue
+                theory = METHODS[one].bound.base_rate / METHODS[other].bound.base_rate
+                near.append(abs(best[one] - best[other] - math.log(theory)) <= math.log(1.5))
+            inside, every = inside + sum(near), every + len(near)
+            print(f"   {setting}: {sum(near)} of {len(near)} pairs within a factor of 1.5")
+    print(f"   together {inside} of {every}")
+
+
+def _lowest(at: np.ndarray, values: np.ndarray) -> float:
+    """Return where a parabola through the lowest point and its neighbours is lowest."""
+    if len(at) < 3:
+        return math.nan
+    place = min(max(int(values.argmin()), 1), len(at) - 2)
+    a, b, _ = np.polyfit(at[place - 1 : place + 2], values[place - 1 : place + 2], 2)
+    if a <= 0.0:
+        return float(at[values.argmin()])
+    return float(np.clip(-b / (2.0 * a), at[0], at[-1]))
+
+
+def main() -> None:
+    """Print all of it."""
+    found = columns()
+    low = [column for column in found if next(iter(column.values())).budget in (0.05, 0.1)]
+    sgd = [column for column in found if next(iter(column.values())).optimizer == "sgd"]
+    tasks = {row.setting for column in found for row in column.values()}
+    print(f"{len(tasks)} of 8 tasks: {', '.join(sorted(tasks))} (keras_sched {ks.__version__})")
+    print("1. Short budgets: losses at 5 and 10 %")
+    pairs = [("REX", other) for other in ("None", "Step", "OneCycle", "Exp")]
+    compared(low, [*pairs, ("Linear", "None"), ("Linear", "Step")])
+    print("2. Demon at a constant rate, momentum SGD, all budgets")
+    compared(sgd, [("Demon", "Cosine"), ("Demon", "Step")])
+    print("3. Advice: predicted from the papers and the other tasks")
+    held_out(found)
+    print("4. Rates at 100 %")
+    rates()
+
+
+if __name__ == "__main__":
+    main()
