@@ -4,11 +4,11 @@ Source:    none: the evidence of our own for `keras_sched.recommend`; what was t
            written down before the first trial (docs/advice.md).
 Published: none. Reduced-scale settings: small networks on small data, seconds a training.
 Expected:  docs/advice.md says what was expected, and what came of it.
-Command:   python -m trainers.sweep --config=configs/sweeps/advice.py:PART --results=DIR \
-             --extend_rates=2 --workers=2
-           with PART one of digits, fashion, vae, lstm, transformer, topics, graph, capsules. The
-           Fashion-MNIST images are fetched by `python -m trainers.fetch fashion_mnist`; all others
-           have their data in packages that the trainers need anyway.
+Command:   python -m trainers.sweep --config=configs/sweeps/advice.py --results=DIR
+           for the digits; with --config=configs/sweeps/advice.py:PART for another task, PART one of
+           digits, fashion, vae, lstm, transformer, topics, graph, capsules; and --extend_rates=2.
+           The Fashion-MNIST images are fetched by `python -m trainers.fetch fashion_mnist`; all
+           others have their data in packages that the trainers need anyway.
 Cost:      704 trials a part, and those of rates that are added; 10 to 20 minutes with two workers
            on two cores of an x86-64 server CPU.
 Differs:   One tuning seed for each of five rates, three seeds of what is measured.
