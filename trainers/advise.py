@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from keras_sched.advice import Advice, recommend
-from keras_sched.advice.answer import cells
+from keras_sched.advice.answer import HEAD, cells
 from keras_sched.advice.evidence import FAMILIES
 from keras_sched.advice.methods import METHODS
-from keras_sched.schedules import label
 
 _BAD_USAGE = 2
 _FEARS = ("cost", "divergence", "open end", "tuning")
@@ -54,16 +53,14 @@ def show(found: Advice, console: Console) -> None:
     """Print advice as a table, with what is to be said beside it."""
     table = Table(title="Schedules, the best first", title_justify="left", caption_justify="left")
     table.caption = "; ".join(f"{grade}: {text}" for grade, text in found.GRADES.items())
-    for name in ("method", "rate", f"gain over {found.baseline} [90 %]"):
-        table.add_column(name, no_wrap=True)
-    for name in ("best", "tied", "regret"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
-    table.add_column("rows, by whom")
+    for place, name in enumerate(HEAD):
+        title = f"gain over {found.baseline} [90 %]" if name == "gain" else name
+        justify: JustifyMethod = "right" if 2 < place < len(HEAD) - 2 else "left"
+        table.add_column(title, justify=justify, no_wrap=place < len(HEAD) - 1)
     for place, row in enumerate(found.rows):
         table.add_row(*cells(row), style="bold" if place == 0 else None)
     console.print(table)
-    console.print(f"Use {label(found.best)}: {found.rows[0].why}", highlight=False)
+    console.print(found.said, highlight=False, markup=False)
     for said in (found.momentum, found.precision, *found.notes):
         console.print(f"- {said}", highlight=False, markup=False)
 

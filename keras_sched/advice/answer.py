@@ -10,6 +10,8 @@ from keras_sched.schedules import Schedule, label
 
 __all__ = ["Advice", "Recommendation"]
 
+# A chance of being the best that is worth to be told as one.
+_SURE = 0.5
 _GRADES = {
     "A": "measured on tasks of this family, with this kind of optimizer, at such budgets",
     "B": "measured on other tasks, with other optimizers or at other budgets",
@@ -28,6 +30,7 @@ class Recommendation:
         rate_factor: What to multiply the rate that was tuned for the baseline with.
         gain: How much lower the loss is than the baseline's, in %: the median.
         gain_range: Its interval of 90 %.
+        chance_better: Probability of a lower loss than the baseline's.
         chance_best: Probability of being the best of the methods.
         chance_tied: Probability of a loss that is at most 2.5 % above the best one.
         regret: How much the loss is expected to lie above the best one, in %.
@@ -42,6 +45,7 @@ class Recommendation:
     rate_factor: float
     gain: float
     gain_range: tuple[float, float]
+    chance_better: float
     chance_best: float
     chance_tied: float
     regret: float
@@ -117,12 +121,33 @@ class Advice:
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        head = ["method", "rate", f"gain over {self.baseline}", "best", "tied", "regret", "", "by"]
+        head = [*HEAD]
+        head[2] = f"gain over {self.baseline}"
         rows = [cells(row) for row in self.rows]
         widths = [max(len(line[place]) for line in [head, *rows]) for place in range(len(head))]
         lines = [_line(line, widths) for line in [head, *rows]]
-        said = [self.momentum, self.precision, *self.notes]
-        return "\n".join([*lines, "", f"Use {label(self.best)}.", *said])
+        return "\n".join([*lines, "", self.said, self.momentum, self.precision, *self.notes])
+
+    @property
+    def said(self) -> str:
+        """What to use, and how sure that is, in a sentence or two."""
+        first, second = self.rows[:2]
+        text = f"Use {label(first.schedule)}. {first.why}"
+        if first.method != self.baseline:
+            text += (
+                f" It has a lower loss than {self.baseline} with a probability of "
+                f"{100 * first.chance_better:.0f} %."
+            )
+        if first.chance_best < _SURE:
+            text += (
+                f" Which one is best for a task of your own nobody can say from this: the best of "
+                f"the {len(self.rows)} it is with {100 * first.chance_best:.0f} %. If you can "
+                f"train twice, try {second.method}, too."
+            )
+        return text
+
+
+HEAD = ("method", "rate", "gain", "better", "best", "tied", "regret", "grade", "rows, by whom")
 
 
 def cells(row: Recommendation) -> list[str]:
@@ -132,6 +157,7 @@ def cells(row: Recommendation) -> list[str]:
         row.method,
         f"x{row.rate_factor:.2f}",
         f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]",
+        f"{100 * row.chance_better:.0f} %",
         f"{100 * row.chance_best:.0f} %",
         f"{100 * row.chance_tied:.0f} %",
         f"{row.regret:.1f} %",

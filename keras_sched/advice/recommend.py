@@ -164,6 +164,7 @@ def _rows(
                 rate_factor=factor,
                 gain=middle,
                 gain_range=(low, high),
+                chance_better=float((gains[:, place] > 0.0).mean()),
                 chance_best=float((over[:, place] == 0.0).mean()),
                 chance_tied=float((over[:, place] <= _TIED).mean()),
                 regret=100.0 * float(over[:, place].mean()),
@@ -216,15 +217,19 @@ def _ordered(
 
 
 def _momentum(rows: Sequence[Recommendation]) -> str:
+    """Return what is to be said of the momentum, in a sentence or two."""
     found = {row.method: row for row in rows}
     demon, both, rex = (found[name] for name in ("Demon", "Demon REX", "REX"))
     best = min(demon, both, key=lambda row: row.regret)
-    if best.regret <= rex.regret:
-        return f"Momentum: let it fall, as in {best.method}: as good as a rate that falls."
-    return (
-        f"Momentum: keep it constant. Demon is expected to lie {demon.regret:.1f} % above the "
-        f"best, Demon with REX {both.regret:.1f} % ({both.measured_by} measured the latter)."
+    told = (
+        f"expected regret of Demon {demon.regret:.0f} %, of Demon with REX {both.regret:.0f} %, of "
+        f"REX {rex.regret:.0f} %"
     )
+    if best.regret < rex.regret - 100.0 * _TIED:
+        return f"Momentum: let it fall, as in {best.method} ({told})."
+    if best.regret < rex.regret + 100.0 * _TIED:
+        return f"Momentum: keep it constant; that it falls makes no difference that shows ({told})."
+    return f"Momentum: keep it constant ({told})."
 
 
 def _notes(

@@ -42,7 +42,7 @@ def test_an_answer_hangs_together(family, optimizer, budget):
         assert each.chance_best <= each.chance_tied <= 1.0
         assert (each.grade == "C") == (not each.evidence)
     base = next(each for each in advice.rows if each.method == "Cosine")
-    assert base.gain == 0.0 and base.rate_factor == 1.0
+    assert base.gain == 0.0 and base.rate_factor == 1.0 and base.chance_better == 0.0
     known = {each.family for each in load() if each.precision == "float32"}
     assert any("Nobody" in note for note in advice.notes) == (advice.rows[0].grade != "A")
     assert family in known or all(each.grade != "A" for each in advice.rows)
