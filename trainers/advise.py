@@ -13,11 +13,13 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from keras_sched.advice import Advice, recommend
-from keras_sched.advice.answer import HEAD, cells
+from keras_sched.advice.answer import HEAD, LEGEND, cells
 from keras_sched.advice.evidence import FAMILIES
 from keras_sched.advice.methods import METHODS
 
 _BAD_USAGE = 2
+# Columns of a screen that has fewer than so many signs in a line.
+_WIDE, _NARROW = 118, ("method", "rate", "gain", "better", "best", "evidence")
 _FEARS = ("cost", "divergence", "open end", "tuning")
 
 
@@ -51,16 +53,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def show(found: Advice, console: Console) -> None:
     """Print advice as a table, with what is to be said beside it."""
-    table = Table(title="Schedules, the best first", title_justify="left", caption_justify="left")
-    table.caption = "; ".join(f"{grade}: {text}" for grade, text in found.GRADES.items())
-    for place, name in enumerate(HEAD):
+    console.print(found.said, highlight=False, markup=False)
+    table = Table(caption_justify="left")
+    table.caption = LEGEND.format(baseline=found.baseline)
+    shown = [place for place, name in enumerate(HEAD) if console.width >= _WIDE or name in _NARROW]
+    for place in shown:
+        name = HEAD[place]
         title = f"gain over {found.baseline} [90 %]" if name == "gain" else name
         justify: JustifyMethod = "right" if 2 < place < len(HEAD) - 2 else "left"
         table.add_column(title, justify=justify, no_wrap=place < len(HEAD) - 1)
     for place, row in enumerate(found.rows):
-        table.add_row(*cells(row), style="bold" if place == 0 else None)
+        texts = cells(row)
+        table.add_row(*(texts[each] for each in shown), style="bold" if place == 0 else None)
     console.print(table)
-    console.print(found.said, highlight=False, markup=False)
     for said in (found.momentum, found.precision, *found.notes):
         console.print(f"- {said}", highlight=False, markup=False)
 

@@ -10,8 +10,8 @@ from keras_sched.schedules import Schedule, label
 
 __all__ = ["Advice", "Recommendation"]
 
-# A chance of being the best that is worth to be told as one.
-_SURE = 0.5
+# Regrets that are no further apart, in %, are not told apart.
+_NEAR = 2.5
 _GRADES = {
     "A": "measured on tasks of this family, with this kind of optimizer, at such budgets",
     "B": "measured on other tasks, with other optimizers or at other budgets",
@@ -36,6 +36,7 @@ class Recommendation:
         regret: How much the loss is expected to lie above the best one, in %.
         grade: "A", "B" or "C"; see `Advice.GRADES`.
         evidence: The rows that say so.
+        near: How many of them are of this family of tasks, with this kind of optimizer.
         why: A sentence.
     """
 
@@ -51,6 +52,7 @@ class Recommendation:
     regret: float
     grade: str
     evidence: tuple[Evidence, ...]
+    near: int
     why: str
 
     @property
@@ -77,6 +79,7 @@ class Advice:
         momentum: What is to be said of the momentum.
         precision: What is to be said of numeric precision.
         notes: What is assumed, and what is not known.
+        reason: Why the first one is first where that is not for its regret; empty else.
     """
 
     rows: tuple[Recommendation, ...]
@@ -84,6 +87,7 @@ class Advice:
     momentum: str
     precision: str
     notes: tuple[str, ...]
+    reason: str = ""
 
     GRADES = _GRADES
 
@@ -126,28 +130,38 @@ class Advice:
         rows = [cells(row) for row in self.rows]
         widths = [max(len(line[place]) for line in [head, *rows]) for place in range(len(head))]
         lines = [_line(line, widths) for line in [head, *rows]]
-        return "\n".join([*lines, "", self.said, self.momentum, self.precision, *self.notes])
+        said = [self.momentum, self.precision, *self.notes]
+        legend = LEGEND.format(baseline=self.baseline)
+        return "\n".join([self.said, "", *lines, legend, "", *(f"- {each}" for each in said)])
 
     @property
     def said(self) -> str:
         """What to use, and how sure that is, in a sentence or two."""
-        first, second = self.rows[:2]
-        text = f"Use {label(first.schedule)}. {first.why}"
+        first, *others = self.rows
+        text = (
+            f"Use {first.method}:\n\n"
+            f"    model.fit(..., callbacks=[ks.Scheduler(learning_rate=ks.{label(self.best)})])\n\n"
+            f"{self.reason or first.why}"
+        )
         if first.method != self.baseline:
             text += (
-                f" It has a lower loss than {self.baseline} with a probability of "
+                f" Its loss is lower than that of {self.baseline} with a probability of "
                 f"{100 * first.chance_better:.0f} %."
             )
-        if first.chance_best < _SURE:
-            text += (
-                f" Which one is best for a task of your own nobody can say from this: the best of "
-                f"the {len(self.rows)} it is with {100 * first.chance_best:.0f} %. If you can "
-                f"train twice, try {second.method}, too."
-            )
+        near = [row.method for row in others if row.regret < first.regret + _NEAR]
+        if near and not self.reason:
+            text += f" About as good, as far as is known: {', '.join(near)}."
         return text
 
 
-HEAD = ("method", "rate", "gain", "better", "best", "tied", "regret", "grade", "rows, by whom")
+LEGEND = (
+    "rate: what to multiply the rate tuned for {baseline} with; gain: how much lower the loss is "
+    "than that of {baseline}, with an interval of 90 % (of 1 - accuracy, of the perplexity); "
+    "better: chance of that; best, tied: chances of being the best, and of being within 2.5 % of "
+    "it; regret: expected % above the best; evidence (not quality): A of this family, optimizer "
+    "and budget, B of others, C theory alone; rows: near this question, of all, by whom"
+)
+HEAD = ("method", "rate", "gain", "better", "best", "tied", "regret", "evidence", "rows, by whom")
 
 
 def cells(row: Recommendation) -> list[str]:
@@ -156,13 +170,13 @@ def cells(row: Recommendation) -> list[str]:
     return [
         row.method,
         f"x{row.rate_factor:.2f}",
-        f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]",
+        f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]" if low < high else "-",
         f"{100 * row.chance_better:.0f} %",
         f"{100 * row.chance_best:.0f} %",
         f"{100 * row.chance_tied:.0f} %",
         f"{row.regret:.1f} %",
         row.grade,
-        row.measured_by,
+        f"{row.near} of {len(row.evidence)}: {row.measured_by}" if row.evidence else "none",
     ]
 
 

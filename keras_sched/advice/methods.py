@@ -89,7 +89,7 @@ _ALL = [
         "Warmup REX",
         lambda peak: REX(peak).warmup("0.05dur"),
         None,
-        "REX for networks that diverge where they begin at the peak.",
+        "REX after a short warmup: for networks that attend, or whose first steps are unsafe.",
     ),
     Method(
         "Warmup Linear",
