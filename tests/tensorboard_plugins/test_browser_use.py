@@ -58,7 +58,7 @@ def test_charts_that_are_drawn_anew_are_let_go(browser, address):
         for number in range(12):
             page.select_option("label:has-text('Over') select", ["step", "share"][number % 2])
             page.wait_for_timeout(100)
-        page.wait_for_timeout(400)
+        page.wait_for_timeout(2_000)
         assert len(drawn(page)) == 2 and canvases(opened) <= before + 2
 
 
@@ -100,13 +100,14 @@ def test_what_people_do_is_kept_while_runs_go_on(browser, tmp_path):
         page.mouse.down()
         page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50, steps=4)
         page.mouse.up()
+        page.wait_for_timeout(500)
         zoomed = pictures(page)
         page.fill("input[type=search]", "x")
         page.keyboard.press("Home")
         page.wait_for_timeout(200)
         for key in ("e", "ArrowLeft", "r"):  # The caret is where it was: from "x" to "rex".
             page.keyboard.press(key)
-            page.wait_for_timeout(200)
+            page.wait_for_timeout(500)
         assert page.input_value("input[type=search]") == "rex"
         write(tmp_path / "second", trial_of("REX", sweep="", id="second", cell="b", seed=1))
         for _ in range(40):
