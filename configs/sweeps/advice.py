@@ -22,7 +22,8 @@ from configs.sweeps.rows import ADVISED
 
 _BUDGETS = (0.05, 0.1, 0.25, 1.0)
 _SGDM = [0.01, 0.03, 0.1, 0.3, 0.9]
-_ADAMW = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
+ADAMW_RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
+ADAMW = {"optimizer": "adamw", "momentum": 0.9, "l2": 0.0, "weight_decay": 1e-2}
 
 
 def get_config(part: str = "digits") -> ConfigDict:
@@ -34,19 +35,14 @@ def get_config(part: str = "digits") -> ConfigDict:
     Raises:
         ValueError: If it is unknown.
     """
-    if part not in _PARTS:
-        raise ValueError(f"`part` must be one of {', '.join(_PARTS)}. Received: part={part!r}")
-    program, goal, mode, config, rates = _PARTS[part]()
-    config["evaluate_every"] = 10_000  # At the end alone.
+    program, goal, mode, config, rates = task_of(part)
     return sweep(
         f"advice_{part}",
         settings={
             f"{part}-SGDM": setting(
                 config, rates, part, optimizer="sgd", momentum=0.9, l2=1e-4, weight_decay=0.0
             ),
-            f"{part}-AdamW": setting(
-                config, _ADAMW, part, optimizer="adamw", momentum=0.9, l2=0.0, weight_decay=1e-2
-            ),
+            f"{part}-AdamW": setting(config, ADAMW_RATES, part, **ADAMW),
         },
         schedules=ADVISED,
         budgets=_BUDGETS,
@@ -55,6 +51,19 @@ def get_config(part: str = "digits") -> ConfigDict:
         goal=goal,
         goal_mode=mode,
     )
+
+
+def task_of(part: str) -> tuple[str, str, str, ConfigDict, list[float]]:
+    """Return the program of a task, its goal and mode, its configuration, and rates for SGD.
+
+    Raises:
+        ValueError: If it is unknown.
+    """
+    if part not in _PARTS:
+        raise ValueError(f"`part` must be one of {', '.join(_PARTS)}. Received: part={part!r}")
+    program, goal, mode, config, rates = _PARTS[part]()
+    config["evaluate_every"] = 10_000  # At the end alone.
+    return program, goal, mode, config, rates
 
 
 def _digits():
