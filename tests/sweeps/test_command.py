@@ -225,7 +225,7 @@ def test_a_worker_that_waits_for_others_ends_with_143_or_130(results, number):
         ) as worker:
             # It handles signals from the time on that it has made its program.
             running.wait_for(lambda: _imports(worker.pid, "numpy"))
-            time.sleep(1.0)
+            time.sleep(4.0)
             worker.send_signal(number)
             assert worker.wait(running.PATIENCE) == 128 + number
 
