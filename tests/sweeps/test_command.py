@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pandas
 import pytest
@@ -223,19 +222,23 @@ def test_a_worker_that_waits_for_others_ends_with_143_or_130(results, number):
         with subprocess.Popen(
             [sys.executable, "-m", "trainers.sweeps.worker", *flags], cwd=running.ROOT
         ) as worker:
-            # It handles signals from the time on that it has made its program.
-            running.wait_for(lambda: _imports(worker.pid, "numpy"))
-            time.sleep(4.0)
+            # Before it handles signals they end it, or are lost if whoever started us ignores them.
+            running.wait_for(lambda: _handles(worker.pid, number))
             worker.send_signal(number)
             assert worker.wait(running.PATIENCE) == 128 + number
 
 
-def _imports(pid, name):
-    """Return whether a process has loaded a library."""
+def _handles(pid, number):
+    """Return whether a process handles a request to end: of SIGTERM nobody but a worker does.
+
+    It handles SIGTERM last.
+    """
     try:
-        return name in pathlib.Path(f"/proc/{pid}/maps").read_text()
+        text = pathlib.Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+    caught = int(re.search(r"SigCgt:\s*(\w+)", text)[1], 16)
+    return all(caught >> (each - 1) & 1 for each in (number, signal.SIGTERM))
 
 
 def test_signals_that_come_together_ask_once(results, monkeypatch):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["ASKED", "ASKED_TO_END", "asks", "die_with", "tied"]
 
-ASKED = (signal.SIGTERM, signal.SIGINT)
+ASKED = (signal.SIGINT, signal.SIGTERM)
 ASKED_TO_END = 128 + signal.SIGTERM
 _PR_SET_PDEATHSIG = 1
 
