@@ -97,11 +97,8 @@ def held_out(found: Sequence[Column]) -> None:
             if one.setting != task:
                 continue
             names = [name for name in column if name in METHODS]
-            means, covariances = effects.predicted(names, one.family, one.optimizer, one.budget)
-            root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(names)))
-            draws = means + np.random.default_rng(0).normal(size=(4_000, len(names))) @ root.T
-            over = np.exp(draws - draws.min(axis=1, keepdims=True)).mean(axis=0)
-            picked = column[names[int(over.argmin())]]
+            draws = effects.drawn(names, one.family, one.optimizer, one.budget)
+            picked = column[names[int(regrets(draws).mean(axis=0).argmin())]]
             best = min(column[name].loss for name in names)
             tied.append(picked.loss <= (1.0 + _TIED) * best)
             regrets.setdefault(task, []).append(picked.loss / best - 1.0)

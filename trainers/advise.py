@@ -16,11 +16,11 @@ from keras_sched.advice import Advice, recommend
 from keras_sched.advice.answer import HEAD, LEGEND, cells
 from keras_sched.advice.evidence import FAMILIES
 from keras_sched.advice.methods import METHODS
+from keras_sched.advice.recommend import FEARS
 
 _BAD_USAGE = 2
 # Columns of a screen that has fewer than so many signs in a line.
 _WIDE, _NARROW = 118, ("method", "rate", "gain", "better", "best", "evidence")
-_FEARS = ("cost", "divergence", "open end", "tuning")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="steps of the run")
     parser.add_argument("--batch_size", type=int, help="examples of a batch")
     parser.add_argument("--learning_rate", type=float, help="the rate tuned for the baseline")
-    parser.add_argument("--fear", choices=_FEARS, help="what is feared most")
+    parser.add_argument("--fear", choices=FEARS, help="what is feared most")
     parser.add_argument("--metric", choices=("last", "best"), default="last", help="what counts")
     parser.add_argument("--baseline", choices=tuple(METHODS), default="Cosine", help="of gains")
     parser.add_argument("--why", metavar="METHOD", help="name the evidence of a method")

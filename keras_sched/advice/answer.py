@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from keras_sched.advice.evidence import Evidence
-from keras_sched.schedules import Schedule, label
+from keras_sched.schedules import Schedule
 
 __all__ = ["Advice", "Recommendation"]
 
@@ -54,6 +54,14 @@ class Recommendation:
     evidence: tuple[Evidence, ...]
     near: int
     why: str
+
+    @property
+    def call(self) -> str:
+        """The call that makes its callback, as a text that runs."""
+        given = f"learning_rate=ks.{self.schedule!r}"
+        if self.momentum is not None:
+            given += f", momentum=ks.{self.momentum!r}"
+        return f"ks.Scheduler({given})"
 
     @property
     def settings(self) -> int:
@@ -140,7 +148,7 @@ class Advice:
         first, *others = self.rows
         text = (
             f"Use {first.method}:\n\n"
-            f"    model.fit(..., callbacks=[ks.Scheduler(learning_rate=ks.{label(self.best)})])\n\n"
+            f"    model.fit(..., callbacks=[{first.call}])\n\n"
             f"{self.reason or first.why}"
         )
         if first.method != self.baseline:

@@ -24,7 +24,7 @@ import numpy as np
 
 from keras_sched.advice.evidence import Evidence
 
-__all__ = ["SPREADS", "Effects", "Spreads", "band", "estimated", "noises"]
+__all__ = ["SPREADS", "Effects", "Spreads", "band", "estimated", "noises", "regrets"]
 
 # REX, table 1: budgets below a quarter are low.
 _LOW = 0.25
@@ -136,6 +136,26 @@ class Effects:
                     means[row] += self._prior.get(method, 0.0) if key[0] == "method" else 0.0
         half = np.linalg.solve(self._root, chosen.T)
         return means + chosen @ self.means, half.T @ half + np.diag(unknown)
+
+    def drawn(
+        self, methods: Sequence[str], family: str, optimizer: str, budget: float, count: int = 4_000
+    ) -> np.ndarray:
+        """Return draws of what methods do in a new setting, of shape `(count, methods)`.
+
+        They are the same each time. See `predicted`.
+        """
+        means, covariances = self.predicted(methods, family, optimizer, budget)
+        # A little more than nothing: of two methods that are one the covariance has no root.
+        root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(methods)))
+        normal = np.random.default_rng(0).normal(size=(count, len(methods)))
+        found: np.ndarray = means + normal @ root.T
+        return found
+
+
+def regrets(draws: np.ndarray) -> np.ndarray:
+    """Return by how much each loss lies above the best of its draw, as a share of that."""
+    found: np.ndarray = np.exp(draws - draws.min(axis=1, keepdims=True)) - 1.0
+    return found
 
 
 def _effects(

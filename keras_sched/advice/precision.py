@@ -11,12 +11,11 @@ from keras_sched.advice.evidence import Evidence, load
 __all__ = ["advice", "cyclic"]
 
 
-def advice(budget: float, family: str, fear: str | None) -> str:
+def advice(budget: float, fear: str | None) -> str:
     """Return advice on numeric precision, in a sentence or two.
 
     Args:
         budget: Share of the usual epochs.
-        family: The family of the task.
         fear: What is feared; "cost" for arithmetic.
     """
     if band(budget) == "low":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import warnings
 from collections.abc import Sequence
@@ -13,14 +14,15 @@ import numpy as np
 from keras_sched import _validate
 from keras_sched.advice import precision as precisions
 from keras_sched.advice.answer import Advice, Recommendation
-from keras_sched.advice.effects import Effects, band
+from keras_sched.advice.effects import Effects, band, regrets
 from keras_sched.advice.evidence import FAMILIES, Evidence, checked, load
 from keras_sched.advice.methods import METHODS, prior
+from keras_sched.schedules import Constant
 from keras_sched.theory import bound
 
-__all__ = ["recommend"]
+__all__ = ["FEARS", "recommend"]
 
-_FEARS = ("cost", "divergence", "open end", "tuning")
+FEARS = ("cost", "divergence", "open end", "tuning")
 # What is for whom: the first of these that is no worse by more than `_TIED` is recommended.
 _FOR = {
     "divergence": ("Warmup REX", "Warmup Linear"),
@@ -32,11 +34,10 @@ _REASONS = {
     "tuning": "It is first as a rate that is wrong costs it least: by theory one that is wrong by "
     "a factor r costs r^(1/5) with cosine and r^(1/3) with linear decay (arXiv 2503.09411).",
     "open end": "It is first as it needs no length until its cooldown, and all others below need "
-    "one. To end, go on from a checkpoint with a fit of a quarter of the steps that are done and "
-    "ks.Linear in the place of the constant rate.",
+    "one: the rate is constant until you want to end. Then go on for a quarter of the steps that "
+    "are done, with a `ks.Linear` from that rate on.",
 }
 _TIED = 0.025
-_DRAWS = 4_000
 # Rates for cosine decay where nothing was tuned: usual ones.
 _USUAL = {"sgd": 0.1, "adam": 1e-3}
 # Norms that rise by so much were likely measured while the rate fell.
@@ -73,8 +74,8 @@ def recommend(
         optimizer: "sgd" or "adam", for all of its kin, or the optimizer.
         budget: Share of the usual number of epochs, in (0, 1]: below a quarter is a short budget.
             None for a whole one.
-        steps: Steps of the run, at least 2: where it is short of them, theory says so.
-        model: The model; where it is recurrent, or attends, the notes say what that means.
+        steps: Steps of the run, at least 2: the notes say how many a warmup is.
+        model: The model, of which the notes say whether it is recurrent, or attends.
         batch_size: Examples of a batch: the notes say what a larger one means for the rate.
         learning_rate: The rate that was tuned for the baseline, above 0. None for a usual one.
         fear: What is feared most: "tuning", a rate that is wrong; "divergence"; "open end", a run
@@ -108,7 +109,7 @@ def recommend(
     _validate.choice("baseline", baseline, tuple(METHODS))
     _validate.choice("metric", metric, ("best", "last"))
     if fear is not None:
-        _validate.choice("fear", fear, _FEARS)
+        _validate.choice("fear", fear, FEARS)
     if steps is not None:
         steps = _validate.integer("steps", steps, low=2)
     if batch_size is not None:
@@ -127,11 +128,27 @@ def recommend(
     reason = ""
     if rows[0].method in _FOR.get(fear or "", ()) and rows[0] is not found[0]:
         reason = _REASONS[fear or ""]
-    notes = _notes(
-        rows, family, kind, share, budget, steps, batch_size, learning_rate, fear, metric, model
-    )
-    precision = precisions.advice(share, family, fear)
-    return Advice(rows, baseline, _momentum(rows), precision, notes, reason)
+    if fear == "open end":  # Of a run without a length only the first part is known.
+        peak = float(f"{rate * rows[0].rate_factor:.3g}")
+        rows = (dataclasses.replace(rows[0], schedule=Constant(peak)), *rows[1:])
+    asked = _Question(family, kind, budget, steps, batch_size, learning_rate, fear, metric, model)
+    precision = precisions.advice(share, fear)
+    return Advice(rows, baseline, _momentum(rows), precision, _notes(rows, asked), reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Question:
+    """What was asked; see `recommend`."""
+
+    family: str
+    kind: str
+    budget: float | None
+    steps: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    fear: str | None
+    metric: str
+    model: keras.Model | None
 
 
 def _kind(optimizer: Any) -> str:
@@ -156,10 +173,8 @@ def _rows(
     effects: Effects, family: str, kind: str, share: float, baseline: str, rate: float
 ) -> list[Recommendation]:
     names = list(METHODS)
-    means, covariances = effects.predicted(names, family, kind, share)
-    root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(names)))
-    draws = means + np.random.default_rng(0).normal(size=(_DRAWS, len(names))) @ root.T
-    over = np.exp(draws - draws.min(axis=1, keepdims=True)) - 1.0
+    draws = effects.drawn(names, family, kind, share)
+    over = regrets(draws)
     gains = 100.0 * (1.0 - np.exp(draws - draws[:, [names.index(baseline)]]))
     tuned = METHODS[baseline].bound.base_rate
     found = []
@@ -243,54 +258,39 @@ def _momentum(rows: Sequence[Recommendation]) -> str:
     return f"Momentum: keep it constant ({told})."
 
 
-def _notes(
-    rows: Sequence[Recommendation],
-    family: str,
-    kind: str,
-    share: float,
-    budget: float | None,
-    steps: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    fear: str | None,
-    metric: str,
-    model: keras.Model | None,
-) -> tuple[str, ...]:
+def _notes(rows: Sequence[Recommendation], asked: _Question) -> tuple[str, ...]:
     """Return what is assumed, and what is not known."""
+    first, fear = rows[0].method, asked.fear
     notes = []
     if rows[0].grade != "A":
         notes.append(
-            f"No row of this table is of {rows[0].method} on a task of the family {family!r} with "
+            f"No row of this table is of {first} on a task of the family {asked.family!r} with "
             f"such an optimizer at such a budget: this is what other tasks and theory say."
         )
-    if budget is None and fear != "open end":
+    if asked.budget is None and fear != "open end":
         notes.append("The budget is taken for a whole one: say `budget=` if the run is shorter.")
-    if learning_rate is None:
-        text = (
-            f"No rate was tuned. {_USUAL[kind]:g} for cosine decay is a guess, from networks for "
-            f"images that are trained from scratch; recurrent language models take 1 to 30 with "
-            f"SGD, pretrained networks a tenth or less. Give one that you know to work as "
-            f"`learning_rate=`"
-        )
-        more = ", or try a third and three times as much: it matters more than the schedule."
-        notes.append(text + (", or ask `ks.LRRangeTest`." if fear == "tuning" else more))
-    if batch_size is not None:
-        law = "in proportion to it" if kind == "sgd" else "with its square root"
-        notes.append(f"If the rate was tuned for another batch than {batch_size}, scale it {law}.")
-    if steps is not None:
-        notes.append(f"Of {steps:,} steps a warmup of 5 % is {max(1, steps // 20):,}.")
-    if fear in _FOR and rows[0].method not in _FOR[fear]:
+    if asked.learning_rate is None:
+        notes.append(_of_rate(asked))
+    if asked.batch_size is not None:
+        law = "in proportion to it" if asked.kind == "sgd" else "with its square root"
         notes.append(
-            f"None of {', '.join(_FOR[fear])}, which are for who fears {fear}, is expected to come "
-            f"within 2.5 % of {rows[0].method}."
+            f"If the rate was tuned for another batch than {asked.batch_size}, scale it {law}."
         )
-    if metric == "best":
+    if asked.steps is not None:
+        warmup = max(1, asked.steps // 20)
+        notes.append(f"Of {asked.steps:,} steps a warmup of 5 % is {warmup:,}.")
+    if fear in _FOR and first not in _FOR[fear]:
+        notes.append(
+            f"None of {', '.join(_FOR[fear])}, which are for who fears {fear}, is expected to "
+            f"come within 2.5 % of {first}."
+        )
+    if asked.metric == "best":
         notes.append(
             "All evidence is of the value at the end. Where the best epoch counts, schedules that "
             "reach a low rate early lose less; no numbers of that are here."
         )
-    if model is not None:
-        notes.append(_of_model(model, family))
+    if asked.model is not None:
+        notes.append(_of_model(asked.model))
     notes.append(
         "Rows of ours (here) are of small networks, seconds a training; how such advice did on "
         "tasks that were left out is in docs/advice.md."
@@ -298,7 +298,23 @@ def _notes(
     return tuple(notes)
 
 
-def _of_model(model: keras.Model, family: str) -> str:
+def _of_rate(asked: _Question) -> str:
+    """Return what is to be said of a rate that was not tuned."""
+    known = "recurrent language models take 1 to 30, " if asked.kind == "sgd" else ""
+    what = (
+        "ask `ks.LRRangeTest`"
+        if asked.fear == "tuning"
+        else "try a third and three times as much: it matters more than the schedule"
+    )
+    return (
+        f"No rate was tuned. {_USUAL[asked.kind]:g} for cosine decay is a guess, from networks for "
+        f"images that are trained from scratch; {known}pretrained networks a tenth or less. Give "
+        f"one that you know to work as `learning_rate=`, or {what}."
+    )
+
+
+def _of_model(model: keras.Model) -> str:
+    """Return what is to be said of a network."""
     layers = list(model._flatten_layers(include_self=False))
     if any(isinstance(layer, keras.layers.RNN) for layer in layers):
         return (

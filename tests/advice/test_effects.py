@@ -9,7 +9,7 @@ import random
 import numpy as np
 import pytest
 
-from keras_sched.advice.effects import SPREADS, Effects, Spreads, band, estimated, noises
+from keras_sched.advice.effects import SPREADS, Effects, Spreads, band, estimated, noises, regrets
 from keras_sched.advice.evidence import load
 from keras_sched.advice.methods import METHODS, prior
 from tests.advice.made_up import METHODS as NAMES
@@ -42,6 +42,16 @@ def test_they_are_those_of_a_regression_that_is_written_out():
     residual = np.log([8.0, 10.0]) - np.array([0.0, 0.05])
     shrunk = own * np.linalg.solve(covariance, residual)
     assert found[0] - found[1] == pytest.approx(shrunk[0] - shrunk[1] - 0.05, rel=1e-3)
+
+
+def test_draws_are_of_what_is_predicted():
+    effects = Effects(rows(EFFECTS), {}, WIDE)
+    means, covariances = predicted(effects)
+    draws = effects.drawn(NAMES, "graph", "sgd", 0.1, count=100_000)
+    np.testing.assert_allclose(draws.mean(axis=0), means, atol=3e-3)
+    np.testing.assert_allclose(np.cov(draws.T), covariances, atol=2e-3)
+    over = regrets(draws)
+    assert over.min() == 0.0 and (over.min(axis=1) == 0.0).all()
 
 
 def test_the_order_of_rows_does_not_matter():
@@ -188,10 +198,9 @@ def held_out(source, without_own=False):
 
 def judged(effects, setting, true):
     names, (one, *_) = list(true), list(true.values())
-    means, covariances = effects.predicted(names, one.family, one.optimizer, one.budget)
-    root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(names)))
-    draws = means + np.random.default_rng(0).normal(size=(2_000, len(names))) @ root.T
-    picked = names[int((np.exp(draws - draws.min(1, keepdims=True))).mean(0).argmin())]
+    asked = (names, one.family, one.optimizer, one.budget)
+    means, covariances = effects.predicted(*asked)
+    picked = names[int(regrets(effects.drawn(*asked)).mean(axis=0).argmin())]
     best = min(each.loss for each in true.values())
     apart = true[picked].loss - best
     spreads = [each.std for each in true.values() if each.std is not None]

@@ -28,6 +28,22 @@ def test_the_schedule_is_ready_to_use():
     model.fit(x, x, verbose=0, callbacks=[ks.Scheduler(learning_rate=advice.best)])
 
 
+def test_what_is_printed_runs_and_has_all_that_falls():
+    """Of a method whose momentum falls the call has it, too."""
+    for fear in (None, "open end", "divergence"):
+        advice = ks.recommend("language model", optimizer="adam", fear=fear)
+        for each in advice.rows:
+            assert isinstance(eval(each.call, {"ks": ks}), ks.Scheduler)
+            assert ("momentum=" in each.call) == each.method.startswith("Demon")
+        assert advice.rows[0].call in str(advice)
+
+
+def test_a_run_of_open_end_has_a_rate_that_needs_no_length():
+    advice = ks.recommend("language model", optimizer="adam", fear="open end", learning_rate=1e-3)
+    assert advice.best.is_resolved and len(set(ks.simulate(advice.best, n=50).tolist())) == 1
+    assert advice.best(0) == pytest.approx(1e-3 * advice.rows[0].rate_factor, rel=5e-3)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("budget", [0.01, 1.0])
