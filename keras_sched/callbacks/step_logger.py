@@ -187,15 +187,11 @@ class StepLogger(Member):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.under_way()
-        if self._norms is not None and not self._norms.is_seen:
-            raise ValueError(
-                f"`norms` must be False for an optimizer that makes its updates in a way of its "
-                f"own. Received: norms=True with {type(self._optimizer).__name__}"
-            )
         if self._use is not None:
             self._use.check()
             self._use = None
             self._warn()
+            self._check_norms()
         # `batch` may lie past the end of the epoch: an upper bound is all that is needed here, for
         # the buffer counts for itself.
         steps = max(batch - self._begin + 1, getattr(self.model, "steps_per_execution", 1))
@@ -252,6 +248,14 @@ class StepLogger(Member):
         for undo in self._norms.attach():
             training.on_undo(self, undo)
         training.mark(f"norms of logger {training.place_of(self)}", parts)
+
+    def _check_norms(self) -> None:
+        """Raise a ValueError if the optimizer, which is used, does not show its gradients."""
+        if self._norms is not None and not self._norms.is_seen:
+            raise ValueError(
+                f"`norms` must be False for an optimizer that makes its updates in a way of its "
+                f"own. Received: norms=True with {type(self._optimizer).__name__}"
+            )
 
     def _open(self) -> None:
         """Make the buffer, now that every callback has attached what it schedules."""

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_sched as ks
 from keras_sched.callbacks import StepLogger
+from keras_sched.callbacks._norms import _dense
 from tests.callbacks.test_step_logger import BATCH, STEPS, X, Y, fit, linear_model
 from tests.tensorboard_plugins.reading import read_run
 
@@ -90,6 +91,45 @@ def test_rows_of_a_table_count_once():
     expected = np.sqrt(2 * (4 / 6) ** 2 + 2 * (2 / 6) ** 2)
     assert log.history["grad_norm"][0] == pytest.approx(expected, rel=1e-6)
     assert log.history["grad_l1"][0] == pytest.approx(2 * 4 / 6 + 2 * 2 / 6, rel=1e-6)
+
+
+def test_a_table_is_never_made_whole():
+    """One of a trillion rows, of which a batch has two: the whole would not fit."""
+    rows = tf.IndexedSlices(tf.ones([3, 2]), tf.constant([7, 7, 10**11], tf.int64), [2**40, 2])
+    assert sorted(_dense(rows).numpy().ravel().tolist()) == [1.0, 1.0, 2.0, 2.0]
+
+
+class Adversarial(keras.Model):
+    """Two networks, and an optimizer for each."""
+
+    def __init__(self, optimizers):
+        super().__init__()
+        self.parts = [keras.layers.Dense(1, kernel_initializer="ones") for _ in optimizers]
+        self.optimizers = optimizers
+
+    def compile(self):
+        super().compile()
+
+    def train_step(self, data):
+        x, y = data
+        for scale, part, optimizer in zip((1.0, 3.0), self.parts, self.optimizers, strict=True):
+            with tf.GradientTape() as tape:
+                loss = scale * tf.reduce_mean(tf.abs(part(x) - y))
+            variables = part.trainable_variables
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return {"loss": loss}
+
+
+def test_of_two_optimizers_each_logger_has_its_own():
+    optimizers = [keras.optimizers.SGD(0.0) for _ in range(2)]
+    model = Adversarial(optimizers)
+    model.compile()
+    for _ in range(2):  # A second training takes the step of the first.
+        logs = [StepLogger(norms=True, optimizer=each) for each in optimizers]
+        fit(model, *logs)
+        one, other = (log.history["grad_norm"] for log in logs)
+        assert (one > 0.0).all()
+        np.testing.assert_allclose(other, 3.0 * one, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
