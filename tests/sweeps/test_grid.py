@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from tests.sweeps.config import make
 from tests.sweeps.running import made_record
+from trainers.sweeps.choice import best_of, chosen_rate, value_of
 from trainers.sweeps.grid import (
     MEASUREMENT,
     TUNING,
     Grid,
     Trial,
-    best_of,
-    chosen_rate,
-    value_of,
 )
 
 NAMES = st.sampled_from(["a", "b-2", "rn20 cifar", "ü", "x.y"])

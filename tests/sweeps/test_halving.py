@@ -10,7 +10,8 @@ from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.reports import results as reports
 from trainers.reports import tables
-from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, value_of
+from trainers.sweeps.choice import value_of
+from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid
 from trainers.sweeps.status import Status
 from trainers.sweeps.store import Store
 from trainers.sweeps.worker import Worker

@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainers.loop.records import Record
-from trainers.sweeps.grid import GROWING, MEASUREMENT, TUNING, Grid, Trial, chosen_rate
+from trainers.sweeps.choice import chosen_rate
+from trainers.sweeps.grid import GROWING, MEASUREMENT, TUNING, Grid, Trial
 
 __all__ = [
     "added",

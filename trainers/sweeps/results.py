@@ -18,7 +18,8 @@ from tensorboard_plugins.schedules.layout import finite
 from trainers.loop.files import digest
 from trainers.loop.records import STATUSES, Record, relative_cost
 from trainers.loop.typed import typed
-from trainers.sweeps.grid import EVALUATIONS, Grid, Trial, value_of
+from trainers.sweeps.choice import value_of
+from trainers.sweeps.grid import EVALUATIONS, Grid, Trial
 
 __all__ = ["ENDS", "SCHEMA", "VOLATILE", "Result"]
 

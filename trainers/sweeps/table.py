@@ -11,8 +11,9 @@ from typing import Any
 
 from tensorboard_plugins.schedules.layout import finite
 from trainers.loop.files import replace
+from trainers.sweeps.choice import best_of
 from trainers.sweeps.columns import TRIALS
-from trainers.sweeps.grid import EVALUATIONS, Grid, best_of
+from trainers.sweeps.grid import EVALUATIONS, Grid
 from trainers.sweeps.results import Result
 from trainers.sweeps.store import Store
 

@@ -23,7 +23,8 @@ from collections.abc import Callable, Sequence
 
 from trainers.sweeps.attempts import now
 from trainers.sweeps.board import place_of, take_over
-from trainers.sweeps.grid import Trial, chosen_rate
+from trainers.sweeps.choice import chosen_rate
+from trainers.sweeps.grid import Trial
 from trainers.sweeps.processes import ASKED, ASKED_TO_END, asks, die_with
 from trainers.sweeps.programs import Program, check, load, with_rate
 from trainers.sweeps.results import Result
