@@ -21,9 +21,9 @@ class Summary:
         values: What was measured, in order.
 
     Example:
-        >>> found = Summary([0.5, 0.9, 0.8, 0.7])
+        >>> found = Summary([1.0, 9.0, 8.0, 7.0])
         >>> [found.value(each, "max") for each in STATISTICS]
-        [0.7, 0.9, 0.8]
+        [7.0, 9.0, 8.0]
     """
 
     def __init__(self, values: Iterable[float] = ()) -> None:
