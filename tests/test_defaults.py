@@ -36,6 +36,7 @@ DEFAULTS = {
         "Polynomial": {"end": 0.0, "power": 2.0, "k": 1.0},
         "PolynomialRestarts": {"power": 2.0, "end": 0.0},
         "Power": {"factor": 4.6, "exponent": -0.51},
+        "Refined": {"end": 0.0},
         "Repeat": {"triangular": False, "stretch": 1.0, "scale": 1.0},
         "Step": {"factor": 0.1},
         "Tanh": {"end": 0.0, "lower": -6.0, "upper": 3.0},
@@ -54,7 +55,7 @@ DEFAULTS = {
         },
         "ProgressivePrecision": {"threshold": 0.05, "decay": 0.3, "window": 5},
         "Scheduler": {"updates_per_batch": 1},
-        "StepLogger": {"every": 1, "capacity": 1000, "resume": False},
+        "StepLogger": {"every": 1, "norms": False, "capacity": 1000, "resume": False},
     },
     ks.range_tests: {
         "LRRangeTest": {

@@ -40,8 +40,9 @@ class StepLogger(Member):
     """Log the learning rate, all that is scheduled (bits too), and the loss of the batch, by step.
 
     A row holds the values that its step used. Steps count batches from 0 over the whole training:
-    a further `fit` goes on where the optimizer's count of calls stands, and `set_state` tells the
-    exact number to a loop that knows it (loss scaling does not count the steps it skips).
+    a further `fit` with the same logger goes on with its count, a new logger begins where the
+    optimizer's count of calls stands, and `set_state` tells the exact number to a loop that knows
+    it (loss scaling does not count the steps it skips).
 
     The loss is the one of this batch, with regularisation, averaged over its samples on all
     replicas. A `train_step` of your own returns it under "loss", as a number or as the result of a

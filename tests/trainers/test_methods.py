@@ -58,6 +58,7 @@ NEEDED = {
     "inverse_sqrt": {"timescale": "0.1dur"},
     "polynomial_restarts": {"period": "0.25dur"},
     "power": {"batch_size": 128, "tokens_per_step": 1},
+    "refined": {"profile": (0.5, 1.0, 0.0)},
     "step": {"every": "0.2dur"},
     "triangular": {"start": 0.0, "half_period": "0.25dur"},
     "triangular2": {"start": 0.0, "half_period": "0.25dur"},
