@@ -3,7 +3,8 @@
 The same command goes on with a sweep that was interrupted, and any number of them may work on one
 directory: each trial is recorded once. Where the grid is frozen already `--config` can be left out.
 A configuration with more settings, methods, budgets, seeds or rates makes the sweep grow: what is
-recorded is kept. `--extend_rates=N` adds rates where the best one lies at an edge.
+recorded is kept. `--extend_rates=N` adds rates where the best one lies at an edge, and
+`--propose_rates=N` rates in between that Optuna proposes.
 
 It ends with 0 if all trials are recorded, 1 if some cannot be (see `--status`), 2 if it was called
 wrongly, and 143 if it was asked to end, or 130 before it has begun; the same command goes on.
@@ -25,7 +26,7 @@ from ml_collections import config_flags
 from trainers.loop.progress import counted, screen
 from trainers.loop.records import Record
 from trainers.options.flags import parse
-from trainers.sweeps import cost, engines, growth, programs, status, table
+from trainers.sweeps import cost, engines, growth, programs, proposals, status, table
 from trainers.sweeps import store as stores
 from trainers.sweeps.grid import TUNING, Grid, Trial
 from trainers.sweeps.progress import View
@@ -48,6 +49,12 @@ _EXTEND = flags.DEFINE_integer(
     "How many learning rates to add to a cell, at most, while its best is the lowest or highest.",
     lower_bound=0,
 )
+_PROPOSE = flags.DEFINE_integer(
+    "propose_rates",
+    0,
+    "How many learning rates to add to a cell between its lowest and highest, as Optuna proposes.",
+    lower_bound=0,
+)
 _IMPORT = flags.DEFINE_bool(
     "import_program",
     False,
@@ -65,11 +72,14 @@ def main(arguments: Sequence[str]) -> int:
         shard = part(_SHARD.value)
         if sum(flag.value for flag in (_STATUS, _DRY_RUN, _RETRY)) > 1:
             raise ValueError("Only one of --status, --dry_run and --retry_quarantined can be given")
-        if _EXTEND.value and (_STATUS.value or _DRY_RUN.value or shard != (0, 1)):
+        more = [flag.name for flag in (_EXTEND, _PROPOSE) if flag.value]
+        if more and (_STATUS.value or _DRY_RUN.value or shard != (0, 1)):
             raise ValueError(
-                "--extend_rates needs the results of the whole sweep: it can't be given with "
-                "--status, --dry_run or --shard"
+                f"--{more[0]} needs the results of the whole sweep: it can't be given with "
+                f"--status, --dry_run or --shard"
             )
+        if _PROPOSE.value:
+            proposals.check()
         if _STATUS.value:
             return _show(Store.open(_directory()), shard, console)
         run = engines.Run(
@@ -82,9 +92,9 @@ def main(arguments: Sequence[str]) -> int:
         )
         engines.check(_ENGINE.value, run)
         grid = _grid()
-        if _EXTEND.value and grid.protocol != "tuned":
+        if more and grid.protocol != "tuned":
             raise ValueError(
-                f"--extend_rates needs rates that are tuned. Received: protocol={grid.protocol!r}"
+                f"--{more[0]} needs rates that are tuned. Received: protocol={grid.protocol!r}"
             )
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:
@@ -95,10 +105,7 @@ def main(arguments: Sequence[str]) -> int:
         if _RETRY.value:
             _forgive(store, shard)
         code, trouble = _run(store, run, console)
-        while not code and _EXTEND.value:
-            wider = growth.extended(store.grid, _records(store), _EXTEND.value)
-            if not growth.added(wider, store.grid):
-                break
+        while not code and more and (wider := _wider(store)) is not None:
             store = _store(wider, console)
             code, trouble = _run(store, run, console)
     except KeyboardInterrupt:  # Workers have their own way to end: this is what comes before them.
@@ -230,6 +237,15 @@ def _run(store: Store, run: engines.Run, console: rich.console.Console) -> tuple
     """Run all that is left of a sweep; return the code, and what was wrong."""
     view = View(store.grid.shard(*run.shard), store.recorded(), _unit(), console, store.taken)
     return engines.start(_ENGINE.value, store, run, view)
+
+
+def _wider(store: Store) -> Grid | None:
+    """Return the grid with more rates by what is recorded; None if no rate is to be added."""
+    records = _records(store)
+    wider = growth.extended(store.grid, records, _EXTEND.value)
+    if not growth.added(wider, store.grid) and _PROPOSE.value:
+        wider = proposals.proposed(store.grid, records, _PROPOSE.value)
+    return wider if growth.added(wider, store.grid) else None
 
 
 def _records(store: Store) -> dict[str, Record]:

@@ -10,7 +10,7 @@ from tensorboard_plugins.schedules.summary import Summary
 from trainers.loop.records import Record
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid, Trial
 
-__all__ = ["best_of", "chosen_rate", "value_of"]
+__all__ = ["best_of", "chosen_rate", "means", "value_of"]
 
 
 def best_of(record: Record, metric: str, mode: str) -> float:
@@ -33,6 +33,26 @@ def value_of(record: Record, grid: Grid, phase: str) -> float:
     return best_of(record, metric, grid.goal_mode)
 
 
+def means(trial: Trial, records: Mapping[str, Record], grid: Grid) -> dict[float, float]:
+    """Return how good the candidates of a trial are, by rate: the higher, the better.
+
+    It is the mean of the goal over the seeds, its negative if the goal is to be low, and minus
+    infinity for a rate with a diverged training.
+
+    Raises:
+        KeyError: If the record of a candidate is missing.
+    """
+    sign = 1.0 if grid.goal_mode == "max" else -1.0
+    found: dict[float, float] = {}
+    are_ranks = grid.protocol == "halving" and trial.phase == MEASUREMENT
+    for key, ids in trial.candidates.items():
+        values = [sign * value_of(records[each], grid, TUNING) for each in ids]
+        mean = math.fsum(values) / len(values)
+        rate = float(records[ids[0]].config["learning_rate"] if are_ranks else key)
+        found[rate] = -math.inf if math.isnan(mean) else mean
+    return found
+
+
 def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> float:
     """Return the learning rate of a trial: its own, or that of one of its candidates.
 
@@ -51,14 +71,7 @@ def chosen_rate(trial: Trial, records: Mapping[str, Record], grid: Grid) -> floa
     """
     if not trial.candidates:
         return float(trial.coordinates["learning_rate"])
-    sign = 1.0 if grid.goal_mode == "max" else -1.0
-    found: dict[float, float] = {}
-    are_ranks = grid.protocol == "halving" and trial.phase == MEASUREMENT
-    for key, ids in trial.candidates.items():
-        values = [sign * value_of(records[each], grid, TUNING) for each in ids]
-        mean = math.fsum(values) / len(values)
-        rate = float(records[ids[0]].config["learning_rate"] if are_ranks else key)
-        found[rate] = -math.inf if math.isnan(mean) else mean
+    found = means(trial, records, grid)
     metric = grid.metric(TUNING)
     is_count = all(metric in records[i].counted for ids in trial.candidates.values() for i in ids)
     for _ in range(trial.coordinates.get("rank", 1)):

@@ -144,7 +144,7 @@ class Grid:
             per cent for a share; None if nobody said so before the results.
         workloads: What settings train, as far as they say it: several may train the same.
         settings: For each setting ten hexadecimal digits that its own configuration decides.
-        extended: Learning rates by cell that were added, as the best one lay at an edge.
+        extended: Learning rates by cell that were added to those of the configuration.
     """
 
     name: str

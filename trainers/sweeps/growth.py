@@ -25,7 +25,9 @@ __all__ = [
     "extended",
     "has_all_of",
     "is_same",
+    "with_rates",
     "with_rates_of",
+    "within",
 ]
 
 # A rate that is a multiple of another one is written with as many digits.
@@ -114,16 +116,32 @@ def extended(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
         grid: A grid.
         records: The records of its trials that are done, by id. Cells whose candidates are not all
             among them stay as they are.
-        most: How many rates may be added to a cell in all.
+        most: How many rates may be added beyond the edges of a cell in all.
     """
     more: dict[str, list[float]] = {}
     tuned = _tuned(grid)
     for cell, rate in edges(grid, records).items():
-        if len(grid.extended.get(cell, ())) < most:
-            rates = sorted(tuned[cell])
+        given, between = grid.extended.get(cell, ()), within(grid, cell)
+        if len(given) - len(between) < most:
+            rates = sorted(tuned[cell].keys() - between)
             near = rates[1] if rate == rates[0] else rates[-2]
             more[cell] = [float(f"{rate * rate / near:.{_DIGITS}g}")]
-    return _with_rates(grid, more, tuned)
+    return with_rates(grid, more)
+
+
+def within(grid: Grid, cell: str) -> list[float]:
+    """Return the rates that were added to a cell between those that it had, in their order."""
+    added = grid.extended.get(cell, ())
+    if not added:
+        return []
+    had = sorted(_tuned(grid)[cell].keys() - set(added))
+    found = []
+    for rate in added:
+        if had and had[0] < rate < had[-1]:
+            found.append(rate)
+        else:
+            had = sorted([*had, rate])
+    return found
 
 
 def with_rates_of(given: Grid, frozen: Grid) -> Grid:
@@ -134,13 +152,10 @@ def with_rates_of(given: Grid, frozen: Grid) -> Grid:
         known = tuned.get(cell, {})
         if known and (new := [rate for rate in rates if rate not in known]):
             more[cell] = new
-    return _with_rates(given, more, tuned)
+    return with_rates(given, more)
 
 
-_Tuned = Mapping[str, Mapping[float, Sequence[Trial]]]
-
-
-def _tuned(grid: Grid) -> _Tuned:
+def _tuned(grid: Grid) -> Mapping[str, Mapping[float, Sequence[Trial]]]:
     """Return the trials that tune, by cell and learning rate."""
     found: dict[str, dict[float, list[Trial]]] = collections.defaultdict(dict)
     for trial in grid.trials:
@@ -150,8 +165,9 @@ def _tuned(grid: Grid) -> _Tuned:
     return found
 
 
-def _with_rates(grid: Grid, more: Mapping[str, Sequence[float]], tuned: _Tuned) -> Grid:
+def with_rates(grid: Grid, more: Mapping[str, Sequence[float]]) -> Grid:
     """Return a grid with more rates for some cells."""
+    tuned = _tuned(grid) if more else {}
     made: dict[str, dict[float, list[Trial]]] = {}
     for cell, rates in more.items():
         alike = tuned[cell][min(tuned[cell])]
