@@ -2,9 +2,10 @@
 
     python -m benchmarks.advice
 
-It reads the results in `docs/advice` and prints the tests that docs/advice.md has written down, in
-its numbers; no training is run. A task is a part of the sweep; the means of its settings weigh
-equally. What is not there yet is left out, and the number of tasks is said.
+It reads the results in `docs/advice`, `docs/advice_precision` and `docs/advice_refined`, and prints
+the tests that docs/advice.md has written down, in its numbers; no training is run. A task is a part
+of the sweep; the means of its settings weigh equally. What is not there yet is left out, and the
+number of tasks is said.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ import numpy as np
 import pandas
 
 import keras_sched as ks
+from configs.sweeps.refined import REFERENCES
 from keras_sched.advice.effects import Effects
 from keras_sched.advice.evidence import Evidence, load
 from keras_sched.advice.methods import METHODS, prior
-from trainers.reports.statistics import holm
+from trainers.reports.statistics import difference, holm
 
-_ROOT = pathlib.Path(__file__).parents[1] / "docs" / "advice"
+_DOCS = pathlib.Path(__file__).parents[1] / "docs"
 _TIED = 0.025
+# Bits are equivalent to float32 if the loss is within so much of it.
+_EQUIVALENT = 0.05
 _DRAWS = 10_000
+_CYCLED = ("static 8/8", "CR 3-8", "RR 3-8", "ER 3-8")
 _RATED = ("Linear", "Cosine", "REX", "WSD 20 %")
 Column = dict[str, Evidence]
 
@@ -112,7 +117,7 @@ def held_out(found: Sequence[Column]) -> None:
 def rates() -> None:
     """Print how the best rates of two methods are beside what theory says."""
     inside = every = 0
-    for path in sorted(_ROOT.glob("*/results.parquet")):
+    for path in sorted(_DOCS.glob("advice/*/results.parquet")):
         table = pandas.read_parquet(path)
         tuned = table[(table["phase"] == "tuning") & (table["budget"] == 1.0)]
         is_max = (table["goal_mode"] == "max").all()
@@ -145,6 +150,56 @@ def _lowest(at: np.ndarray, values: np.ndarray) -> float:
     return float(np.clip(-b / (2.0 * a), at[0], at[-1]))
 
 
+def losses(axis: str, directory: str) -> dict[str, dict[str, pandas.Series]]:
+    """Return the logarithms of measured losses by setting, method on an axis, and seed."""
+    found = {}
+    for path in sorted(_DOCS.glob(f"{directory}/*/results.parquet")):
+        table = pandas.read_parquet(path)
+        table = table[table["phase"] == "measurement"]
+        is_max = (table["goal_mode"] == "max").all()
+        table["loss"] = np.log(1.0 - table["value"] if is_max else table["value"])
+        for setting, group in table.groupby("setting"):
+            found[str(setting)] = {
+                str(name): each.set_index("seed")["loss"] for name, each in group.groupby(axis)
+            }
+    return found
+
+
+def beside(
+    found: Mapping[str, Mapping[str, pandas.Series]],
+    pairs: Sequence[tuple[str, str]],
+    margin: float,
+) -> None:
+    """Print differences over seeds: whether they are none, and whether they are small."""
+    apart = {
+        (setting, one, other): difference(
+            [(methods[one] - methods[other]).tolist()], margin=math.log1p(margin)
+        )
+        for setting, methods in found.items()
+        for one, other in pairs
+    }
+    small = holm({name: each.p_apart for name, each in apart.items()})
+    none = holm({name: each.p_value for name, each in apart.items()})
+    for name, each in apart.items():
+        setting, one, other = name
+        mean, low, high = (100.0 * math.expm1(x) for x in (each.mean, each.low, each.high))
+        print(
+            f"   {setting}, {one} over {other}: {mean:+.1f} % [{low:+.1f}, {high:+.1f}], n = "
+            f"{each.blocks}; equal: p = {none[name]:.3f}; {margin:.1%} apart: p = {small[name]:.3f}"
+        )
+    shown = sum(p < 0.05 for p in small.values())
+    print(f"   equivalent: {shown} of {len(small)}")
+
+
+def bit_operations() -> None:
+    """Print what share of the bit operations of float32 is counted."""
+    for path in sorted(_DOCS.glob("advice_precision/*/results.parquet")):
+        table = pandas.read_parquet(path)
+        counted = table.groupby("precision", sort=False)["relative_to_fp32"].mean()
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in counted.items())
+        print(f"   {path.parent.name}: {shares}")
+
+
 def main() -> None:
     """Print all of it."""
     found = columns()
@@ -161,6 +216,13 @@ def main() -> None:
     held_out(found)
     print("4. Rates at 100 %")
     rates()
+    print("5. Precision: the loss over that of float32, and counted bit operations")
+    bits = losses("precision", "advice_precision")
+    beside(bits, [(name, "float32") for name in _CYCLED], _EQUIVALENT)
+    bit_operations()
+    print("6. Refined schedules over linear decay after a warmup")
+    for name in REFERENCES:
+        beside(losses("schedule", "advice_refined"), [(name, "Warmup Linear")], _TIED)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from configs.sweeps.base import setting, sweep
 from configs.sweeps.rows import ADVISED
 
 _BUDGETS = (0.05, 0.1, 0.25, 1.0)
-_SGDM = [0.01, 0.03, 0.1, 0.3, 0.9]
+_SGDM_RATES = [0.01, 0.03, 0.1, 0.3, 0.9]
 ADAMW_RATES = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]
+SGDM = {"optimizer": "sgd", "momentum": 0.9, "l2": 1e-4, "weight_decay": 0.0}
 ADAMW = {"optimizer": "adamw", "momentum": 0.9, "l2": 0.0, "weight_decay": 1e-2}
 
 
@@ -39,9 +40,7 @@ def get_config(part: str = "digits") -> ConfigDict:
     return sweep(
         f"advice_{part}",
         settings={
-            f"{part}-SGDM": setting(
-                config, rates, part, optimizer="sgd", momentum=0.9, l2=1e-4, weight_decay=0.0
-            ),
+            f"{part}-SGDM": setting(config, rates, part, **SGDM),
             f"{part}-AdamW": setting(config, ADAMW_RATES, part, **ADAMW),
         },
         schedules=ADVISED,
@@ -70,7 +69,7 @@ def _digits():
     config = base.setting(
         name="digits8", dataset="digits8", model="cnn2", epochs=80, batch_size=64, steps_per_call=22
     )
-    return "classification", "accuracy", "max", config, _SGDM
+    return "classification", "accuracy", "max", config, _SGDM_RATES
 
 
 def _fashion():
@@ -83,45 +82,45 @@ def _fashion():
         batch_size=50,
         steps_per_call=20,
     )
-    return "classification", "accuracy", "max", config, _SGDM
+    return "classification", "accuracy", "max", config, _SGDM_RATES
 
 
 def _vae():
     config = vae_digits.get_config()
     config.update({"hidden": (64,), "epochs": 60, "batch_size": 50, "importance_samples": 0})
-    return "vae", "loss", "min", config, [rate / 30 for rate in _SGDM]
+    return "vae", "loss", "min", config, [rate / 30 for rate in _SGDM_RATES]
 
 
 def _lstm():
     config = lstm_python.get_config()
     config.update({"vocabulary": 500, "units": 32, "batch_size": 128, "epochs": 20, "samples": 0})
-    return "lm", "perplexity", "min", config, [rate * 10 for rate in _SGDM]
+    return "lm", "perplexity", "min", config, [rate * 10 for rate in _SGDM_RATES]
 
 
 def _transformer():
     config = lstm_python.get_config()
     config.update({"model": "transformer", "layers": 1, "units": 32, "feedforward": 64, "heads": 2})
     config.update({"vocabulary": 500, "batch_size": 128, "epochs": 20, "samples": 0})
-    return "lm", "perplexity", "min", config, _SGDM
+    return "lm", "perplexity", "min", config, _SGDM_RATES
 
 
 def _topics():
     config = bert_topics.get_config()
     config.update({"layers": 1, "units": 32, "feedforward": 64, "heads": 2, "vocabulary": 1_000})
     config.update({"epochs": 20, "length": 32, "warmup": "0ep"})
-    return "glue", "accuracy", "max", config, _SGDM
+    return "glue", "accuracy", "max", config, _SGDM_RATES
 
 
 def _graph():
     config = gcn_digits.get_config()
     config.update({"units": 16})
-    return "graphs", "accuracy", "max", config, _SGDM
+    return "graphs", "accuracy", "max", config, _SGDM_RATES
 
 
 def _capsules():
     config = caps_digits.get_config()
     config.update({"channels": 8, "epochs": 20, "reconstruction": 0.0, "train_share": 0.5})
-    return "capsnet", "accuracy", "max", config, _SGDM
+    return "capsnet", "accuracy", "max", config, _SGDM_RATES
 
 
 _PARTS = {
