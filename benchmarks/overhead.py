@@ -2,16 +2,17 @@
 
     python -m benchmarks.overhead [--blocks=400] [--steps=2]
 
-Three copies of one small ResNet-like network train on the same batch:
+Four copies of one small ResNet-like network train on the same batch:
   constant    a stock SGD with constant learning rate, momentum and weight decay
   scheduled   all three scheduled in the graph, and every value and loss logged by StepLogger to
               History, CSV and TensorBoard
+  norms       the same, and the norms of the gradient of each update
   host        all three set and the loss logged by a per-batch callback of the kind people write,
               with variables in the place of momentum and weight decay so that it takes effect
-They run in turn, in short blocks, so that a slower moment of the machine meets all three; reported
-is the median over the blocks of the ratio of times. The order within a round alternates. The logger
-writes its files once in a thousand steps, which a median does not see: that time is measured apart
-and its share of a step is added.
+They run in turn, in short blocks, so that a slower moment of the machine meets all; reported is the
+median over the blocks of the ratio of times. The order within a round alternates. The logger writes
+its files once in a thousand steps, which a median does not see: that time is measured apart and its
+share of a step is added.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def schedules() -> dict[str, ks.Schedule]:
     }
 
 
-def sides(batch_size: int, logger: StepLogger) -> dict[str, Side]:
-    """Return the contestants by name."""
+def sides(batch_size: int, loggers: dict[str, StepLogger]) -> dict[str, Side]:
+    """Return the contestants by name: those with a logger, and the two others."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=[batch_size, 32, 32, 3]).astype("float32")
     y = rng.integers(0, 10, size=[batch_size])
@@ -154,44 +155,57 @@ def sides(batch_size: int, logger: StepLogger) -> dict[str, Side]:
 
     return {
         "constant": Side(stock(), [], data),
-        "scheduled": Side(stock(), [ks.Scheduler(**schedules()), logger], data),
+        **{
+            name: Side(stock(), [ks.Scheduler(**schedules()), logger], data)
+            for name, logger in loggers.items()
+        },
         "host": Side(stock(), [HostCallback(schedules())], data),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=400, help="rounds of the three sides")
+    parser.add_argument("--blocks", type=int, default=400, help="rounds of the four sides")
     parser.add_argument("--steps", type=int, default=2, help="steps in a block")
     parser.add_argument("--batch_size", type=int, default=64)
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp())
-    logger = TimedLogger(csv=directory / "log.csv", tensorboard=directory / "board")
-    contestants = sides(options.batch_size, logger)
+    loggers = {
+        name: TimedLogger(
+            csv=directory / name / "log.csv",
+            tensorboard=directory / name / "board",
+            norms=name == "norms",
+        )
+        for name in ("scheduled", "norms")
+    }
+    contestants = sides(options.batch_size, loggers)
     for side in contestants.values():
         side.block(20)  # tracing, and the first touch of memory
-    logger.flush()
-    logger.seconds = 0.0
+    for logger in loggers.values():
+        logger.flush()
+        logger.seconds = 0.0
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for block in range(options.blocks):
         order = list(contestants)
         for name in order if block % 2 else reversed(order):
             times[name].append(contestants[name].block(options.steps) / options.steps)
-    logger.flush()
-    share = logger.seconds / (options.blocks * options.steps)
-    print(f"writing the log: {1e6 * share:.1f} us a step")
+    whole = {name: np.array(seconds) for name, seconds in times.items()}
+    for name, logger in loggers.items():
+        logger.flush()
+        share = logger.seconds / (options.blocks * options.steps)
+        print(f"{name}, writing the log: {1e6 * share:.1f} us a step")
+        whole[name] += share
     for name, seconds in times.items():
         print(f"{name}: median {1e3 * np.median(seconds):.2f} ms a step")
-    scheduled = np.array(times["scheduled"]) + share
     results = []
-    for other in ("constant", "host"):
-        ratios = scheduled / np.array(times[other])
+    for one, other in (("scheduled", "constant"), ("scheduled", "host"), ("norms", "scheduled")):
+        ratios = whole[one] / whole[other]
         # The standard error of a median, from the spread of the middle half.
         low, high = np.quantile(ratios, [0.25, 0.75])
         error = 1.2533 * (high - low) / 1.349 / np.sqrt(len(ratios))
-        label = "constant" if other == "constant" else "host_callbacks"
-        print(f"{label}: n={len(ratios)}, standard error {error:.4f}")
-        results.append(f"scheduled_over_{label}: {np.median(ratios):.3f}")
+        label = "host_callbacks" if other == "host" else other
+        print(f"{one} over {label}: n={len(ratios)}, standard error {error:.4f}")
+        results.append(f"{one}_over_{label}: {np.median(ratios):.3f}")
     print("\n".join(results))
 
 
