@@ -31,7 +31,7 @@ _TIED = 0.025
 # Bits are equivalent to float32 if the loss is within so much of it.
 _EQUIVALENT = 0.05
 _DRAWS = 10_000
-_CYCLED = ("static 8/8", "CR 3-8", "RR 3-8", "ER 3-8")
+_CYCLED = ("static 8/8", "CR 3-8/8", "RR 3-8/8", "ER 3-8/8")
 _RATED = ("Linear", "Cosine", "REX", "WSD 20 %")
 Column = dict[str, Evidence]
 

@@ -41,7 +41,7 @@ def get_config(part: str = "fashion") -> ConfigDict:
             "float32": {},
             "static 8/8": {"precision_schedule": "static"},
             **{
-                f"{name.upper()} 3-8": {"precision_schedule": name, **_CYCLIC}
+                f"{name.upper()} 3-8/8": {"precision_schedule": name, **_CYCLIC}
                 for name in ("cr", "rr", "er")
             },
         },
