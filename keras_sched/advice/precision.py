@@ -3,58 +3,72 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
+from collections.abc import Sequence
 
 from keras_sched.advice.effects import band
-from keras_sched.advice.evidence import Evidence, load
+from keras_sched.advice.evidence import Evidence
 
 __all__ = ["advice", "cyclic"]
 
+# As "CPT 3-8/8": fewest and most bits forward, and bits backward; and "static 8/8".
+_CYCLIC = re.compile(r"\w+ \d+-\d+(?:/(?P<backward>\d+))?")
+_STATIC = re.compile(r"static \d+(?:/(?P<backward>\d+))?")
+_WHO = {"authors": "by the method's authors", "here": "here", "others": "by others"}
 
-def advice(budget: float, fear: str | None) -> str:
+
+def advice(budget: float, fear: str | None, rows: Sequence[Evidence]) -> str:
     """Return advice on numeric precision, in a sentence or two.
 
     Args:
         budget: Share of the usual epochs.
         fear: What is feared; "cost" for arithmetic.
+        rows: The evidence.
     """
     if band(budget) == "low":
         return (
             "Precision: no cyclic bits at a short budget: a reduced run here lost 0.8 to 2.8 "
             "points with two epochs. For speed, the policy mixed_bfloat16."
         )
-    found = cyclic(load())
+    found = cyclic(rows)
     if not found:
         return "Precision: nothing is known here of cyclic bits; for speed, mixed_bfloat16."
-    mean = 100.0 * statistics.fmean(found)
-    side = "lower" if mean < 0.0 else "higher"
+    parts = []
+    for who, values in sorted(found.items()):
+        mean = 100.0 * statistics.fmean(values)
+        side = "lower" if mean < 0.0 else "higher"
+        times = "1 comparison" if len(values) == 1 else f"{len(values)} comparisons"
+        parts.append(f"{abs(mean):.1f} % {side} in {times} {_WHO[who]}")
     text = (
-        f"Precision: for speed, mixed_bfloat16. Cyclic bits (CPT) are emulated, and slower "
-        f"here; their loss was {abs(mean):.1f} % {side} than that of static ones in {len(found)} "
-        f"comparisons, all by the method's authors"
+        f"Precision: for speed, mixed_bfloat16. Cyclic bits are emulated, and slower here; beside "
+        f"static ones their loss was {' and '.join(parts)}"
     )
     if fear == "cost":
         return f"{text}, at about 30 % fewer bit operations; try `ks.precision.cr(3, bits_max=8)`."
     return f"{text}."
 
 
-def cyclic(rows: tuple[Evidence, ...]) -> list[float]:
-    """Return by how much the loss of cyclic bits is above that of static ones, one by one.
+def cyclic(rows: Sequence[Evidence]) -> dict[str, list[float]]:
+    """Return by how much the loss of cyclic bits is above that of static ones, by who measured it.
 
-    They are compared within a setting, of equal bits backwards.
+    They are compared within a setting, of equal bits backward, as differences of logarithms.
     """
-    static = {
-        (row.source, row.setting, row.metric, _backwards(row)): row
-        for row in rows
-        if row.precision.startswith("static")
-    }
-    found = []
+    static = {_alike(row, match[1]): row for row in rows if (match := _matched(_STATIC, row))}
+    found: dict[str, list[float]] = {}
     for row in rows:
-        other = static.get((row.source, row.setting, row.metric, _backwards(row)))
-        if row.precision.startswith("CPT") and other is not None:
-            found.append(math.log(row.loss / other.loss))
+        match = _matched(_CYCLIC, row)
+        other = static.get(_alike(row, match[1])) if match else None
+        if other is not None:
+            found.setdefault(row.measured_by, []).append(math.log(row.loss / other.loss))
     return found
 
 
-def _backwards(row: Evidence) -> str:
-    return row.precision.rpartition("/")[2]
+def _matched(pattern: re.Pattern[str], row: Evidence) -> re.Match[str] | None:
+    return pattern.fullmatch(row.precision)
+
+
+def _alike(row: Evidence, backward: str | None) -> tuple[object, ...]:
+    """Return what rows have in common that are compared."""
+    asked = (row.source, row.setting, row.optimizer, row.budget, row.schedule, row.metric)
+    return (*asked, backward)

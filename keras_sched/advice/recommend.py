@@ -132,7 +132,7 @@ def recommend(
         peak = float(f"{rate * rows[0].rate_factor:.3g}")
         rows = (dataclasses.replace(rows[0], schedule=Constant(peak)), *rows[1:])
     asked = _Question(family, kind, budget, steps, batch_size, learning_rate, fear, metric, model)
-    precision = precisions.advice(share, fear)
+    precision = precisions.advice(share, fear, (*load(), *added))
     return Advice(rows, baseline, _momentum(rows), precision, _notes(rows, asked), reason)
 
 
