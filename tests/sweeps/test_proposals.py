@@ -4,7 +4,6 @@ import dataclasses
 import math
 import sys
 
-import optuna
 import pytest
 
 from tests.sweeps import running
@@ -13,6 +12,9 @@ from trainers.sweeps import growth, proposals
 from trainers.sweeps.grid import TUNING, Grid, frozen
 from trainers.sweeps.status import Status
 from trainers.sweeps.store import Store
+
+optuna = pytest.importorskip("optuna")
+pytest.importorskip("torch")  # Of Optuna's Gaussian process.
 
 RATES = [0.01, 0.03, 0.1, 0.3, 1.0]
 
