@@ -15,6 +15,7 @@ __all__ = [
     "choice",
     "integer",
     "momentum",
+    "norms",
     "not_above",
     "real",
     "sequence",
@@ -160,3 +161,43 @@ def choice(name: str, value: Any, allowed: Any) -> Any:
             f"Received: {name}={shown(value)}"
         )
     return value
+
+
+def norms(given: Any, *, least: int = 1) -> np.ndarray:
+    """Return norms that were measured, checked, without NaN at the beginning; float64.
+
+    Args:
+        given: The norms.
+        least: How many there must be.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If they are not in one dimension, too few, or one is not above 0.
+    """
+    try:
+        if isinstance(given, str):
+            raise TypeError("a text is no numbers")
+        found = np.asarray(given)
+        if found.dtype.kind not in "fiu" and found.size:
+            raise TypeError(f"{found.dtype} is no numbers")
+        found = found.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"`norms` must be numbers, as a column of `StepLogger(norms=True).history`. Received: "
+            f"norms={shown(given)}"
+        ) from error
+    if found.ndim == 1:
+        known = np.flatnonzero(~np.isnan(found))
+        found = found[known[0] if len(known) else len(found) :]
+    is_good = np.isfinite(found) & (found > 0.0)
+    if found.ndim != 1 or len(found) < least or not is_good.all():
+        what = f"at least {least} numbers" if least > 1 else "numbers"
+        wrong = ""
+        if found.ndim == 1 and not is_good.all():
+            place = int(np.flatnonzero(~is_good)[0])
+            wrong = f", of which number {place} after the first update is {found[place]:g}"
+        raise ValueError(
+            f"`norms` must be {what} above 0, in one dimension; only before the first update they "
+            f"may be NaN. Received: norms={shown(given)}{wrong}"
+        )
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from keras_sched.duration import Run
 from keras_sched.plotting import simulate
 from keras_sched.schedules import Linear, Schedule
 
-__all__ = ["Bound", "bound", "rate_factor"]
+__all__ = ["KINDS", "Bound", "bound", "rate_factor"]
+
+KINDS = ("l1", "l2")
 
 # So many steps tell the schedules apart, and are many enough for a limit.
 _STEPS = 100_000
@@ -43,8 +45,9 @@ class Bound(NamedTuple):
 def bound(
     schedule: Schedule | Sequence[float] | np.ndarray,
     *,
-    steps: int | Run = _STEPS,
+    steps: int | Run | None = None,
     norms: Sequence[float] | np.ndarray | None = None,
+    kind: str = "l2",
 ) -> Bound:
     r"""Return the last-iterate bound of a schedule, relative to linear decay.
 
@@ -64,15 +67,20 @@ def bound(
         schedule: The schedule; lengths that are open are counted on `steps`. Or the rates
             themselves, one for each step: at least 0, and above 0 somewhere. Steps at the end whose
             rate is below 1e-30 of the highest change nothing, and are left out.
-        steps: Steps of the run, at least 2; not used for rates.
-        norms: Norms of the gradient over the run, evenly spaced from its first step to its last;
-            they are stretched to `steps`. Above 0, finite; None for constant ones.
+        steps: Steps of the run, at least 2; not used for rates. None for the schedule's own length
+            if it has one, else 100,000.
+        norms: Norms of the gradient over the run, evenly spaced from its first step to its last, as
+            `StepLogger(norms=True)` logs them; they are stretched to `steps`. Above 0, finite, but
+            for NaN at the beginning, of steps before the first update, which are left out. None for
+            constant ones.
+        kind: "l2" for L2 norms, as of SGD and its kin, or "l1" for L1 norms, as of Adam and its
+            kin: in the formula :math:`G_t^2` is then the L1 norm itself.
 
     Returns:
         Both numbers over those of linear decay to 0, over as many steps and with the same norms.
 
     Raises:
-        TypeError: If `schedule` is neither a schedule nor numbers.
+        TypeError: If `schedule` is neither a schedule nor numbers, or `norms` are no numbers.
         ValueError: If a rate is negative or not finite, all are 0, or an argument is out of range.
 
     Example:
@@ -82,40 +90,43 @@ def bound(
         (1.008, 0.81)
         >>> round(ks.bound(ks.Constant(0.1)).value, 2)
         1.81
+        >>> round(ks.bound(ks.REX(0.1, steps=500)).base_rate, 2)
+        0.81
 
     References:
         Defazio, Cutkosky, Mehta and Mishchenko, 2023 (arXiv 2310.07831), theorem 10; at the best
         base rate as in Schaipp et al., 2025 (arXiv 2501.18965), equation 6.
     """
     rates = _rates(schedule, steps)
-    squares = _squares(norms, len(rates))
+    squares = _squares(norms, kind, len(rates))
     own = _least(rates, squares)
     linear = _least(simulate(Linear(1.0), n=len(rates)).astype(np.float64), squares)
     return Bound(own.value / linear.value, own.base_rate / linear.base_rate)
 
 
 def rate_factor(
-    schedule: Schedule,
-    tuned: Schedule,
+    schedule: Schedule | Sequence[float] | np.ndarray,
+    tuned: Schedule | Sequence[float] | np.ndarray,
     *,
-    steps: int | Run = _STEPS,
+    steps: int | Run | None = None,
     norms: Sequence[float] | np.ndarray | None = None,
+    kind: str = "l2",
 ) -> float:
-    """Return what to multiply a tuned learning rate with when the schedule changes.
+    """Return what to multiply a tuned learning rate by when the schedule changes.
 
-    It is the quotient of the best base rates of two schedules, `bound(...).base_rate`: a learning
-    rate, the highest value of its schedule, that was tuned for one of them times this is a good one
-    for the other. For schedules that end at 0 it was within 30 % of what tuning found; see
-    docs/advice.md.
+    It is the ratio of the best base rates of two schedules, `bound(...).base_rate`. A learning rate
+    is the highest value of its schedule. The factor is theory: of trainings it tells the direction
+    better than the size; see docs/advice.md.
 
     Args:
-        schedule: The schedule that a rate is wanted for.
+        schedule: The schedule that a rate is wanted for; see `bound`.
         tuned: The schedule that the rate was tuned for.
         steps: Steps of the run; see `bound`.
         norms: Norms of the gradient; see `bound`.
+        kind: Which norms they are; see `bound`.
 
     Raises:
-        TypeError: If one of them is no schedule.
+        TypeError: See `bound`.
         ValueError: See `bound`.
 
     Example:
@@ -123,13 +134,19 @@ def rate_factor(
         >>> round(0.1 * ks.rate_factor(ks.REX(1.0), ks.Cosine(1.0)), 3)
         0.083
     """
-    wanted, known = (bound(each, steps=steps, norms=norms) for each in (schedule, tuned))
+    wanted, known = (bound(each, steps=steps, norms=norms, kind=kind) for each in (schedule, tuned))
     return wanted.base_rate / known.base_rate
 
 
-def _rates(schedule: Schedule | Sequence[float] | np.ndarray, steps: int | Run) -> np.ndarray:
+def _rates(
+    schedule: Schedule | Sequence[float] | np.ndarray, steps: int | Run | None
+) -> np.ndarray:
     """Return the rates of all steps, checked, in units of the highest; float64."""
+    if steps is not None and not isinstance(steps, Run):
+        steps = _validate.integer("steps", steps, low=2)
     if isinstance(schedule, Schedule):
+        if steps is None:
+            steps = (schedule.span if schedule.is_resolved else None) or _STEPS
         found = simulate(schedule, n=steps).astype(np.float64)
     else:
         try:
@@ -152,19 +169,15 @@ def _rates(schedule: Schedule | Sequence[float] | np.ndarray, steps: int | Run) 
     return found / found.max()
 
 
-def _squares(norms: Sequence[float] | np.ndarray | None, steps: int) -> np.ndarray:
-    """Return the squares of the norms at all steps, in units of the greatest."""
+def _squares(norms: Any, kind: str, steps: int) -> np.ndarray:
+    """Return what takes the place of the squares of the norms at all steps, at most 1."""
+    _validate.choice("kind", kind, KINDS)
     if norms is None:
         return np.ones(steps)
-    found = np.asarray(norms, np.float64)
-    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0.0)).all():
-        raise ValueError(
-            f"`norms` must be numbers above 0, in one dimension. Received: "
-            f"norms={_validate.shown(norms)}"
-        )
+    found = _validate.norms(norms)
     at = np.linspace(0.0, 1.0, len(found)) if len(found) > 1 else np.zeros(1)
     stretched = np.interp(np.linspace(0.0, 1.0, steps), at, found)
-    return (stretched / stretched.max()) ** 2
+    return (stretched / stretched.max()) ** (2.0 if kind == "l2" else 1.0)
 
 
 def _least(rates: np.ndarray, squares: np.ndarray) -> Bound:

@@ -27,6 +27,7 @@ def test_norms_that_stay_give_linear_decay():
     np.testing.assert_allclose(found(np.arange(500)), ks.simulate(ks.Linear(0.1), n=500), atol=2e-4)
 
 
+@pytest.mark.parametrize("kind", ["l1", "l2"])
 @pytest.mark.parametrize(
     "norms",
     [
@@ -36,11 +37,27 @@ def test_norms_that_stay_give_linear_decay():
     ],
     ids=["falling", "rising", "a peak at the start"],
 )
-def test_theory_has_it_ahead_of_all_others_for_its_norms(norms):
-    refined = ks.bound(ks.Refined.from_norms(1.0, norms), steps=STEPS, norms=norms).value
+def test_theory_has_it_ahead_of_all_others_for_its_norms(norms, kind):
+    """Also of the one that is refined as if they were of the other kind."""
+
+    def value(schedule):
+        return ks.bound(schedule, steps=STEPS, norms=norms, kind=kind).value
+
+    refined = {each: value(ks.Refined.from_norms(1.0, norms, kind=each)) for each in ("l1", "l2")}
     others = [ks.Linear(1.0), ks.REX(1.0), ks.Cosine(1.0), ks.Linear(1.0).warmup("5%")]
     for schedule in others:
-        assert refined <= ks.bound(schedule, steps=STEPS, norms=norms).value + 0.004
+        assert refined[kind] <= value(schedule) + 0.004
+    assert refined.pop(kind) < min(refined.values()) - 0.003
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_steps_before_the_first_update_are_left_out(kind):
+    norms = np.linspace(2.0, 1.0, 100)
+    late = np.concatenate([np.full(7, np.nan), norms])
+    asked = ks.Refined.from_norms(1.0, late, kind=kind, steps=90)
+    assert asked == ks.Refined.from_norms(1.0, norms, kind=kind, steps=90)
+    both = [ks.bound(ks.REX(1.0), steps=90, norms=each, kind=kind) for each in (late, norms)]
+    assert both[0] == both[1]
 
 
 def test_it_does_not_depend_on_the_scale_and_bursts_are_smoothed():
@@ -70,7 +87,8 @@ def test_it_is_stretched_and_saved_with_a_model(tmp_path):
     [
         ({"norms": [1.0] * 9}, "`norms` must be at least 10"),
         ({"norms": [1.0] * 9 + [0.0]}, "`norms` must be at least 10"),
-        ({"norms": [1.0] * 9 + [np.nan]}, "`norms` must be at least 10"),
+        ({"norms": [1.0] * 10 + [np.nan]}, "number 10 after the first update is nan"),
+        ({"norms": [np.nan] * 20}, "`norms` must be at least 10"),
         ({"norms": np.ones((10, 2))}, "`norms` must be at least 10"),
         ({"kind": "l3"}, "`kind` must be one of"),
         ({"start": -1.0}, "`start` must be"),

@@ -67,7 +67,7 @@ class Method:
 
 _OF_NO_END = "It needs no length: a run may end, or go on, at any time before its cooldown."
 _ALL = [
-    Method("None", Constant, None, "Nothing to choose; it leaves much of what a decay gives."),
+    Method("None", Constant, None, "Nothing to choose, but it gives up most of what decay gains."),
     Method("Linear", Linear, None, "The best of all schedules in theory, where gradients stay."),
     Method("Cosine", Cosine, None, "The usual choice, and forgiving of a rate that is wrong."),
     Method("REX", REX, None, "Holds the rate longer than linear decay, then falls to 0 faster."),
@@ -78,7 +78,12 @@ _ALL = [
         "What older recipes have; it is rarely the best at any budget.",
     ),
     Method("Exp", Exponential, None, "Falls fast at first: for rates that are too high."),
-    Method("OneCycle", OneCycle, None, "A long warmup, and a long decay: for high peaks."),
+    Method(
+        "OneCycle",
+        OneCycle.triangle,
+        lambda _: OneCycle.triangle(1.0).momentum(),
+        "Up for half of the run and down again, with the momentum the other way: for high peaks.",
+    ),
     Method(
         "WSD 20 %",
         functools.partial(WSD, warmup_length=0, cooldown_length="0.2dur", profile="linear"),
@@ -89,7 +94,7 @@ _ALL = [
         "Warmup REX",
         lambda peak: REX(peak).warmup("0.05dur"),
         None,
-        "REX after a short warmup: for networks that attend, or whose first steps are unsafe.",
+        "REX after a short warmup: for networks with attention, or whose first steps are unsafe.",
     ),
     Method(
         "Warmup Linear",

@@ -21,6 +21,8 @@ __all__ = ["Refined"]
 _POINTS = 101
 # Of the run: the width of the median by which norms are smoothed.
 _WIDTH = 0.1
+# Norms that are needed.
+_LEAST = 10
 # Norms at either end that are dropped, as smoothing knows least of them.
 _DROPPED = 2
 
@@ -96,27 +98,37 @@ class Refined(Decay):
         """Return the schedule that is refined from norms.
 
         They are smoothed by a median over a tenth of the run. Measure them at a constant rate:
-        while a rate falls norms rise, and call for still more decay (docs/advice.md).
+        while a rate falls norms change because of that (docs/advice.md).
+
+        The highest value of such a schedule is of a few steps only where norms change much. A rate
+        that was tuned for another schedule is to be scaled by `keras_sched.rate_factor`.
 
         Args:
             start: The highest value; at least 0.
-            norms: Norms of the gradient over a run, as `StepLogger(norms=True)` logs them; at least
-                10, above 0. Of several runs take the median, step by step.
-            kind: "l2" for SGD and its kin, "l1" for Adam and its kin: which norms they are.
+            norms: Norms of the gradient over a run, as `StepLogger(norms=True)` logs them: at least
+                10, above 0, after NaN of steps before the first update, which are left out. Of
+                several runs take the median, step by step.
+            kind: "l2" for L2 norms ("grad_norm"), as of SGD and its kin, or "l1" for L1 norms
+                ("grad_l1"), as of Adam and its kin.
             end: The value where the profile is 0; at least 0.
             length: Length with its unit, or `steps=` and so on, as of all schedules.
             **lengths: The latter.
 
         Raises:
+            TypeError: If `norms` are no numbers.
             ValueError: If there are fewer than 10 norms, one is not above 0, or `kind` is unknown.
+
+        Example:
+            >>> import numpy as np, keras_sched as ks
+            >>> norms = np.linspace(4.0, 1.0, 1000)  # of a run at the constant rate 0.05
+            >>> profile = Refined.from_norms(1.0, norms)
+            >>> factor = ks.rate_factor(profile, ks.Constant(1.0), steps=1000, norms=norms)
+            >>> refined = Refined.from_norms(0.05 * factor, norms)
+            >>> round(refined.start, 3)
+            0.085
         """
         _validate.choice("kind", kind, ("l1", "l2"))
-        found = np.asarray(norms, np.float64)
-        if found.ndim != 1 or len(found) < 10 or not (np.isfinite(found) & (found > 0.0)).all():
-            raise ValueError(
-                f"`norms` must be at least 10 numbers above 0, in one dimension. Received: "
-                f"norms={_validate.shown(norms)}"
-            )
+        found = _validate.norms(norms, least=_LEAST)
         if length is not None:
             positive("length", length)
         weights = _smoothed(found) ** (-2.0 if kind == "l2" else -1.0)
