@@ -138,15 +138,20 @@ class Effects:
         return means + chosen @ self.means, half.T @ half + np.diag(unknown)
 
     def drawn(
-        self, methods: Sequence[str], family: str, optimizer: str, budget: float, count: int = 4_000
+        self,
+        methods: Sequence[str],
+        family: str,
+        optimizer: str,
+        budget: float,
+        setting: str | None = None,
+        count: int = 4_000,
     ) -> np.ndarray:
-        """Return draws of what methods do in a new setting, of shape `(count, methods)`.
+        """Return draws of what methods do in a new column, of shape `(count, methods)`.
 
-        They are the same each time. See `predicted`.
+        Beside what `predicted` knows, each has what nothing explains. Draws are the same each time.
         """
-        means, covariances = self.predicted(methods, family, optimizer, budget)
-        # A little more than nothing: of two methods that are one the covariance has no root.
-        root = np.linalg.cholesky(covariances + 1e-12 * np.eye(len(methods)))
+        means, covariances = self.predicted(methods, family, optimizer, budget, setting)
+        root = np.linalg.cholesky(covariances + self.spreads.rest**2 * np.eye(len(methods)))
         normal = np.random.default_rng(0).normal(size=(count, len(methods)))
         found: np.ndarray = means + normal @ root.T
         return found
@@ -249,8 +254,12 @@ def _rest(fitted: Effects, inverse: np.ndarray, begin: Spreads) -> float:
     matrix, found = _centred(fitted.rows, matrix, found, weights)
     left = found - matrix @ fitted.means
     spread = ((inverse @ matrix.T) ** 2).sum(axis=0)
+    # Of the free mean of its column.
+    sums: dict[Any, float] = {}
+    for row, weight in zip(fitted.rows, weights, strict=True):
+        sums[row.column] = sums.get(row.column, 0.0) + weight
+    spread += np.array([1.0 / sums[row.column] for row in fitted.rows])
     # What a row's rest is, given all of its noise: as of a sum of two.
     share = begin.rest**2 * weights
-    expected = (share * left) ** 2 + share**2 * spread + begin.rest**2 * (1.0 - share)
-    columns = len({row.column for row in fitted.rows})
-    return math.sqrt(float(expected.sum() / (len(fitted.rows) - columns)))
+    expected = share**2 * (left**2 + spread) + begin.rest**2 * (1.0 - share)
+    return math.sqrt(float(expected.mean()))

@@ -15,7 +15,17 @@ from typing import Any
 
 from keras_sched import _validate
 
-__all__ = ["FAMILIES", "METRICS", "Evidence", "load", "read", "written"]
+__all__ = [
+    "FAMILIES",
+    "METRICS",
+    "OPTIMIZERS",
+    "Evidence",
+    "checked",
+    "kind_of",
+    "load",
+    "read",
+    "written",
+]
 
 FAMILIES = (
     "detection",
@@ -116,6 +126,19 @@ class Evidence:
         )
 
 
+def kind_of(optimizer: str) -> str:
+    """Return "sgd" or "adam" for the name of an optimizer.
+
+    What divides each weight's step by the size of its gradients is kin to Adam.
+
+    Example:
+        >>> [kind_of(name) for name in ("SGDM", "AdamW", "RMSprop", "Lion")]
+        ['sgd', 'adam', 'adam', 'adam']
+    """
+    return "sgd" if optimizer.casefold().startswith("sgd") else "adam"
+
+
+_MADE = "of a sweep `python -m trainers.evidence SWEEP --out=FILE` makes one"
 _NAMES = tuple(field.name for field in dataclasses.fields(Evidence))
 
 
@@ -136,10 +159,15 @@ def read(path: str | os.PathLike[str]) -> list[Evidence]:
     place = pathlib.Path(path)
     if not place.is_file():
         raise FileNotFoundError(
-            f"`evidence` must be files that are there, as `python -m trainers.evidence SWEEP "
-            f"--out=FILE` writes them. Received: {str(path)!r}"
+            f"`evidence` must be files that are there: {_MADE}. Received: {path}"
         )
-    return _parsed(place.read_text("utf-8"), str(path))
+    try:
+        text = place.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`evidence` must be files of evidence: {_MADE}. Received: {path}, which is no text"
+        ) from error
+    return _parsed(text, str(path))
 
 
 def written(rows: Iterable[Evidence]) -> str:
@@ -168,16 +196,31 @@ def _parsed(text: str, name: str) -> list[Evidence]:
     return found
 
 
-def _row(given: Mapping[str, Any]) -> Evidence:
+def _row(given: Mapping[Any, Any]) -> Evidence:
+    if None in given or None in given.values():
+        raise ValueError(f"it must have {len(_NAMES)} fields")
     numbers: dict[str, Any] = {
-        "budget": float(given["budget"]),
-        "value": float(given["value"]),
-        "std": float(given["std"]) if given["std"] else None,
-        "n": int(given["n"]) if given["n"] else None,
+        "budget": _number("budget", given["budget"]),
+        "value": _number("value", given["value"]),
+        "std": _number("std", given["std"]) if given["std"] else None,
+        "n": None,
     }
-    if any(isinstance(x, float) and not math.isfinite(x) for x in numbers.values()):
-        raise ValueError(f"Numbers must be finite. Received: {numbers}")
+    if given["n"]:
+        seeds = _number("n", given["n"])
+        if seeds != int(seeds):
+            raise ValueError(f"`n` must be a whole number. Received: n={given['n']}")
+        numbers["n"] = int(seeds)
     return Evidence(**{**given, **numbers})
+
+
+def _number(name: str, given: str) -> float:
+    try:
+        found = float(given)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"`{name}` must be a finite number. Received: {name}={given!r}")
+    return found
 
 
 def checked(evidence: Sequence[Any]) -> list[Evidence]:

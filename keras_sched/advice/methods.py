@@ -56,10 +56,13 @@ class Method:
         """What theory says of it."""
         return bound(self.effective(_STEPS))
 
-    def effective(self, steps: int) -> np.ndarray:
-        """Return the rates of all steps, with what a momentum that falls makes of them."""
+    def effective(self, steps: int, optimizer: str = "sgd") -> np.ndarray:
+        """Return the rates of all steps, with what a momentum that falls makes of them.
+
+        Adam's step is a mean of gradients, whatever its momentum is; SGD's is a sum.
+        """
         rates = simulate(self.rate(1.0), n=steps).astype(np.float64)
-        if self.momentum is None:
+        if self.momentum is None or optimizer == "adam":
             return rates
         momenta = simulate(self.momentum(_MOMENTUM), n=steps).astype(np.float64)
         return rates * (1.0 - _MOMENTUM) / (1.0 - momenta)

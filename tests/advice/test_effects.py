@@ -49,7 +49,8 @@ def test_draws_are_of_what_is_predicted():
     means, covariances = predicted(effects)
     draws = effects.drawn(NAMES, "graph", "sgd", 0.1, count=100_000)
     np.testing.assert_allclose(draws.mean(axis=0), means, atol=3e-3)
-    np.testing.assert_allclose(np.cov(draws.T), covariances, atol=2e-3)
+    whole = covariances + WIDE.rest**2 * np.eye(len(NAMES))
+    np.testing.assert_allclose(np.cov(draws.T), whole, atol=2e-3)
     over = regrets(draws)
     assert over.min() == 0.0 and (over.min(axis=1) == 0.0).all()
 
@@ -116,7 +117,9 @@ def test_a_row_that_is_alone_in_its_column_says_nothing():
     assert Effects([row()], {}).rows == []
 
 
-def test_spreads_are_found():
+@pytest.mark.parametrize("noise", [0.001, 0.1])
+def test_spreads_are_found(noise):
+    """Also where seeds spread more than the rest."""
     true = Spreads(0.1, 0.05, 0.02, 0.03, 0.06, 0.02, 0.03)
     draw = np.random.default_rng(0)
 
@@ -141,11 +144,12 @@ def test_spreads_are_found():
                 + by(name, optimizer)
                 + setting(name, place)
                 + true.rest * draw.normal()
+                + noise / math.sqrt(3.0) * draw.normal()
             ),
             place,
             budget=budget,
             optimizer=optimizer,
-            std=0.01,
+            std=10.0 * noise,
         )
         for place in map(str, range(15))
         for budget in (0.1, 1.0)
@@ -156,7 +160,7 @@ def test_spreads_are_found():
     assert (found.method, found.own) == (SPREADS.method, SPREADS.own)
     assert found.band == pytest.approx(true.band, rel=0.4)
     assert found.setting == pytest.approx(true.setting, rel=0.15)
-    assert found.rest == pytest.approx(true.rest, rel=0.1)
+    assert found.rest == pytest.approx(true.rest, rel=0.1 if noise < 0.01 else 0.35)
 
 
 # --- settings that are left out -------------------------------------------------------------------

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_sched.advice.evidence import Evidence
+from keras_sched.advice.evidence import Evidence, kind_of
 from trainers.reports.published import Value, load
 
 __all__ = ["of_published", "of_sweep"]
@@ -58,7 +58,6 @@ _OWN = {
     "Budgeted Training": ("Linear",),
     "CPT": ("CPT",),
 }
-_ADAM = re.compile("adam|rmsprop|lion|lamb", re.IGNORECASE)
 
 
 def of_published() -> Iterator[Evidence]:
@@ -89,7 +88,7 @@ def of_published() -> Iterator[Evidence]:
             measured_by="authors" if own else "others",
             setting=re.sub(r"-(SGDM|SGD|AdamW|Adam)$", "", value.setting),
             family=family,
-            optimizer="adam" if _ADAM.search(value.optimizer) else "sgd",
+            optimizer=kind_of(value.optimizer or "sgd"),
             budget=budget,
             schedule=schedule,
             momentum=momentum,
@@ -179,7 +178,7 @@ def _of_cell(
         measured_by="here",
         setting=found["workload"],
         family=known,
-        optimizer="adam" if _ADAM.search(found["optimizer"]) else "sgd",
+        optimizer=kind_of(found["optimizer"]),
         budget=found["budget"],
         schedule=schedule,
         momentum=momentum,
