@@ -17,17 +17,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas
-import scipy.stats
 
 import keras_sched as ks
+from benchmarks.held_out import Held, constant, held_out, weighed
 from configs.sweeps.refined import REFERENCES
-from keras_sched.advice.effects import Effects, regrets
+from keras_sched.advice.answer import TIED
 from keras_sched.advice.evidence import Evidence, load
-from keras_sched.advice.methods import METHODS, prior
+from keras_sched.advice.methods import METHODS
 from trainers.reports.statistics import difference, holm
 
 _DOCS = pathlib.Path(__file__).parents[1] / "docs"
-_TIED = 0.025
 # Bits are equivalent to float32 if the loss is within so much of it.
 _EQUIVALENT = 0.05
 _DRAWS = 10_000
@@ -90,70 +89,61 @@ def compared(found: Sequence[Column], pairs: Sequence[tuple[str, str]]) -> None:
         said(name, each, corrected[name])
 
 
-def held_out(found: Sequence[Column]) -> None:
+def advised(found: Sequence[Held]) -> None:
     """Print what is recommended for each task from the papers and all other tasks."""
-    regrets_of: dict[str, list[float]] = {}
-    cosine: dict[str, list[float]] = {}
     over: dict[str, list[float]] = {}
-    tied, untold = [], []
-    for task in sorted({next(iter(column.values())).setting for column in found}):
-        rows = [row for row in load() if row.setting != task and row.precision == "float32"]
-        effects = Effects(rows, prior())
-        for column in found:
-            one = next(iter(column.values()))
-            if one.setting != task:
-                continue
-            names = [name for name in column if name in METHODS]
-            draws = effects.drawn(names, one.family, one.optimizer, one.budget)
-            picked = column[names[int(regrets(draws).mean(axis=0).argmin())]]
-            best = min((column[name] for name in names), key=lambda row: row.loss)
-            tied.append(picked.loss <= (1.0 + _TIED) * best.loss)
-            untold.append(_cannot_be_told(picked, best, [column[name] for name in names]))
-            regrets_of.setdefault(task, []).append(picked.loss / best.loss - 1.0)
-            cosine.setdefault(task, []).append(column["Cosine"].loss / best.loss - 1.0)
-            over.setdefault(task, []).append(math.log(picked.loss / column["Cosine"].loss))
-    for task, values in regrets_of.items():
-        print(f"   {task}: regret {np.mean(values):.1%}, of Cosine {np.mean(cosine[task]):.1%}")
-    own, its = (np.mean([np.mean(each) for each in part.values()]) for part in (regrets_of, cosine))
-    print(f"   tied in {sum(tied)} of {len(tied)} columns; regret {own:.1%}, of Cosine {its:.1%}")
-    print("   beside the tests, as the best of eleven noisy means is in part the luckiest:")
-    print(f"   not to be told from the best by a t-test: in {sum(untold)} of {len(untold)} columns")
+    for task in sorted({each.setting for each in found}):
+        mine = [each for each in found if each.setting == task]
+        over[task] = [
+            math.log(each.true[each.picked].loss / each.true["Cosine"].loss) for each in mine
+        ]
+        print(f"   {task}: regret {weighed(mine):.1%}, of Cosine {weighed(mine, 'Cosine'):.1%}")
+    tied = sum(each.is_tied() for each in found)
+    own, its = weighed(found), weighed(found, "Cosine")
+    print(f"   tied in {tied} of {len(found)} columns; regret {own:.1%}, of Cosine {its:.1%}")
+    print("   beside the test, as the best of eleven noisy means is in part the luckiest:")
+    untold = sum(each.is_untold() for each in found)
+    print(f"   not to be told from the best by a t-test: in {untold} of {len(found)} columns")
     means = {task: float(np.mean(values)) for task, values in over.items()}
     said("recommended over Cosine", means, flipped([*means.values()]))
-
-
-def _cannot_be_told(one: Evidence, best: Evidence, column: Sequence[Evidence]) -> bool:
-    """Return whether two means may be equal, by a t-test with the spread of all of a column."""
-    squares = [row.std**2 for row in column if row.std is not None]
-    seeds = [row.n for row in column if row.std is not None and row.n]
-    freedom = sum(n - 1 for n in seeds)
-    error = math.sqrt(float(np.mean(squares)) * (1.0 / seeds[0] + 1.0 / seeds[0]))
-    return bool(one.loss - best.loss <= scipy.stats.t.ppf(0.975, freedom) * error)
+    for method in (name for name in METHODS if all(name in each.true for each in found)):
+        count, regret = constant(found, method)
+        print(f"   always {method}: tied in {count}; regret {regret:.1%}")
 
 
 def rates() -> None:
-    """Print how the best rates of two methods are beside what theory says."""
-    inside = every = 0
+    """Print how the best rates of two methods are beside what theory says, and beside no change."""
+    every = 0
+    apart: dict[str, list[float]] = {"theory": [], "no change": []}
     for path in sorted(_DOCS.glob("advice/*/results.parquet")):
         table = pandas.read_parquet(path)
         tuned = table[(table["phase"] == "tuning") & (table["budget"] == 1.0)]
         is_max = (table["goal_mode"] == "max").all()
-        for setting, group in tuned.groupby("setting"):
+        for _, group in tuned.groupby("setting"):
             best = {}
             for name in _RATED:
-                mine = group[group["schedule"] == name].groupby("learning_rate")["value"].mean()
-                loss = 1.0 - mine if is_max else mine
-                loss = np.log(loss[loss > 0.0].dropna())
+                rows = group[group["schedule"] == name]
+                mine = rows.groupby("learning_rate")["value"].mean().dropna()
+                loss = np.log(_losses(mine, rows["count"].iloc[0]) if is_max else mine)
                 best[name] = _lowest(np.log(loss.index.to_numpy()), loss.to_numpy())
-            near = []
             for one, other in itertools.combinations(_RATED, 2):
                 if math.isnan(best[one] - best[other]):
                     continue
                 theory = METHODS[one].bound.base_rate / METHODS[other].bound.base_rate
-                near.append(abs(best[one] - best[other] - math.log(theory)) <= math.log(1.5))
-            inside, every = inside + sum(near), every + len(near)
-            print(f"   {setting}: {sum(near)} of {len(near)} pairs within a factor of 1.5")
-    print(f"   together {inside} of {every}")
+                every += 1
+                apart["theory"].append(abs(best[one] - best[other] - math.log(theory)))
+                apart["no change"].append(abs(best[one] - best[other]))
+    for name, values in apart.items():
+        near = sum(value <= math.log(1.5) for value in values)
+        print(
+            f"   {name}: {near} of {every} pairs within a factor of 1.5; median factor "
+            f"{math.exp(float(np.median(values))):.2f}"
+        )
+
+
+def _losses(accuracies: pandas.Series, count: float) -> pandas.Series:
+    """Return shares of errors: half an error where there is none, as it has no logarithm."""
+    return (1.0 - accuracies).clip(lower=0.5 / count)
 
 
 def _lowest(at: np.ndarray, values: np.ndarray) -> float:
@@ -174,7 +164,8 @@ def losses(axis: str, directory: str) -> dict[str, dict[str, pandas.Series]]:
         table = pandas.read_parquet(path)
         table = table[table["phase"] == "measurement"]
         is_max = (table["goal_mode"] == "max").all()
-        table["loss"] = np.log(1.0 - table["value"] if is_max else table["value"])
+        values = table["value"]
+        table["loss"] = np.log(_losses(values, table["count"].iloc[0]) if is_max else values)
         for setting, group in table.groupby("setting"):
             found[str(setting)] = {
                 str(name): each.set_index("seed")["loss"] for name, each in group.groupby(axis)
@@ -230,7 +221,7 @@ def main() -> None:
     print("2. Demon at a constant rate, momentum SGD, all budgets")
     compared(sgd, [("Demon", "Cosine"), ("Demon", "Step")])
     print("3. Advice: predicted from the papers and the other tasks")
-    held_out(found)
+    advised(held_out("advice_"))
     print("4. Rates at 100 %")
     rates()
     print("5. Precision: the loss over that of float32, and counted bit operations")
@@ -239,7 +230,7 @@ def main() -> None:
     bit_operations()
     print("6. Refined schedules over linear decay after a warmup")
     for name in REFERENCES:
-        beside(losses("schedule", "advice_refined"), [(name, "Warmup Linear")], _TIED)
+        beside(losses("schedule", "advice_refined"), [(name, "Warmup Linear")], TIED)
 
 
 if __name__ == "__main__":

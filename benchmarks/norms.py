@@ -36,6 +36,7 @@ from trainers.sweeps.programs import TASKS
 from trainers.tasks.configured import ConfiguredTask, experiment
 
 _ROOT = pathlib.Path(__file__).parents[1] / "docs" / "advice"
+_KINDS = {"SGDM": "l2", "AdamW": "l1"}
 _SEEDS = (100, 101, 102)
 # Of the run: where the norms are printed.
 _AT = (0.01, 0.1, 0.5, 0.9, 0.99)
@@ -94,7 +95,8 @@ def said(part: str, given: np.ndarray, schedule: str) -> None:
     for (name, momentum), loss in found.items():
         if name in METHODS and momentum == "constant":
             flat = METHODS[name].bound
-            mine = ks.bound(METHODS[name].effective(len(given)), norms=given)
+            rates = METHODS[name].effective(len(given))
+            mine = ks.bound(rates, norms=given, kind=_KINDS[PARTS[part]])
             rows.append((name, flat.value, mine.value, float(loss)))
     for name, flat_value, value, loss in sorted(rows, key=lambda row: row[2]):
         print(f"   {name}: bound {value:.3f}, with constant norms {flat_value:.3f}; {loss:.4g}")
@@ -116,8 +118,7 @@ def main() -> None:
         for schedule in REFERENCES.values():
             found = norms(part, schedule)
             said(part, found, schedule)
-            kind = "l2" if PARTS[part] == "SGDM" else "l1"
-            refined = ks.Refined.from_norms(1.0, found, kind=kind)
+            refined = ks.Refined.from_norms(1.0, found, kind=_KINDS[PARTS[part]])
             profiles[part][schedule] = [float(f"{value:.4g}") for value in refined.profile]
     if options.write:
         PROFILES.write_text(json.dumps(profiles, indent=1) + "\n")

@@ -1,45 +1,37 @@
-"""Advice on schedules: `python -m trainers.advise --task="image classification" --budget=0.1`.
+"""Advice on schedules: `python -m trainers.advise --task="image classification" --optimizer=sgd`.
 
 It prints what `keras_sched.recommend` says: which schedules are expected to do best, at which rate,
-how sure that is, and who measured it. `--why=METHOD` names the evidence.
+how sure that is, and who measured it. `--why=METHOD` shows what was measured. Norms and models are
+for Python alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from keras_sched.advice import Advice, recommend
-from keras_sched.advice.answer import HEAD, LEGEND, cells
-from keras_sched.advice.evidence import FAMILIES
-from keras_sched.advice.methods import METHODS
-from keras_sched.advice.recommend import FEARS
+if TYPE_CHECKING:
+    from keras_sched.advice import Advice
 
 _BAD_USAGE = 2
-# Columns of a screen that has fewer than so many signs in a line.
-_WIDE, _NARROW = 118, ("method", "rate", "gain", "better", "best", "evidence")
+# A screen that has fewer signs in a line is narrow.
+_WIDE = 118
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the advice; return 0, or 2 if it was asked wrongly."""
-    options = _parser().parse_args(arguments)
+    options = vars(_parser().parse_args(arguments))
+    # After the flags are read: it loads TensorFlow.
+    from keras_sched.advice import recommend
+
+    method = options.pop("why")
     try:
-        found = recommend(
-            options.task,
-            optimizer=options.optimizer,
-            budget=options.budget,
-            steps=options.steps,
-            batch_size=options.batch_size,
-            learning_rate=options.learning_rate,
-            fear=options.fear,
-            evidence=options.evidence,
-            metric=options.metric,
-            baseline=options.baseline,
-        )
-        why = found.why(options.why) if options.why else ""
+        found = recommend(options.pop("task"), **options)
+        why = found.why(method) if method else ""
     except (OSError, TypeError, ValueError) as error:
         sys.stderr.write(f"trainers.advise: {error}\n")
         return _BAD_USAGE
@@ -53,15 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def show(found: Advice, console: Console) -> None:
     """Print advice as a table, with what is to be said beside it."""
-    console.print(found.said, highlight=False, markup=False)
-    table = Table(caption_justify="left")
-    table.caption = LEGEND.format(baseline=found.baseline)
-    shown = [place for place, name in enumerate(HEAD) if console.width >= _WIDE or name in _NARROW]
-    for place in shown:
-        name = HEAD[place]
+    from keras_sched.advice.answer import cells, heads, legend
+
+    # Lines that are code are to be copied: they are not broken.
+    console.print(found.said, highlight=False, markup=False, soft_wrap=True)
+    shown = heads(found, narrow=console.width < _WIDE)
+    table = Table(caption=legend(found, shown), caption_justify="left")
+    for name in shown:
         title = f"gain over {found.baseline} [90 %]" if name == "gain" else name
-        justify: JustifyMethod = "right" if 2 < place < len(HEAD) - 2 else "left"
-        table.add_column(title, justify=justify, no_wrap=place < len(HEAD) - 1)
+        is_number = name in ("better", "best", "tied", "regret", "bound")
+        justify: JustifyMethod = "right" if is_number else "left"
+        table.add_column(title, justify=justify, no_wrap=name != "measured by")
     for place, row in enumerate(found.rows):
         texts = cells(row)
         table.add_row(*(texts[each] for each in shown), style="bold" if place == 0 else None)
@@ -74,18 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainers.advise",
         description="Which schedule, at which rate, how sure, and on what evidence.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--task", choices=FAMILIES, required=True, help="family of the task")
-    parser.add_argument("--optimizer", default="sgd", help="sgd, adam or adamw")
+    parser.add_argument("--task", required=True, help="family of the task, as 'language model'")
+    parser.add_argument("--optimizer", required=True, help="name of the optimizer, as adamw")
     parser.add_argument("--budget", type=float, help="share of the usual epochs, as 0.1")
     parser.add_argument("--steps", type=int, help="steps of the run")
     parser.add_argument("--batch_size", type=int, help="examples of a batch")
     parser.add_argument("--learning_rate", type=float, help="the rate tuned for the baseline")
-    parser.add_argument("--fear", choices=FEARS, help="what is feared most")
-    parser.add_argument("--metric", choices=("last", "best"), default="last", help="what counts")
-    parser.add_argument("--baseline", choices=tuple(METHODS), default="Cosine", help="of gains")
-    parser.add_argument("--why", metavar="METHOD", help="name the evidence of a method")
+    parser.add_argument("--fear", help="what is feared most, as tuning, divergence or 'open end'")
+    parser.add_argument("--metric", default="last", help="what counts: last or best")
+    parser.add_argument("--baseline", default="Cosine", help="method that gains are over")
+    parser.add_argument("--why", metavar="METHOD", help="show what was measured of a method")
+    parser.add_argument("--setting", help="setting of the evidence that counts as this task")
     parser.add_argument(
         "--evidence", metavar="FILE", action="append", default=[], help="of trainers.evidence"
     )

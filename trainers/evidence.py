@@ -26,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         rows = [*of_published()] if options.published else []
         for sweep in options.sweeps:
-            rows += of_sweep(sweep, options.family)
+            found, left = of_sweep(sweep, options.family)
+            rows += found
+            sys.stderr.writelines(f"Left out: {each}\n" for each in left)
         if not rows:
             raise ValueError("There must be a sweep, or `--published`. Received: none")
         options.out.write_text(written(rows), "utf-8")

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from keras_sched.advice.evidence import Evidence
 from keras_sched.schedules import Schedule
 
-__all__ = ["Advice", "Recommendation"]
+__all__ = ["TIED", "Advice", "Recommendation", "cells", "heads", "legend"]
 
-# Regrets that are no further apart, in %, are not told apart.
-_NEAR = 2.5
+# Losses that are no further apart, as a share, are tied.
+TIED = 0.025
 _GRADES = {
-    "A": "measured on tasks of this family, with this kind of optimizer, at such budgets",
-    "B": "measured on other tasks, with other optimizers or at other budgets",
-    "C": "not measured: what theory says",
+    "A": "measured on this family of tasks, with this kind of optimizer, at such lengths",
+    "B": "measured elsewhere",
+    "C": "not measured: theory only",
 }
 
 
@@ -26,23 +26,28 @@ class Recommendation:
     Attributes:
         method: Its name in the evidence.
         schedule: The schedule of the learning rate, ready to use; open lengths are read off `fit`.
+        learning_rate: Its highest value.
         momentum: The schedule of the momentum; None for a constant one.
-        rate_factor: What to multiply the rate that was tuned for the baseline with.
+        momentum_name: What the optimizer calls its momentum, "momentum" or "beta_1".
+        rate_factor: What to multiply the rate that was tuned for the baseline by, in theory.
         gain: How much lower the loss is than the baseline's, in %: the median.
         gain_range: Its interval of 90 %.
         chance_better: Probability of a lower loss than the baseline's.
         chance_best: Probability of being the best of the methods.
         chance_tied: Probability of a loss that is at most 2.5 % above the best one.
         regret: How much the loss is expected to lie above the best one, in %.
+        bound: What theory says with the norms that were given, over linear decay; None without.
         grade: "A", "B" or "C"; see `Advice.GRADES`.
-        evidence: The rows that say so.
-        near: How many of them are of this family of tasks, with this kind of optimizer.
+        evidence: The rows that were measured of it.
+        near: Those of this family of tasks, with this kind of optimizer, at such lengths.
         why: A sentence.
     """
 
     method: str
     schedule: Schedule
+    learning_rate: float
     momentum: Schedule | None
+    momentum_name: str
     rate_factor: float
     gain: float
     gain_range: tuple[float, float]
@@ -50,9 +55,10 @@ class Recommendation:
     chance_best: float
     chance_tied: float
     regret: float
+    bound: float | None
     grade: str
-    evidence: tuple[Evidence, ...]
-    near: int
+    evidence: tuple[Evidence, ...] = dataclasses.field(repr=False)
+    near: tuple[Evidence, ...] = dataclasses.field(repr=False)
     why: str
 
     @property
@@ -60,7 +66,7 @@ class Recommendation:
         """The call that makes its callback, as a text that runs."""
         given = f"learning_rate=ks.{self.schedule!r}"
         if self.momentum is not None:
-            given += f", momentum=ks.{self.momentum!r}"
+            given += f", {self.momentum_name}=ks.{self.momentum!r}"
         return f"ks.Scheduler({given})"
 
     @property
@@ -84,18 +90,24 @@ class Advice:
     Attributes:
         rows: The methods.
         baseline: The method that gains are over.
+        question: What was asked, in a line.
+        rate: Where the learning rates come from.
         momentum: What is to be said of the momentum.
         precision: What is to be said of numeric precision.
         notes: What is assumed, and what is not known.
         reason: Why the first one is first where that is not for its regret; empty else.
+        columns: All rows of evidence, as `why` compares them.
     """
 
     rows: tuple[Recommendation, ...]
     baseline: str
+    question: str
+    rate: str
     momentum: str
     precision: str
     notes: tuple[str, ...]
     reason: str = ""
+    columns: tuple[Evidence, ...] = dataclasses.field(default=(), repr=False)
 
     GRADES = _GRADES
 
@@ -105,7 +117,7 @@ class Advice:
         return self.rows[0].schedule
 
     def why(self, method: str | None = None) -> str:
-        """Return why a method has its place, with the evidence, a line for each setting.
+        """Return why a method has its place, with what was measured, beside the baseline's.
 
         Args:
             method: Its name; None for the first one.
@@ -119,74 +131,110 @@ class Advice:
                 f"`method` must be one of {', '.join(names)}. Received: method={method!r}"
             )
         row = self.rows[0 if method is None else names.index(method)]
-        by_setting: dict[tuple[str, str, str], list[Evidence]] = {}
-        for each in row.evidence:
-            by_setting.setdefault((each.setting, each.source, each.measured_by), []).append(each)
         lines = [
             f"{row.method}: {row.why}",
             f"Grade {row.grade}: {_GRADES[row.grade]}.",
-            f"Rate: {row.rate_factor:.2f} times the one tuned for {self.baseline}, by the bound.",
+            f"Rate: {row.rate_factor:.2f} times the one tuned for {self.baseline}, in theory.",
         ]
-        for (setting, source, who), members in sorted(by_setting.items()):
-            budgets = ", ".join(f"{100 * each.budget:g} %" for each in members)
-            lines.append(f"  {setting} ({source}, by {who}): {members[0].metric} at {budgets}")
+        if row.evidence:
+            lines.append(f"Measured, with {self.baseline} in brackets where both were:")
+        beside = {each.column: each for each in self.columns if each.method == self.baseline}
+        by_setting: dict[tuple[str, ...], list[str]] = {}
+        for each in sorted(row.evidence, key=lambda each: each.budget):
+            other = beside.get(each.column)
+            value = f"{100 * each.budget:g} %: {each.value:.4g}"
+            if other is not None and other is not each:
+                value += f" ({other.value:.4g})"
+            key = each.setting, each.optimizer, each.source, each.measured_by, each.metric
+            by_setting.setdefault(key, []).append(value)
+        for (setting, optimizer, source, who, metric), values in sorted(by_setting.items()):
+            by = "measured here" if who == "here" else f"{source}, by {who}"
+            lines.append(f"  {setting}, {optimizer} ({by}), {metric}: {', '.join(values)}")
         return "\n".join(lines)
 
     def __str__(self) -> str:
-        head = [*HEAD]
-        head[2] = f"gain over {self.baseline}"
-        rows = [cells(row) for row in self.rows]
-        widths = [max(len(line[place]) for line in [head, *rows]) for place in range(len(head))]
-        lines = [_line(line, widths) for line in [head, *rows]]
+        shown = heads(self)
+        lines = [shown, *([cells(row)[name] for name in shown] for row in self.rows)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
+        table = [
+            "  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
         said = [self.momentum, self.precision, *self.notes]
-        legend = LEGEND.format(baseline=self.baseline)
-        return "\n".join([self.said, "", *lines, legend, "", *(f"- {each}" for each in said)])
+        return "\n".join(
+            [self.said, "", *table, legend(self, shown), "", *(f"- {each}" for each in said)]
+        )
 
     @property
     def said(self) -> str:
-        """What to use, and how sure that is, in a sentence or two."""
+        """What was asked, what to use, and how sure that is."""
         first, *others = self.rows
         text = (
-            f"Use {first.method}:\n\n"
+            f"For {self.question}, use {first.method}:\n\n"
             f"    model.fit(..., callbacks=[{first.call}])\n\n"
             f"{self.reason or first.why}"
         )
         if first.method != self.baseline:
             text += (
-                f" Its loss is lower than that of {self.baseline} with a probability of "
+                f" It is expected to have a lower loss than {self.baseline} with a probability of "
                 f"{100 * first.chance_better:.0f} %."
             )
-        near = [row.method for row in others if row.regret < first.regret + _NEAR]
-        if near and not self.reason:
-            text += f" About as good, as far as is known: {', '.join(near)}."
-        return text
+        near = [row.method for row in others if row.regret < first.regret + 100.0 * TIED]
+        if near:
+            are = "is" if len(near) == 1 else "are"
+            text += f" {_listed(near)} {are} expected to do about as well."
+        return f"{text}\n\n{self.rate}"
 
 
-LEGEND = (
-    "rate: what to multiply the rate tuned for {baseline} with; gain: how much lower the loss is "
-    "than that of {baseline}, with an interval of 90 % (of 1 - accuracy, of the perplexity); "
-    "better: chance of that; best, tied: chances of being the best, and of being within 2.5 % of "
-    "it; regret: expected % above the best; evidence (not quality): A of this family, optimizer "
-    "and budget, B of others, C theory alone; rows: near this question, of all, by whom"
-)
-HEAD = ("method", "rate", "gain", "better", "best", "tied", "regret", "evidence", "rows, by whom")
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} others"
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
-def cells(row: Recommendation) -> list[str]:
-    """Return a row of the table of an answer, as texts."""
+_HEADS = ("method", "rate", "gain", "better", "best", "tied", "regret", "bound", "evidence")
+_NARROW = ("method", "rate", "gain", "better", "regret", "evidence")
+_LEGEND = {
+    "rate": "what to multiply the rate tuned for {baseline} by, in theory",
+    "gain": "how much lower the loss is than that of {baseline} (error rate, perplexity), median "
+    "and 90 % interval",
+    "better": "chance of that",
+    "best": "chance of being the best of all",
+    "tied": "chance of being within 2.5 % of the best",
+    "regret": "expected % above the best; the order is by it",
+    "bound": "theory with your norms, over linear decay",
+    "evidence": "A = measured on this family of tasks, kind of optimizer and length, in how many "
+    "settings; B = measured elsewhere; C = theory only",
+}
+
+
+def heads(advice: Advice, *, narrow: bool = False) -> list[str]:
+    """Return the columns of an answer's table; fewer for a narrow screen."""
+    has_bound = advice.rows[0].bound is not None
+    shown = [*_HEADS, "measured by"] if not narrow else [*_NARROW]
+    return [name for name in shown if name != "bound" or has_bound]
+
+
+def legend(advice: Advice, shown: Sequence[str]) -> str:
+    """Return what the columns mean."""
+    parts = [f"{name}: {_LEGEND[name]}" for name in shown if name in _LEGEND]
+    return "; ".join(parts).format(baseline=advice.baseline) + "."
+
+
+def cells(row: Recommendation) -> dict[str, str]:
+    """Return a row of the table of an answer, as texts by column."""
     low, high = row.gain_range
-    return [
-        row.method,
-        f"x{row.rate_factor:.2f}",
-        f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]" if low < high else "-",
-        f"{100 * row.chance_better:.0f} %",
-        f"{100 * row.chance_best:.0f} %",
-        f"{100 * row.chance_tied:.0f} %",
-        f"{row.regret:.1f} %",
-        row.grade,
-        f"{row.near} of {len(row.evidence)}: {row.measured_by}" if row.evidence else "none",
-    ]
-
-
-def _line(fields: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(text.ljust(width) for text, width in zip(fields, widths, strict=True)).rstrip()
+    near = len({each.setting for each in row.near})
+    return {
+        "method": row.method,
+        "rate": f"x{row.rate_factor:.2f}",
+        "gain": f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]" if low < high else "-",
+        "better": f"{100 * row.chance_better:.0f} %",
+        "best": f"{100 * row.chance_best:.0f} %",
+        "tied": f"{100 * row.chance_tied:.0f} %",
+        "regret": f"{row.regret:.1f} %",
+        "bound": "" if row.bound is None else f"{row.bound:.3f}",
+        "evidence": f"{row.grade}, {near} of {row.settings}" if near else row.grade,
+        "measured by": row.measured_by,
+    }

@@ -21,6 +21,7 @@ __all__ = [
     "OPTIMIZERS",
     "Evidence",
     "checked",
+    "distinct",
     "kind_of",
     "load",
     "read",
@@ -241,4 +242,20 @@ def checked(evidence: Sequence[Any]) -> list[Evidence]:
             raise TypeError(
                 f"`evidence` must have paths of files and `ks.Evidence`. Received: {each!r:.100}"
             )
-    return found
+    return distinct(found)
+
+
+def distinct(rows: Iterable[Evidence]) -> list[Evidence]:
+    """Return rows, each once.
+
+    Raises:
+        ValueError: If two of one method in one column are not the same.
+    """
+    found: dict[Any, Evidence] = {}
+    for row in rows:
+        if found.setdefault((row.column, row.method), row) != row:
+            raise ValueError(
+                f"Evidence must have one row for each method in a column. Received: two of "
+                f"{row.method} in {row.setting} ({row.source}) at {100 * row.budget:g} %"
+            )
+    return list(found.values())

@@ -24,13 +24,13 @@ from keras_sched.schedules import (
 )
 from keras_sched.theory import Bound, bound
 
-__all__ = ["METHODS", "Method", "prior"]
+__all__ = ["METHODS", "SLOPE", "Method", "prior"]
 
 # Steps on which theory looks at a method: enough for a limit, and done in a blink.
 _STEPS = 10_000
 # How much of what the bound says of a schedule is seen in trainings: between 0.18 / 0.45 for a
 # constant rate and less for others (docs/advice.md).
-_SLOPE = 0.3
+SLOPE = 0.3
 # Where momenta begin.
 _MOMENTUM = 0.9
 
@@ -124,5 +124,5 @@ _NEAR = {
 @functools.cache
 def prior() -> dict[str, float]:
     """Return the mean effect of each method before anything is measured."""
-    found = {name: _SLOPE * math.log(method.bound.value) for name, method in METHODS.items()}
+    found = {name: SLOPE * math.log(method.bound.value) for name, method in METHODS.items()}
     return found | {name: found[near] for name, near in _NEAR.items()}

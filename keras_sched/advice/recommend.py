@@ -4,46 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_sched import _validate
-from keras_sched.advice import precision as precisions
-from keras_sched.advice.answer import Advice, Recommendation
+from keras_sched.advice import notes, precision
+from keras_sched.advice.answer import TIED, Advice, Recommendation
 from keras_sched.advice.effects import Effects, band, regrets
-from keras_sched.advice.evidence import FAMILIES, Evidence, checked, load
-from keras_sched.advice.methods import METHODS, prior
+from keras_sched.advice.evidence import FAMILIES, Evidence, checked, kind_of, load
+from keras_sched.advice.methods import METHODS, SLOPE, Method, prior
+from keras_sched.advice.question import FEARS, Question, attends, of_optimizer
 from keras_sched.schedules import Constant
 from keras_sched.theory import bound
 
-__all__ = ["FEARS", "recommend"]
+__all__ = ["recommend"]
 
-FEARS = ("cost", "divergence", "open end", "tuning")
-# What is for whom: the first of these that is no worse by more than `_TIED` is recommended.
-_FOR = {
-    "divergence": ("Warmup REX", "Warmup Linear"),
-    "tuning": ("Cosine", "Linear"),
-    "open end": ("WSD 20 %",),
-}
-_REASONS = {
-    "divergence": "It is first as its rate begins low, and not for its regret.",
-    "tuning": "It is first as a rate that is wrong costs it least: by theory one that is wrong by "
-    "a factor r costs r^(1/5) with cosine and r^(1/3) with linear decay (arXiv 2503.09411).",
-    "open end": "It is first as it needs no length until its cooldown, and all others below need "
-    "one: the rate is constant until you want to end. Then go on for a quarter of the steps that "
-    "are done, with a `ks.Linear` from that rate on.",
-}
-_TIED = 0.025
-# Rates for cosine decay where nothing was tuned: usual ones.
+# Rates for cosine decay where none was given: usual ones.
 _USUAL = {"sgd": 0.1, "adam": 1e-3}
-# Norms that rise by so much were likely measured while the rate fell.
-_RISE = 1.25
-# Steps on which norms are looked at.
+# Steps on which theory looks at a run, at most: enough for a limit.
 _STEPS = 10_000
+# What is for whom, and by how much it may be worse than the best, in units of the loss. A rate that
+# is wrong by a factor r costs r^(1/5) with cosine and r^(1/3) with linear decay and what ends like
+# it (arXiv 2503.09411), of which trainings see a share: that much for a factor of 3.
+_FOR: Mapping[str, tuple[tuple[str, ...], float]] = {
+    "divergence": (("Warmup REX", "Warmup Linear"), np.inf),
+    "open end": (("WSD 20 %",), np.inf),
+    "tuning": (("Cosine",), SLOPE * (1 / 3 - 1 / 5) * float(np.log(3.0))),
+}
 
 
 def recommend(
@@ -56,8 +46,9 @@ def recommend(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     fear: str | None = None,
-    norms: Sequence[float] | np.ndarray | None = None,
+    norms: Sequence[float] | np.ndarray | Mapping[str, Any] | None = None,
     evidence: Sequence[Any] = (),
+    setting: str | None = None,
     metric: str = "last",
     baseline: str = "Cosine",
 ) -> Advice:
@@ -71,26 +62,31 @@ def recommend(
         task: The family of the task: "detection", "graph", "image classification", "image
             generation", "language model", "segmentation", "tabular", "text classification",
             "video classification" or "other".
-        optimizer: "sgd" or "adam", for all of its kin, or the optimizer.
-        budget: Share of the usual number of epochs, in (0, 1]: below a quarter is a short budget.
-            None for a whole one.
-        steps: Steps of the run, at least 2: the notes say how many a warmup is.
-        model: The model, of which the notes say whether it is recurrent, or attends.
+        optimizer: The optimizer, or the name of one of Keras, as "sgd" or "adamw". Of an optimizer
+            the learning rate is used, and methods that it cannot follow are left out.
+        budget: Share of the usual number of epochs, in (0, 1]: below a quarter is a short budget,
+            and all of these are treated alike. None for a full-length training.
+        steps: Steps of the run, at least 2: for the rates, and a warmup in steps.
+        model: The model: with attention layers a warmup is recommended.
         batch_size: Examples of a batch: the notes say what a larger one means for the rate.
-        learning_rate: The rate that was tuned for the baseline, above 0. None for a usual one.
+        learning_rate: The rate that was tuned for the baseline, above 0. None for that of the
+            optimizer, or for a usual one.
         fear: What is feared most: "tuning", a rate that is wrong; "divergence"; "open end", a run
             of unknown length; "cost", of arithmetic. None for nothing but the loss.
-        norms: Norms of the gradient over a run at a constant rate, as for `bound`: the schedules
-            are ranked by the bound with these first.
+        norms: Norms of the gradient over a run at a constant rate: the history of
+            ``StepLogger(norms=True)``, or one of its columns, "grad_norm" for SGD and its kin and
+            "grad_l1" for Adam and its kin; at least 10. What theory says is then said of them.
         evidence: Files that `python -m trainers.evidence` made, and `ks.Evidence`, beside what is
             in the package.
+        setting: A setting of the evidence, as one of your own: what was measured there counts as
+            being of this task. None for a new one.
         metric: "last", the value at the end, or "best", that of the best epoch.
         baseline: The method that gains and rates are compared with, as "Cosine".
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If a task, an optimizer, a fear or a baseline is unknown, a number is out of
-            range, or evidence is of another form.
+        ValueError: If a task, an optimizer, a fear, a setting or a baseline is unknown, a number is
+            out of range, or evidence is of another form.
         FileNotFoundError: If a file of evidence is not there.
 
     Example:
@@ -99,13 +95,10 @@ def recommend(
         >>> advice.rows[0].grade
         'A'
     """
-    family = _validate.choice("task", task, FAMILIES)
-    kind = _kind(optimizer)
-    share = (
-        1.0
-        if budget is None
-        else _validate.real("budget", budget, low=0.0, high=1.0, open_low=True)
-    )
+    _validate.choice("task", task, FAMILIES)
+    found = of_optimizer(optimizer)
+    if budget is not None:
+        _validate.real("budget", budget, low=0.0, high=1.0, open_low=True)
     _validate.choice("baseline", baseline, tuple(METHODS))
     _validate.choice("metric", metric, ("best", "last"))
     if fear is not None:
@@ -114,53 +107,56 @@ def recommend(
         steps = _validate.integer("steps", steps, low=2)
     if batch_size is not None:
         _validate.integer("batch_size", batch_size, low=1)
-    rate = (
-        _USUAL[kind]
-        if learning_rate is None
-        else _validate.real("learning_rate", learning_rate, low=0.0, open_low=True)
-    )
+    if learning_rate is not None:
+        _validate.real("learning_rate", learning_rate, low=0.0, high=1e6, open_low=True)
     if model is not None and not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={_validate.shown(model)}")
-    added = tuple(checked(evidence))
-    ranked = None if norms is None else _by_norms(norms)
-    found = _rows(_effects(added), family, kind, share, baseline, rate)
-    rows = _ordered(found, fear, ranked)
-    reason = ""
-    if rows[0].method in _FOR.get(fear or "", ()) and rows[0] is not found[0]:
-        reason = _REASONS[fear or ""]
-    if fear == "open end":  # Of a run without a length only the first part is known.
-        peak = float(f"{rate * rows[0].rate_factor:.3g}")
-        rows = (dataclasses.replace(rows[0], schedule=Constant(peak)), *rows[1:])
-    asked = _Question(family, kind, budget, steps, batch_size, learning_rate, fear, metric, model)
-    precision = precisions.advice(share, fear, (*load(), *added))
-    return Advice(rows, baseline, _momentum(rows), precision, _notes(rows, asked), reason)
+    measured = None if norms is None else notes.norms(norms, kind_of(found.name))
+    added = _added(checked(evidence))
+    if setting is not None:
+        known = {row.setting for row in (*load(), *added)}
+        _validate.choice("setting", setting, tuple(sorted(known)))
+    asked = Question(
+        family=task,
+        optimizer=found,
+        budget=budget,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        fear=fear,
+        metric=metric,
+        model=model,
+        norms=measured,
+        setting=setting,
+        baseline=baseline,
+    )
+    return _answered(asked, added)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Question:
-    """What was asked; see `recommend`."""
-
-    family: str
-    kind: str
-    budget: float | None
-    steps: int | None
-    batch_size: int | None
-    learning_rate: float | None
-    fear: str | None
-    metric: str
-    model: keras.Model | None
+def _added(rows: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Return rows that are not in the package, each once."""
+    known = set(load())
+    return tuple(row for row in dict.fromkeys(rows) if row not in known)
 
 
-def _kind(optimizer: Any) -> str:
-    """Return "sgd" or "adam" for an optimizer."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    if isinstance(optimizer, keras.optimizers.Optimizer):
-        name = type(optimizer).__name__.casefold()
-        return "sgd" if name in ("sgd", "adagrad", "ftrl") else "adam"
-    names = ("adam", "adamw", "sgd", "sgdm")
-    found = optimizer.casefold() if isinstance(optimizer, str) else optimizer
-    return "sgd" if _validate.choice("optimizer", found, names).startswith("sgd") else "adam"
+def _answered(asked: Question, added: tuple[Evidence, ...]) -> Advice:
+    effects = _effects(added)
+    by_regret = _rows(effects, asked)
+    rows, reason = _ordered(by_regret, asked)
+    if asked.fear == "open end":  # Of a run without a length only the first part is known.
+        constant = Constant(rows[0].learning_rate)
+        rows = (dataclasses.replace(rows[0], schedule=constant), *rows[1:])
+    return Advice(
+        rows=rows,
+        baseline=asked.baseline,
+        question=asked.said,
+        rate=notes.of_rate(asked, _USUAL[asked.kind]),
+        momentum=notes.of_momentum(rows, asked),
+        precision=precision.advice(asked.share, asked.fear, (*load(), *added)),
+        notes=notes.of_answer(rows, asked, added, effects.rows),
+        reason=reason,
+        columns=tuple(effects.rows),
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -169,158 +165,80 @@ def _effects(added: tuple[Evidence, ...]) -> Effects:
     return Effects(rows, prior())
 
 
-def _rows(
-    effects: Effects, family: str, kind: str, share: float, baseline: str, rate: float
-) -> list[Recommendation]:
-    names = list(METHODS)
-    draws = effects.drawn(names, family, kind, share)
+def _rows(effects: Effects, asked: Question) -> list[Recommendation]:
+    methods = [each for each in METHODS.values() if asked.optimizer.momentum or not each.momentum]
+    names = [method.name for method in methods]
+    draws = effects.drawn(names, asked.family, asked.kind, asked.share, asked.setting)
+    steps = min(asked.steps or _STEPS, _STEPS)
+    flat = [bound(method.effective(steps, asked.kind)) for method in methods]
+    here = flat
+    if asked.norms is not None:
+        kind = "l2" if asked.kind == "sgd" else "l1"
+        here = [
+            bound(method.effective(steps, asked.kind), norms=asked.norms, kind=kind)
+            for method in methods
+        ]
+        # Theory with these norms, in the place of theory with constant ones.
+        draws = draws + SLOPE * np.log([b.value / a.value for a, b in zip(flat, here, strict=True)])
     over = regrets(draws)
-    gains = 100.0 * (1.0 - np.exp(draws - draws[:, [names.index(baseline)]]))
-    tuned = METHODS[baseline].bound.base_rate
+    gains = 100.0 * (1.0 - np.exp(draws - draws[:, [names.index(asked.baseline)]]))
+    tuned = here[names.index("Cosine" if asked.rate is None else asked.baseline)].base_rate
+    rate = _USUAL[asked.kind] if asked.rate is None else asked.rate
+    base = here[names.index(asked.baseline)].base_rate
     found = []
-    for place, name in enumerate(names):
-        method = METHODS[name]
-        rows = tuple(row for row in effects.rows if row.method == name)
-        factor = method.bound.base_rate / tuned
+    for place, method in enumerate(methods):
         low, middle, high = np.quantile(gains[:, place], [0.05, 0.5, 0.95]).tolist()
+        peak = float(f"{rate * here[place].base_rate / tuned:.3g}")
         found.append(
             Recommendation(
-                method=name,
-                schedule=method.rate(float(f"{rate * factor:.3g}")),
-                momentum=None if method.momentum is None else method.momentum(0.9),
-                rate_factor=factor,
+                **_known(method, effects.rows, asked),
+                schedule=method.rate(peak),
+                learning_rate=peak,
+                rate_factor=here[place].base_rate / base,
                 gain=middle,
                 gain_range=(low, high),
                 chance_better=float((gains[:, place] > 0.0).mean()),
                 chance_best=float((over[:, place] == 0.0).mean()),
-                chance_tied=float((over[:, place] <= _TIED).mean()),
+                chance_tied=float((over[:, place] <= TIED).mean()),
                 regret=100.0 * float(over[:, place].mean()),
-                grade=_grade(rows, family, kind, share),
-                evidence=rows,
-                near=sum((row.family, row.optimizer) == (family, kind) for row in rows),
-                why=method.why,
+                bound=None if asked.norms is None else here[place].value,
             )
         )
     return sorted(found, key=lambda row: row.regret)
 
 
-def _grade(rows: Sequence[Evidence], family: str, kind: str, share: float) -> str:
-    here = [
+def _known(method: Method, rows: Sequence[Evidence], asked: Question) -> dict[str, Any]:
+    """Return what of a recommendation does not depend on any draw."""
+    mine = tuple(row for row in rows if row.method == method.name)
+    near = [
         row
-        for row in rows
-        if (row.family, row.optimizer, band(row.budget)) == (family, kind, band(share))
+        for row in mine
+        if (row.family, row.optimizer, band(row.budget))
+        == (asked.family, asked.kind, band(asked.share))
     ]
-    return "A" if here else "B" if rows else "C"
-
-
-def _by_norms(norms: Any) -> dict[str, float]:
-    """Return the bound of each method with measured norms."""
-    found = np.asarray(norms, np.float64)
-    values = {
-        name: bound(method.effective(_STEPS), norms=norms).value for name, method in METHODS.items()
+    return {
+        "method": method.name,
+        "momentum": None if method.momentum is None else method.momentum(0.9),
+        "momentum_name": asked.optimizer.momentum or "momentum",
+        "grade": "A" if near else "B" if mine else "C",
+        "evidence": mine,
+        "near": tuple(near),
+        "why": method.why,
     }
-    tenth = max(1, len(found) // 10)
-    rise = float(np.median(found[-tenth:]) / np.median(found[:tenth]))
-    if rise > _RISE:
-        warnings.warn(
-            f"`norms` rise by a factor of {rise:.2f}, as they do while a learning rate falls: such "
-            f"norms call for still more decay. Measure them at a constant rate.",
-            stacklevel=3,
-        )
-    return values
 
 
 def _ordered(
-    rows: list[Recommendation], fear: str | None, ranked: dict[str, float] | None
-) -> tuple[Recommendation, ...]:
-    """Return the rows in the order in which they are recommended."""
-    if ranked is not None:
-        rows = sorted(rows, key=lambda row: (round(ranked[row.method], 2), row.regret))
-    for name in _FOR.get(fear or "", ()):
-        place = [row.method for row in rows].index(name)
-        near = rows[place].regret <= rows[0].regret + 100.0 * _TIED
-        if near or fear == "open end":
-            return (rows[place], *rows[:place], *rows[place + 1 :])
-    return tuple(rows)
-
-
-def _momentum(rows: Sequence[Recommendation]) -> str:
-    """Return what is to be said of the momentum, in a sentence or two."""
-    found = {row.method: row for row in rows}
-    both, rex = found["Demon REX"], found["REX"]
-    told = f"expected regret {both.regret:.0f} % of Demon REX, {rex.regret:.0f} % of REX"
-    if both.regret < rex.regret - 100.0 * _TIED:
-        return f"Momentum: let it fall, as in Demon REX ({told})."
-    if both.regret < rex.regret + 100.0 * _TIED:
-        return (
-            f"Momentum: keep it constant; letting it fall makes no difference that shows ({told})."
-        )
-    return f"Momentum: keep it constant ({told})."
-
-
-def _notes(rows: Sequence[Recommendation], asked: _Question) -> tuple[str, ...]:
-    """Return what is assumed, and what is not known."""
-    first, fear = rows[0].method, asked.fear
-    notes = []
-    if rows[0].grade != "A":
-        notes.append(
-            f"No row of this table is of {first} on a task of the family {asked.family!r} with "
-            f"such an optimizer at such a budget: this is what other tasks and theory say."
-        )
-    if asked.budget is None and fear != "open end":
-        notes.append("The budget is taken for a whole one: say `budget=` if the run is shorter.")
-    if asked.learning_rate is None:
-        notes.append(_of_rate(asked))
-    if asked.batch_size is not None:
-        law = "in proportion to it" if asked.kind == "sgd" else "with its square root"
-        notes.append(
-            f"If the rate was tuned for another batch than {asked.batch_size}, scale it {law}."
-        )
-    if asked.steps is not None:
-        warmup = max(1, asked.steps // 20)
-        notes.append(f"Of {asked.steps:,} steps a warmup of 5 % is {warmup:,}.")
-    if fear in _FOR and first not in _FOR[fear]:
-        notes.append(
-            f"None of {', '.join(_FOR[fear])}, which are for who fears {fear}, is expected to "
-            f"come within 2.5 % of {first}."
-        )
-    if asked.metric == "best":
-        notes.append(
-            "All evidence is of the value at the end. Where the best epoch counts, schedules that "
-            "reach a low rate early lose less; no numbers of that are here."
-        )
-    if asked.model is not None:
-        notes.append(_of_model(asked.model))
-    notes.append(
-        "Rows of ours (here) are of small networks, seconds a training; how such advice did on "
-        "tasks that were left out is in docs/advice.md."
-    )
-    return tuple(notes)
-
-
-def _of_rate(asked: _Question) -> str:
-    """Return what is to be said of a rate that was not tuned."""
-    known = "recurrent language models take 1 to 30, " if asked.kind == "sgd" else ""
-    what = (
-        "ask `ks.LRRangeTest`"
-        if asked.fear == "tuning"
-        else "try a third and three times as much: it matters more than the schedule"
-    )
-    return (
-        f"No rate was tuned. {_USUAL[asked.kind]:g} for cosine decay is a guess, from networks for "
-        f"images that are trained from scratch; {known}pretrained networks a tenth or less. Give "
-        f"one that you know to work as `learning_rate=`, or {what}."
-    )
-
-
-def _of_model(model: keras.Model) -> str:
-    """Return what is to be said of a network."""
-    layers = list(model._flatten_layers(include_self=False))
-    if any(isinstance(layer, keras.layers.RNN) for layer in layers):
-        return (
-            "A recurrent network: clip the norm of its gradient, as `clipnorm=1.0`; of the papers' "
-            "LSTM `ks.Plateau` was among the best."
-        )
-    if any(isinstance(layer, keras.layers.MultiHeadAttention) for layer in layers):
-        return "A network that attends: warm up for 1 to 10 % of the run, whatever follows."
-    return f"Of the {len(layers)} layers nothing calls for another schedule than others get."
+    rows: Sequence[Recommendation], asked: Question
+) -> tuple[tuple[Recommendation, ...], str]:
+    """Return the rows in the order in which they are recommended, and why if not by regret."""
+    wish = asked.fear or ""
+    if wish not in _FOR and asked.model is not None and attends(asked.model):
+        wish = "divergence"
+    if wish not in _FOR:
+        return tuple(rows), ""
+    wanted, most = _FOR[wish]
+    place = next(place for place, row in enumerate(rows) if row.method in wanted)
+    if rows[place].regret > rows[0].regret + 100.0 * most:
+        return tuple(rows), ""
+    first = (rows[place], *rows[:place], *rows[place + 1 :])
+    return first, notes.reason(wish, first[0], asked)

@@ -9,9 +9,10 @@ import random
 import numpy as np
 import pytest
 
+from benchmarks.held_out import coverage, held_out, weighed
 from keras_sched.advice.effects import SPREADS, Effects, Spreads, band, estimated, noises, regrets
 from keras_sched.advice.evidence import load
-from keras_sched.advice.methods import METHODS, prior
+from keras_sched.advice.methods import prior
 from tests.advice.made_up import METHODS as NAMES
 from tests.advice.made_up import row, rows
 
@@ -166,87 +167,37 @@ def test_spreads_are_found(noise):
 # --- settings that are left out -------------------------------------------------------------------
 
 
-@dataclasses.dataclass
-class Held:
-    """A column of a setting that was left out: what was recommended, and what is true."""
-
-    setting: str
-    picked: str
-    regret: float
-    of_cosine: float
-    is_tied: bool
-    covered: list[bool]
-
-
-def held_out(source, without_own=False):
-    """Recommend for each setting of a source from all others."""
-    known = [each for each in load() if each.precision == "float32"]
-    found = []
-    for setting in sorted({each.setting for each in known if each.source.startswith(source)}):
-        train = [
-            each
-            for each in known
-            if each.setting != setting and not (without_own and each.measured_by == "authors")
-        ]
-        effects = Effects(train, prior())
-        columns = {}
-        for each in known:
-            if each.setting == setting and each.source.startswith(source):
-                columns.setdefault(each.column, []).append(each)
-        for members in columns.values():
-            true = {each.method: each for each in members if each.method in METHODS}
-            if len(true) > 3:
-                found.append(judged(effects, setting, true))
-    return found
-
-
-def judged(effects, setting, true):
-    names, (one, *_) = list(true), list(true.values())
-    asked = (names, one.family, one.optimizer, one.budget)
-    means, covariances = effects.predicted(*asked)
-    picked = names[int(regrets(effects.drawn(*asked)).mean(axis=0).argmin())]
-    best = min(each.loss for each in true.values())
-    apart = true[picked].loss - best
-    spreads = [each.std for each in true.values() if each.std is not None]
-    # A t-test with the spread of all methods together, of three seeds; else 2.5 %.
-    near = 2.0 * math.sqrt(2.0 / 3.0 * np.mean(np.square(spreads))) if spreads else 0.025 * best
-    covered = []
-    if "Cosine" in true:
-        base = names.index("Cosine")
-        noise = noises(list(true.values()))
-        for place, name in enumerate(names):
-            spread = covariances[place, place] + covariances[base, base]
-            spread += 2.0 * SPREADS.rest**2 - 2.0 * covariances[place, base]
-            spread += noise[place] + noise[base]
-            seen = math.log(true[name].loss / true["Cosine"].loss)
-            apart_by = abs(seen - means[place] + means[base]) / math.sqrt(spread)
-            covered += [apart_by < 1.645] * (place != base)
-    cosine = true["Cosine"].loss / best - 1.0 if "Cosine" in true else math.nan
-    return Held(setting, picked, apart / best, cosine, apart <= near, covered)
-
-
-def weighed(found, name):
-    """The mean over settings, which weigh equally."""
-    by_setting = {}
-    for each in found:
-        by_setting.setdefault(each.setting, []).append(getattr(each, name))
-    return float(np.mean([np.nanmean(values) for values in by_setting.values()]))
+HALF = dataclasses.replace(
+    SPREADS, **{name: value / 2.0 for name, value in dataclasses.asdict(SPREADS).items()}
+)
 
 
 def test_advice_holds_for_settings_of_the_papers_that_were_left_out():
     found = held_out("REX")
     assert len(found) == 61
-    assert np.mean([each.is_tied for each in found]) >= 0.80
-    assert weighed(found, "regret") <= 0.01
-    assert weighed(found, "regret") <= 0.5 * weighed(found, "of_cosine")
-    assert 0.80 <= np.mean([hit for each in found for hit in each.covered]) <= 0.97
+    assert np.mean([each.is_untold() for each in found]) >= 0.80
+    assert weighed(found) <= 0.01
+    assert weighed(found) <= 0.5 * weighed(found, "Cosine")
+    assert 0.90 <= coverage(found) <= 0.97
+    assert coverage(held_out("REX", spreads=HALF)) < 0.90
 
 
-def test_intervals_hold_for_settings_of_our_own_that_were_left_out():
-    """Predicted from the papers and from all other tasks; docs/advice.md says what is lost."""
+def test_without_what_authors_say_of_their_own_it_is_a_close_second():
+    """Then REX is hardly known; 65 % were wanted, and are missed: docs/advice.md says so."""
+    found = held_out("REX", without_own=True)
+    share = np.mean([each.is_untold() for each in found])
+    assert 0.55 <= share < 0.65
+    assert weighed(found) <= 0.6 * weighed(found, "Cosine")
+
+
+def test_advice_holds_for_settings_of_our_own_that_were_left_out():
+    """Predicted from the papers and from all other tasks; docs/advice.md says what is missed."""
     found = held_out("advice_")
-    assert len(found) >= 24
-    assert 0.80 <= np.mean([hit for each in found for hit in each.covered]) <= 0.97
+    assert len(found) >= 40
+    assert weighed(found) < weighed(found, "Cosine")
+    assert np.mean([each.is_untold() for each in found]) >= 0.80
+    assert 0.88 <= coverage(found) <= 0.97
+    assert coverage(held_out("advice_", spreads=HALF)) < 0.88
 
 
 def test_the_spreads_are_those_of_the_table():

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from keras_sched.advice.evidence import Evidence, kind_of
+from keras_sched.advice.evidence import Evidence, distinct, kind_of
 from trainers.reports.published import Value, load
 
 __all__ = ["of_published", "of_sweep"]
@@ -119,8 +119,10 @@ def _family(setting: str) -> str | None:
     return found[0] if found else None
 
 
-def of_sweep(path: pathlib.Path, family: str | None = None) -> Iterator[Evidence]:
-    """Yield the results of a sweep, measured here.
+def of_sweep(path: pathlib.Path, family: str | None = None) -> tuple[list[Evidence], list[str]]:
+    """Return the results of a sweep, measured here, and what of them is left out.
+
+    A cell with a training that failed has no mean: it is left out, and named.
 
     Args:
         path: Its ``results.parquet``, or the directory that has it.
@@ -148,12 +150,22 @@ def of_sweep(path: pathlib.Path, family: str | None = None) -> Iterator[Evidence
     measured = table[table["phase"] == "measurement"]
     keys = ["sweep", "program", "setting", "workload", "optimizer", "budget"]
     keys += ["schedule", "momentum", "precision", "goal", "goal_mode"]
+    found, left = [], []
     for key, group in measured.groupby(keys, sort=True):
-        found = dict(zip(keys, key, strict=True))
+        cell = dict(zip(keys, key, strict=True))
+        name = f"{cell['setting']}, {cell['schedule']} at {100 * cell['budget']:g} %"
         values = group["value"].tolist()
-        if any(value is None or math.isnan(value) for value in values):
-            continue  # A training failed: there is no number for that.
-        yield _of_cell(found, values, group["count"].iloc[0], family)
+        failed = sum(value is None or math.isnan(value) for value in values)
+        if failed:
+            left.append(f"{name}: {failed} of {len(values)} trainings failed")
+            continue
+        if cell["goal_mode"] == "max" and not all(0.0 <= value <= 1.0 for value in values):
+            raise ValueError(
+                f"A goal that is to be high must be a share, from 0 to 1. Received: {values} in "
+                f"{place}, {name}"
+            )
+        found.append(_of_cell(cell, values, group["count"].iloc[0], family))
+    return distinct(found), left
 
 
 def _of_cell(
@@ -191,8 +203,14 @@ def _of_cell(
 
 
 def _named(schedule: str, momentum: str) -> tuple[str, str]:
-    """Return what a row of a sweep is called; 1cycle moves the momentum by itself."""
-    if momentum != "demon":
+    """Return schedule and momentum as evidence has them.
+
+    A row of a sweep that changes the momentum, too, has both in its name; 1cycle moves it itself.
+    """
+    if momentum == "constant" or (schedule, momentum) == ("OneCycle", "one_cycle_momentum"):
         return schedule, "constant"
-    rest = schedule.replace("Demon", "").strip()
-    return rest or "None", "Demon"
+    if schedule.endswith(" momentum"):
+        return "None", schedule
+    if momentum.casefold() != "demon":
+        return schedule, momentum
+    return schedule.replace("Demon", "").strip() or "None", "Demon"

@@ -1,0 +1,164 @@
+"""What `keras_sched.recommend` says of settings that it does not know, beside what is true of them.
+
+    python -m benchmarks.held_out
+
+Each setting is predicted from all others: those of REX's paper, those too without the rows that
+authors measured of their own methods, and those of our own sweeps. Beside it stand methods that are
+always the same. No training is run; the tests of `tests/advice` hold the numbers to what
+docs/advice.md says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import scipy.stats
+
+from keras_sched.advice.answer import TIED
+from keras_sched.advice.effects import SPREADS, Effects, Spreads, noises, regrets
+from keras_sched.advice.evidence import Evidence, load
+from keras_sched.advice.methods import METHODS, prior
+
+__all__ = ["Held", "constant", "coverage", "held_out", "weighed"]
+
+# Columns with fewer methods choose among too few.
+_FEWEST = 4
+_ALPHA, _LEVEL = 0.05, 0.90
+_FIXED = ("Cosine", "Linear", "REX", "Warmup REX", "WSD 20 %")
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A column of a setting that was left out.
+
+    Attributes:
+        true: What was measured, by method.
+        picked: The method that is recommended.
+        hits: Whether each gain over Cosine lies in its interval.
+    """
+
+    true: Mapping[str, Evidence]
+    picked: str
+    hits: tuple[bool, ...]
+
+    @property
+    def setting(self) -> str:
+        return next(iter(self.true.values())).setting
+
+    @property
+    def best(self) -> Evidence:
+        return min(self.true.values(), key=lambda row: row.loss)
+
+    def regret(self, method: str | None = None) -> float:
+        """Return by how much a method, by default the recommended one, is above the best."""
+        return self.true[method or self.picked].loss / self.best.loss - 1.0
+
+    def is_tied(self, method: str | None = None) -> bool:
+        """Return whether it is within 2.5 % of the best."""
+        return self.regret(method) <= TIED
+
+    def is_untold(self) -> bool:
+        """Return whether it cannot be told from the best by a t-test.
+
+        The spread is that of all methods of the column together; where none is known 2.5 % count.
+        """
+        known = [row for row in self.true.values() if row.std is not None]
+        if not known:
+            return self.is_tied()
+        seeds = [row.n or 3 for row in known]
+        error = math.sqrt(
+            float(np.mean([row.std**2 for row in known if row.std is not None])) * 2.0 / min(seeds)
+        )
+        least = float(scipy.stats.t.ppf(1.0 - _ALPHA / 2.0, sum(n - 1 for n in seeds)))
+        return self.true[self.picked].loss - self.best.loss <= least * error
+
+
+def held_out(source: str, *, without_own: bool = False, spreads: Spreads = SPREADS) -> list[Held]:
+    """Recommend for each setting whose source begins so from all other settings.
+
+    Args:
+        source: As "REX", or "advice_" for our own.
+        without_own: Leave out the rows that authors measured of their own methods.
+        spreads: Of the effects.
+    """
+    known = [row for row in load() if row.precision == "float32"]
+    asked = [row for row in known if row.source.startswith(source)]
+    found = []
+    for setting in sorted({row.setting for row in asked}):
+        rest = [
+            row
+            for row in known
+            if row.setting != setting and not (without_own and row.measured_by == "authors")
+        ]
+        effects = Effects(rest, prior(), spreads)
+        columns: dict[object, dict[str, Evidence]] = {}
+        for row in asked:
+            if row.setting == setting and row.method in METHODS:
+                columns.setdefault(row.column, {})[row.method] = row
+        found += [_held(effects, true) for true in columns.values() if len(true) >= _FEWEST]
+    return found
+
+
+def _held(effects: Effects, true: Mapping[str, Evidence]) -> Held:
+    names, one = list(true), next(iter(true.values()))
+    draws = effects.drawn(names, one.family, one.optimizer, one.budget)
+    picked = names[int(regrets(draws).mean(axis=0).argmin())]
+    hits: list[bool] = []
+    if "Cosine" in true:
+        # As `recommend` prints them, and with the noise of the seeds that were measured.
+        gains = draws - draws[:, [names.index("Cosine")]]
+        noise = np.sqrt(noises(list(true.values())))
+        drawn = np.random.default_rng(1).normal(size=gains.shape) * noise
+        gains = gains + drawn - drawn[:, [names.index("Cosine")]]
+        ends = (0.5 - _LEVEL / 2.0, 0.5 + _LEVEL / 2.0)
+        low, high = np.quantile(gains, ends, axis=0)
+        for place, name in enumerate(names):
+            if name != "Cosine":
+                seen = math.log(true[name].loss / true["Cosine"].loss)
+                hits.append(bool(low[place] <= seen <= high[place]))
+    return Held(true, picked, tuple(hits))
+
+
+def weighed(found: Sequence[Held], method: str | None = None) -> float:
+    """Return the mean regret, settings weighing equally."""
+    by_setting: dict[str, list[float]] = {}
+    for each in found:
+        if method is None or method in each.true:
+            by_setting.setdefault(each.setting, []).append(each.regret(method))
+    return float(np.mean([np.mean(values) for values in by_setting.values()]))
+
+
+def coverage(found: Sequence[Held]) -> float:
+    """Return the share of gains over Cosine that lie in their interval of 90 %."""
+    return float(np.mean([hit for each in found for hit in each.hits]))
+
+
+def constant(found: Sequence[Held], method: str) -> tuple[int, float]:
+    """Return in how many columns a method is tied with the best, and its regret."""
+    return sum(each.is_tied(method) for each in found if method in each.true), weighed(
+        found, method
+    )
+
+
+def main() -> None:
+    """Print all of it."""
+    for source, without in (("REX", False), ("REX", True), ("advice_", False)):
+        found = held_out(source, without_own=without)
+        own = ", without what authors measured of their own" if without else ""
+        print(f"settings of {source}{own}: {len(found)} columns")
+        print(
+            f"   recommended: within 2.5 % of the best in {sum(each.is_tied() for each in found)}, "
+            f"not to be told from it in {sum(each.is_untold() for each in found)}; "
+            f"regret {weighed(found):.2%}; intervals of 90 % hold {coverage(found):.1%}"
+        )
+        for method in _FIXED:
+            if all(method in each.true for each in found):
+                tied, regret = constant(found, method)
+                print(f"   always {method}: within 2.5 % in {tied}; regret {regret:.2%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""What is to be said beside a table of methods: of rates, momentum, norms, and what is assumed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_sched import _validate
+from keras_sched.advice.answer import TIED, Recommendation
+from keras_sched.advice.effects import band
+from keras_sched.advice.evidence import Evidence
+from keras_sched.advice.methods import METHODS, prior
+from keras_sched.advice.question import Question, attends, recurs
+
+__all__ = ["norms", "of_answer", "of_momentum", "of_rate", "reason"]
+
+# Norms that rise by so much may have been measured while the rate fell.
+_RISE = 1.25
+# A rate that is lower at the end than so much of its highest has decayed.
+_CONSTANT = 0.8
+# Norms that are needed.
+_LEAST = 10
+# Runs of fewer steps than any but one that was measured.
+_FEW = 50
+_NEEDED = "Measure norms at a constant rate: while a rate falls they change because of that."
+
+
+def norms(given: Any, kind: str) -> np.ndarray:
+    """Return norms that were measured; warn if it was not at a constant rate.
+
+    Args:
+        given: The norms, or the history of a `StepLogger` that logged them.
+        kind: "sgd" or "adam", the kind of the optimizer.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If they are none, or the history has none.
+    """
+    rates = None
+    if isinstance(given, Mapping):
+        name = "grad_norm" if kind == "sgd" else "grad_l1"
+        if name not in given:
+            raise ValueError(
+                f"`norms` must have the column {name!r}, as the history of "
+                f"`StepLogger(norms=True)`. Received: columns {', '.join(map(str, given)) or '-'}"
+            )
+        rates, given = given.get("learning_rate"), given[name]
+    found = _validate.norms(given, least=_LEAST)
+    tenth = len(found) // 10
+    if rates is not None:
+        rates = np.asarray(rates, np.float64)
+        fall = float(np.median(rates[-tenth:]) / rates.max())
+        if fall < _CONSTANT:
+            warnings.warn(
+                f"`norms` are of a run whose learning rate fell to {fall:.2g} of its highest. "
+                f"{_NEEDED}",
+                stacklevel=3,
+            )
+        return found
+    rise = float(np.median(found[-tenth:]) / np.median(found[:tenth]))
+    if rise > _RISE:
+        warnings.warn(
+            f"`norms` rise by a factor of {rise:.2f}, as they often do while a learning rate "
+            f"falls. {_NEEDED} If it was constant, all is well.",
+            stacklevel=3,
+        )
+    return found
+
+
+def reason(wish: str, first: Recommendation, asked: Question) -> str:
+    """Return why a method is first that need not have the least regret."""
+    if wish == "tuning":
+        return (
+            "A wrong rate costs Cosine least: in theory one that is wrong by a factor r costs "
+            "r^(1/5), with schedules that end as linear decay does r^(1/3) (arXiv 2503.09411)."
+        )
+    if wish == "divergence":
+        who = "" if asked.fear == wish else "Networks with attention need a warmup: "
+        return f"{who}{'i' if who else 'I'}ts rate begins low, where the first steps are unsafe."
+    return (
+        f"Keep this constant rate for as long as you like. Then let it fall to 0 in a quarter as "
+        f"many epochs, in a `fit` of their own, without `initial_epoch`:\n\n"
+        f"    model.fit(..., epochs=N // 4, callbacks=[ks.Scheduler(learning_rate="
+        f"ks.Linear({first.learning_rate!r}))])\n\n"
+        f"All schedules below but None need to know the length beforehand."
+    )
+
+
+def of_rate(asked: Question, usual: float) -> str:
+    """Return where the rate comes from, in a sentence or two."""
+    costs = "A wrong rate costs more than the wrong schedule"
+    if asked.learning_rate is not None:
+        return (
+            f"Rates: {asked.learning_rate:g}, tuned for {asked.baseline}, times what theory gives "
+            f"for each schedule; the factor is theory, not measured."
+        )
+    if asked.rate is not None:
+        return (
+            f"Rates: your optimizer has {asked.rate:.6g}, which is taken as tuned for "
+            f"{asked.baseline}. If it was not, try a third and three times as much. {costs}."
+        )
+    known = ""
+    if asked.family == "language model" and asked.kind == "sgd":
+        known = " Recurrent language models take 1 to 30."
+    ask = (
+        "`ks.LRRangeTest` finds where training diverges: stay below a third of that"
+        if asked.fear == "tuning"
+        else "try a third and three times as much"
+    )
+    return (
+        f"Rates: a GUESS. You gave none, so {usual:g} is assumed, which is usual for cosine decay "
+        f"on images, from scratch; pretrained networks take a tenth or less.{known} {costs}: give "
+        f"one that works as `learning_rate=`, or {ask}."
+    )
+
+
+def of_momentum(rows: Sequence[Recommendation], asked: Question) -> str:
+    """Return what is to be said of the momentum, in a sentence or two."""
+    found = {row.method: row for row in rows}
+    if "Demon REX" not in found:
+        return (
+            "Momentum: this optimizer has none, and methods that change it are left out "
+            "(`SGD(momentum=0.9)` has one)."
+        )
+    if rows[0].momentum is not None:
+        return "Momentum: it changes with the rate, as in the call above."
+    both, rex = found["Demon REX"].regret, found["REX"].regret
+    told = f"expected regret {both:.1f} % of Demon REX, {rex:.1f} % of REX"
+    if both < rex - 100.0 * TIED:
+        return f"Momentum: let it fall, as in Demon REX ({told})."
+    return f"Momentum: keep it constant ({told})."
+
+
+def of_answer(
+    rows: Sequence[Recommendation],
+    asked: Question,
+    added: Sequence[Evidence],
+    used: Sequence[Evidence],
+) -> tuple[str, ...]:
+    """Return what is assumed, and what is not known.
+
+    Args:
+        rows: The answer.
+        asked: The question.
+        added: Evidence of one's own.
+        used: All rows that can be compared.
+    """
+    first = rows[0]
+    notes = [_of_evidence(first, asked)]
+    if asked.budget is None and asked.fear != "open end":
+        notes.append("No budget was given, so a full-length training is assumed.")
+    if asked.steps is not None and asked.steps < _FEW:
+        notes.append(
+            f"In as few steps as {asked.steps} only one task was measured: there schedules that "
+            f"keep the rate high were ahead (None, WSD)."
+        )
+    if asked.batch_size is not None:
+        law = "in proportion to it" if asked.kind == "sgd" else "with its square root"
+        notes.append(
+            f"If the rate was tuned for another batch size than {asked.batch_size}, scale it {law}."
+        )
+    if asked.steps is not None and first.method.startswith("Warmup"):
+        notes.append(f"A warmup of 5 % is {max(1, asked.steps // 20):,} of your steps.")
+    if asked.fear == "tuning" and first.method != "Cosine":
+        notes.append(
+            f"Cosine tolerates a wrong rate best, but is expected to be worse than {first.method} "
+            f"by more than a rate costs that is wrong by a factor of 3."
+        )
+    if asked.metric == "best":
+        notes.append(
+            "All evidence is of the value at the end. Where the best epoch counts, schedules that "
+            "reach a low rate early lose less; no numbers of that are here."
+        )
+    if asked.norms is not None:
+        notes.append(
+            "Your norms move what theory expects of each schedule (column bound: over linear "
+            "decay, lower is better), not what was measured. In trainings here they did not "
+            "tell which schedule was best (docs/advice.md)."
+        )
+    if asked.model is not None:
+        notes += _of_model(asked.model, asked)
+    notes += _of_added(added, used)
+    return tuple(notes)
+
+
+def _of_evidence(first: Recommendation, asked: Question) -> str:
+    """Return what the first method was measured on."""
+    if not first.near:
+        where = "elsewhere" if first.evidence else "nowhere"
+        return (
+            f"{first.method} was measured {where}, not on tasks of the family {asked.family!r} "
+            f"with such an optimizer at such a length: this is what other tasks and theory say."
+        )
+    settings = sorted({row.setting for row in first.near})
+    budgets = sorted({row.budget for row in first.near})
+    alike = "; budgets below 25 % are treated alike" if band(asked.share) == "low" else ""
+    at = ", ".join(f"{100 * each:g}" for each in budgets)
+    size = "" if any(row.measured_by != "here" for row in first.near) else ", all of them small"
+    return (
+        f"{first.method} was measured near this question on {', '.join(settings)}{size}, at {at} % "
+        f"of full length{alike}."
+    )
+
+
+def _of_model(model: Any, asked: Question) -> list[str]:
+    """Return what is to be said of a network."""
+    if recurs(model) and not asked.optimizer.clips:
+        return ["A recurrent network: clip the norm of its gradient, as with `clipnorm=1.0`."]
+    if attends(model) or recurs(model):
+        return []
+    return [f"Of the {len(list(model.layers))} layers none calls for another schedule."]
+
+
+def _of_added(added: Sequence[Evidence], used: Sequence[Evidence]) -> list[str]:
+    """Return what of one's own evidence does not count."""
+    known = METHODS.keys() | prior().keys()
+    float32 = [row for row in added if row.precision == "float32"]
+    notes = []
+    if unknown := sorted({row.method for row in float32 if row.method not in known}):
+        notes.append(
+            f"Your evidence has rows of {', '.join(unknown)}, of which no advice is given: the "
+            f"methods are {', '.join(METHODS)}."
+        )
+    if alone := len(set(float32) - set(used)):
+        notes.append(
+            f"{alone} rows of your evidence are alone in their column, with no other method to be "
+            f"compared with, and say nothing."
+        )
+    if others := sorted({row.precision for row in added} - {"float32"}):
+        notes.append(f"Rows of {', '.join(others)} count for what is said of precision alone.")
+    return notes

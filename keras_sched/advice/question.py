@@ -1,0 +1,146 @@
+"""What was asked: a task, its optimizer, its length, and what is feared."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import numbers
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_sched import _validate
+from keras_sched.advice.evidence import kind_of
+
+__all__ = ["FEARS", "Optimizer", "Question", "attends", "of_optimizer", "recurs"]
+
+FEARS = ("cost", "divergence", "open end", "tuning")
+_NAMES = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
+    *("muon", "nadam", "rmsprop", "sgd", "sgdm"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """What advice looks at in an optimizer.
+
+    Attributes:
+        name: Its name; that of SGD for what derives from it.
+        learning_rate: Its rate; None if it is not known, or follows a schedule.
+        momentum: What its momentum is called; None if it has none.
+        clips: Whether it clips gradients.
+    """
+
+    name: str
+    learning_rate: float | None
+    momentum: str | None
+    clips: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What was asked; see `recommend`."""
+
+    family: str
+    optimizer: Optimizer
+    budget: float | None
+    steps: int | None
+    batch_size: int | None
+    learning_rate: float | None
+    fear: str | None
+    metric: str
+    model: keras.Model | None
+    norms: np.ndarray | None
+    setting: str | None
+    baseline: str
+
+    @property
+    def kind(self) -> str:
+        """The optimizer's kind, "sgd" or "adam"."""
+        return kind_of(self.optimizer.name)
+
+    @property
+    def share(self) -> float:
+        """The budget; that of a full-length training if none was given."""
+        return 1.0 if self.budget is None else self.budget
+
+    @property
+    def rate(self) -> float | None:
+        """The rate that was tuned for the baseline, as far as is known."""
+        return self.optimizer.learning_rate if self.learning_rate is None else self.learning_rate
+
+    @property
+    def said(self) -> str:
+        """The question, in a line."""
+        length = "full length" if self.budget is None else f"{100 * self.budget:g} % of full length"
+        parts = [self.family, f"with {self.optimizer.name}", f"at {length}"]
+        if self.steps is not None:
+            parts.append(f"({self.steps:,} steps)")
+        if self.fear is not None:
+            parts.append(f"for fear of {self.fear}")
+        if self.setting is not None:
+            parts.append(f"as in {self.setting}")
+        return " ".join(parts)
+
+
+def of_optimizer(optimizer: Any) -> Optimizer:
+    """Return what is known of an optimizer, or of one with a name.
+
+    Raises:
+        TypeError: If it is neither.
+        ValueError: If the name is unknown.
+    """
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    if isinstance(optimizer, keras.optimizers.Optimizer):
+        return _of_object(optimizer)
+    if not isinstance(optimizer, str):
+        a_class = ", not a class" if inspect.isclass(optimizer) else ""
+        raise TypeError(
+            f"`optimizer` must be an optimizer of Keras or its name{a_class}. Received: "
+            f"optimizer={_validate.shown(optimizer)}"
+        )
+    name = _validate.choice("optimizer", optimizer.casefold(), _NAMES)
+    return Optimizer(name, None, "momentum" if kind_of(name) == "sgd" else "beta_1")
+
+
+def _of_object(optimizer: Any) -> Optimizer:
+    is_sgd = isinstance(optimizer, keras.optimizers.SGD)
+    name = "sgd" if is_sgd else type(optimizer).__name__.casefold()
+    rate: Any = None
+    given = getattr(optimizer, "_learning_rate", None)
+    if isinstance(given, keras.Variable):
+        rate = float(keras.ops.convert_to_numpy(given))
+    momentum = None
+    for each in ("momentum", "beta_1"):
+        value = getattr(optimizer, each, None)
+        # A number of 0 has no state that a schedule could fill.
+        if value is not None and not (isinstance(value, numbers.Real) and value == 0):
+            momentum = each
+            break
+    clips = any(
+        getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
+    )
+    return Optimizer(name, rate if rate and rate > 0.0 else None, momentum, clips)
+
+
+def attends(model: keras.Model) -> bool:
+    """Return whether a model has a layer of attention."""
+    kinds = (
+        keras.layers.AdditiveAttention,
+        keras.layers.Attention,
+        keras.layers.GroupQueryAttention,
+        keras.layers.MultiHeadAttention,
+    )
+    return any(isinstance(layer, kinds) for layer in _layers(model))
+
+
+def recurs(model: keras.Model) -> bool:
+    """Return whether a model has a recurrent layer."""
+    return any(isinstance(layer, keras.layers.RNN) for layer in _layers(model))
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    return list(model._flatten_layers(include_self=False))
