@@ -94,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         grid = _grid()
         if more and grid.protocol != "tuned":
             raise ValueError(
-                f"--{more[0]} needs rates that are tuned. Received: protocol={grid.protocol!r}"
+                f"--{more[0]} needs a sweep with the protocol 'tuned'. Received: {grid.protocol!r}"
             )
         programs.check(grid.program, run.import_program)
         if _DRY_RUN.value:

@@ -60,7 +60,7 @@ class StepLogger(Member):
         norms: Whether the norms of the gradient of each update are logged, "grad_norm" (L2) and
             "grad_l1": of all weights together, unscaled and before clipping, averaged where
             gradients are accumulated. A step without an update has those of the last one, and NaN
-            before the first. For `Refined.from_norms` and `recommend(norms=...)`.
+            before the first. For `recommend(norms=log.history)` and `Refined.from_norms`.
         capacity: Rows after which the buffer is read; at least those of one call.
         resume: Whether a `csv` of the same columns that exists already is continued. Its rows from
             the first step of this training on are dropped, for those steps are done again.
@@ -254,8 +254,8 @@ class StepLogger(Member):
         """Raise a ValueError if the optimizer, which is used, does not show its gradients."""
         if self._norms is not None and not self._norms.is_seen:
             raise ValueError(
-                f"`norms` must be False for an optimizer that makes its updates in a way of its "
-                f"own. Received: norms=True with {type(self._optimizer).__name__}"
+                f"`norms` must be False for an optimizer that overrides `apply`, as its gradients "
+                f"cannot be seen. Received: norms=True with {type(self._optimizer).__name__}"
             )
 
     def _open(self) -> None:

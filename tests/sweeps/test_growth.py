@@ -284,7 +284,7 @@ def test_the_command_extends_rates_and_goes_on(results):
         assert "needs the results of the whole sweep" in said
     shared = {**small, "protocol": "shared", "rates": [0.1]}
     said = running.run(results, "--extend_rates=1", grid=shared, expected=2)
-    assert "needs rates that are tuned. Received: protocol='shared'" in said
+    assert "needs a sweep with the protocol 'tuned'. Received: 'shared'" in said
     # It can grow after that, by its configuration, which knows nothing of those rates.
     running.run(results, grid={**small, "seeds": [0, 1]})
     grown = Store.open(results)

@@ -10,6 +10,7 @@ from tests.sweeps import running
 from tests.sweeps.config import make
 from trainers.reports import results as reports
 from trainers.reports import tables
+from trainers.sweeps import growth
 from trainers.sweeps.choice import value_of
 from trainers.sweeps.grid import MEASUREMENT, TUNING, Grid
 from trainers.sweeps.status import Status
@@ -132,3 +133,12 @@ def test_one_rate_is_looked_at_once():
 def test_what_cannot_be_halved_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         grid(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"rates": [*RATES, 30.0]}, {"tuning_seeds": [100, 101]}])
+def test_candidates_of_a_frozen_grid_cannot_be_added(changes):
+    """The best two may be others then."""
+    assert not growth.has_all_of(grid(**changes), grid())
+    said = growth.difference(grid(), grid(**changes))
+    assert said == "under 'halving' neither learning rates nor tuning seeds can be added"
+    assert growth.has_all_of(grid(seeds=[0, 1, 2]), grid(seeds=[0, 1]))

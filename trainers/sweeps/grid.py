@@ -39,8 +39,10 @@ __all__ = [
     "EVALUATIONS",
     "GROWING",
     "JUDGED",
+    "KEPT",
     "MEASUREMENT",
     "PROTOCOLS",
+    "SHORT",
     "TUNING",
     "Grid",
     "Trial",
@@ -49,7 +51,7 @@ __all__ = [
 
 PROTOCOLS = ("tuned", "halving", "shared")
 # Of "halving": the share of the epochs of a first look at rates, and how many get a second one.
-_SHORT, _KEPT = 0.25, 2
+SHORT, KEPT = 0.25, 2
 TUNING, MEASUREMENT = "tuning", "measurement"
 # The evaluation that judges a trial, by its phase: what is measured is not what it was tuned on.
 EVALUATIONS = {TUNING: "val", MEASUREMENT: "test"}
@@ -132,7 +134,7 @@ class Grid:
     Attributes:
         name: Name of the sweep.
         program: What trains: the name of a task, as "classification", or "module:Class".
-        protocol: "tuned" or "shared".
+        protocol: "tuned", "halving" or "shared".
         goal: The metric that is judged, as "accuracy", without the name of an evaluation.
         goal_mode: "max" or "min".
         judged: "final", its value at the end, or "best", that of the best epoch.
@@ -213,14 +215,14 @@ class Grid:
                         f"{other:g} and {budget:g}, both of {cell.epochs} epochs in {setting!r}"
                     )
                 decisive: dict[str, tuple[str, ...]] = {}
-                share = _SHORT if sweep["protocol"] == "halving" else 1.0
+                share = SHORT if sweep["protocol"] == "halving" else 1.0
                 for rate in rates if is_tuned else ():
                     found = [cell.trial(TUNING, rate, seed, share=share) for seed in tuning_seeds]
                     decisive[repr(rate)] = tuple(trial.id for trial in found)
                     trials += found
                 if sweep["protocol"] == "halving":
                     first, decisive = decisive, {}
-                    for rank in range(1, min(_KEPT, len(rates)) + 1):
+                    for rank in range(1, min(KEPT, len(rates)) + 1):
                         found = [
                             cell.trial(TUNING, None, seed, first, rank=rank)
                             for seed in tuning_seeds
@@ -363,7 +365,7 @@ class _Cell:
             config |= part
         self._config = {**config, "name": sweep["name"], "budget": budget}
         self.epochs = trained_epochs(config["epochs"], budget)
-        short = trained_epochs(config["epochs"], budget * _SHORT)
+        short = trained_epochs(config["epochs"], budget * SHORT)
         if sweep["protocol"] == "halving" and short >= self.epochs:
             raise ValueError(
                 f"Under 'halving' a quarter of a budget must be fewer epochs than all of it. "

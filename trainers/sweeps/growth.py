@@ -217,6 +217,8 @@ def difference(frozen: Grid, given: Grid) -> str:
         said.append(f"its trials differ in {', '.join(keys)}")
     if names := there.keys() - here:
         said.append(f"{len(names)} trials are only there, as {min(names)!r}")
+    if not said and given.protocol == "halving":
+        said.append("under 'halving' neither learning rates nor tuning seeds can be added")
     return "; ".join(said) or "its trials choose their rates from others"
 
 
