@@ -96,14 +96,11 @@ class Effects:
             [prior.get(key[1], 0.0) if key[0] == "method" else 0.0 for key in self._place]
         )
         precision = matrix.T @ (matrix * weights[:, None]) + np.diag(1.0 / variances)
-        self._root = np.linalg.cholesky(precision)
-        self.means = means + self._solved(matrix.T @ (weights * (found - matrix @ means)))
+        self._covariances = np.linalg.inv(precision)
+        self.means = means + self._covariances @ (matrix.T @ (weights * (found - matrix @ means)))
 
     def _at(self, key: tuple[str, ...]) -> int:
         return self._place.setdefault(key, len(self._place))
-
-    def _solved(self, right: np.ndarray) -> np.ndarray:
-        return np.linalg.solve(self._root.T, np.linalg.solve(self._root, right))
 
     def predicted(
         self,
@@ -134,8 +131,8 @@ class Effects:
                 else:
                     unknown[row] += getattr(self.spreads, key[0]) ** 2
                     means[row] += self._prior.get(method, 0.0) if key[0] == "method" else 0.0
-        half = np.linalg.solve(self._root, chosen.T)
-        return means + chosen @ self.means, half.T @ half + np.diag(unknown)
+        covariances = chosen @ self._covariances @ chosen.T
+        return means + chosen @ self.means, covariances + np.diag(unknown)
 
     def drawn(
         self,
@@ -187,7 +184,7 @@ def _compared(rows: Iterable[Evidence]) -> list[Evidence]:
     for row in rows:
         columns.setdefault(row.column, []).append(row)
     kept = [row for members in columns.values() if len(members) > 1 for row in members]
-    return sorted(kept, key=lambda row: [str(x) for x in dataclasses.astuple(row)])
+    return sorted(kept, key=lambda row: [str(value) for value in vars(row).values()])
 
 
 def noises(rows: Sequence[Evidence]) -> np.ndarray:
@@ -231,19 +228,18 @@ def estimated(
     rows = list(rows)
     for _ in range(rounds):
         fitted = Effects(rows, prior, begin)
-        inverse = np.linalg.inv(fitted._root)
-        variances = (inverse**2).sum(axis=0)
+        variances = fitted._covariances.diagonal()
         found = {"method": begin.method, "own": begin.own}
         for kind in ("band", "optimizer", "family", "setting"):
             places = [place for key, place in fitted._place.items() if key[0] == kind]
             means = fitted.means[places]
             found[kind] = math.sqrt(float((means**2 + variances[places]).mean()))
-        found["rest"] = _rest(fitted, inverse, begin)
+        found["rest"] = _rest(fitted, begin)
         begin = Spreads(**found)
     return begin
 
 
-def _rest(fitted: Effects, inverse: np.ndarray, begin: Spreads) -> float:
+def _rest(fitted: Effects, begin: Spreads) -> float:
     """Return the spread of what is left, beside that over seeds."""
     matrix = np.zeros((len(fitted.rows), len(fitted._place)))
     for number, row in enumerate(fitted.rows):
@@ -253,7 +249,7 @@ def _rest(fitted: Effects, inverse: np.ndarray, begin: Spreads) -> float:
     weights = 1.0 / (noise + begin.rest**2)
     matrix, found = _centred(fitted.rows, matrix, found, weights)
     left = found - matrix @ fitted.means
-    spread = ((inverse @ matrix.T) ** 2).sum(axis=0)
+    spread = ((matrix @ fitted._covariances) * matrix).sum(axis=1)
     # Of the free mean of its column.
     sums: dict[Any, float] = {}
     for row, weight in zip(fitted.rows, weights, strict=True):

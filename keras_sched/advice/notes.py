@@ -11,7 +11,7 @@ import numpy as np
 from keras_sched import _validate
 from keras_sched.advice.answer import TIED, Recommendation
 from keras_sched.advice.effects import band
-from keras_sched.advice.evidence import Evidence
+from keras_sched.advice.evidence import Evidence, load
 from keras_sched.advice.methods import METHODS, prior
 from keras_sched.advice.question import Question, attends, recurs
 
@@ -198,7 +198,8 @@ def _of_evidence(first: Recommendation, asked: Question) -> str:
     budgets = sorted({row.budget for row in first.near})
     alike = "; budgets below 25 % are treated alike" if band(asked.share) == "low" else ""
     at = ", ".join(f"{100 * each:g}" for each in budgets)
-    size = "" if any(row.measured_by != "here" for row in first.near) else ", all of them small"
+    ours = {row for row in load() if row.measured_by == "here"}
+    size = ", all of them small" if ours.issuperset(first.near) else ""
     return (
         f"{first.method} was measured near this question on {', '.join(settings)}{size}, at {at} % "
         f"of full length{alike}."
