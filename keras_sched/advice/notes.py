@@ -199,7 +199,7 @@ def _of_evidence(first: Recommendation, asked: Question) -> str:
     alike = "; budgets below 25 % are treated alike" if band(asked.share) == "low" else ""
     at = ", ".join(f"{100 * each:g}" for each in budgets)
     ours = {row for row in load() if row.measured_by == "here"}
-    size = ", all of them small" if ours.issuperset(first.near) else ""
+    size = " (ours, small)" if ours.issuperset(first.near) else ""
     return (
         f"{first.method} was measured near this question on {', '.join(settings)}{size}, at {at} % "
         f"of full length{alike}."

@@ -16,6 +16,11 @@ from keras_sched.advice.evidence import kind_of
 __all__ = ["FEARS", "Optimizer", "Question", "attends", "of_optimizer", "recurs"]
 
 FEARS = ("cost", "divergence", "open end", "tuning")
+_FEARED = {
+    "cost": "where arithmetic is dear",
+    "divergence": "where training may diverge",
+    "tuning": "where the rate is not tuned",
+}
 _NAMES = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
     *("muon", "nadam", "rmsprop", "sgd", "sgdm"),
@@ -75,11 +80,13 @@ class Question:
     def said(self) -> str:
         """The question, in a line."""
         length = "full length" if self.budget is None else f"{100 * self.budget:g} % of full length"
+        if self.fear == "open end":
+            length = "an unknown length"
         parts = [self.family, f"with {self.optimizer.name}", f"at {length}"]
         if self.steps is not None:
             parts.append(f"({self.steps:,} steps)")
-        if self.fear is not None:
-            parts.append(f"for fear of {self.fear}")
+        if self.fear in _FEARED:
+            parts.append(_FEARED[self.fear])
         if self.setting is not None:
             parts.append(f"as in {self.setting}")
         return " ".join(parts)

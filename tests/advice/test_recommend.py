@@ -108,6 +108,21 @@ def test_an_answer_takes_less_than_half_a_second():
     assert time.process_time() - began < 1.0  # On a machine with much else to do.
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "image classification with sgd at 10 % of full length, use"),
+        ({"budget": None, "steps": 5000}, "with sgd at full length (5,000 steps), use"),
+        ({"fear": "open end"}, "with sgd at an unknown length, use"),
+        ({"fear": "tuning"}, "full length where the rate is not tuned, use"),
+        ({"setting": "digits", "optimizer": keras.optimizers.Lion(0.1)}, "as in digits, use"),
+    ],
+    ids=str,
+)
+def test_an_answer_says_what_was_asked(changes, said):
+    assert said in ks.recommend(**{**ASKED, **changes}).said
+
+
 def test_equal_questions_have_equal_answers():
     assert str(ks.recommend(**ASKED)) == str(ks.recommend(**ASKED))
 
