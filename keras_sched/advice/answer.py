@@ -12,6 +12,8 @@ __all__ = ["TIED", "Advice", "Recommendation", "cells", "heads", "legend"]
 
 # Losses that are no further apart, as a share, are tied.
 TIED = 0.025
+# Chances of being better than the baseline.
+_CLEAR, _SLIGHT = 0.9, 0.6
 _GRADES = {
     "A": "measured on this family of tasks, with this kind of optimizer, at such lengths",
     "B": "measured elsewhere",
@@ -91,7 +93,7 @@ class Advice:
         rows: The methods.
         baseline: The method that gains are over.
         question: What was asked, in a line.
-        rate: Where the learning rates come from.
+        assumed: What it assumes of the length and of the learning rate.
         momentum: What is to be said of the momentum.
         precision: What is to be said of numeric precision.
         notes: What is assumed, and what is not known.
@@ -102,7 +104,7 @@ class Advice:
     rows: tuple[Recommendation, ...]
     baseline: str
     question: str
-    rate: str
+    assumed: str
     momentum: str
     precision: str
     notes: tuple[str, ...]
@@ -152,38 +154,59 @@ class Advice:
             lines.append(f"  {setting}, {optimizer} ({by}), {metric}: {', '.join(values)}")
         return "\n".join(lines)
 
-    def __str__(self) -> str:
-        shown = heads(self)
+    def table(self, *, narrow: bool = False) -> str:
+        """Return all methods with what is expected of them, and what the columns mean.
+
+        Args:
+            narrow: Whether to leave columns out.
+        """
+        shown = heads(self, narrow=narrow)
         lines = [shown, *([cells(row)[name] for name in shown] for row in self.rows)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(shown))]
         table = [
             "  ".join(t.ljust(w) for t, w in zip(line, widths, strict=True)).rstrip()
             for line in lines
         ]
-        said = [self.momentum, self.precision, *self.notes]
+        return "\n".join([*table, legend(self, shown)])
+
+    def __str__(self) -> str:
+        said = [self.momentum, self.precision, *self.notes, "All columns: `advice.table()`."]
         return "\n".join(
-            [self.said, "", *table, legend(self, shown), "", *(f"- {each}" for each in said)]
+            [self.said, "", self.table(narrow=True), "", *(f"- {each}" for each in said)]
         )
 
     @property
     def said(self) -> str:
-        """What was asked, what to use, and how sure that is."""
-        first, *others = self.rows
-        text = (
+        """What was asked, what to use, how sure that is, and what it assumes."""
+        first = self.rows[0]
+        parts = [
             f"For {self.question}, use {first.method}:\n\n"
             f"    model.fit(..., callbacks=[{first.call}])\n\n"
-            f"{self.reason or first.why}"
-        )
+            f"{self.reason or first.why}",
+            *self._verdict(),
+        ]
+        return f"{' '.join(parts)}\n\n{self.assumed}"
+
+    def _verdict(self) -> list[str]:
+        """Return how the first method is to the baseline, and which are not to be told from it."""
+        first, *others = self.rows
+        found = []
         if first.method != self.baseline:
-            text += (
-                f" It is expected to have a lower loss than {self.baseline} with a probability of "
-                f"{100 * first.chance_better:.0f} %."
+            sure = first.chance_better
+            edge = (
+                "Clearly better than"
+                if sure >= _CLEAR
+                else "A slight edge over"
+                if sure >= _SLIGHT
+                else "A toss-up with"
             )
-        near = [row.method for row in others if row.regret < first.regret + 100.0 * TIED]
-        if near:
-            are = "is" if len(near) == 1 else "are"
-            text += f" {_listed(near)} {are} expected to do about as well."
-        return f"{text}\n\n{self.rate}"
+            if sure < 1.0 - _SLIGHT:
+                edge = "Worse than"
+            found.append(f"{edge} {self.baseline} ({100.0 * sure:.0f} % likely to be better).")
+        near = [row.method for row in others if abs(row.regret - first.regret) < 100.0 * TIED]
+        if near and not self.reason:
+            found.append(f"Too close to tell apart: {_listed(near)}; take the simplest.")
+        return found
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -202,7 +225,7 @@ _LEGEND = {
     "better": "chance of that",
     "best": "chance of being the best of all",
     "tied": "chance of being within 2.5 % of the best",
-    "regret": "expected % above the best; the order is by it",
+    "regret": "expected % above the best of all; the order is by it, after the recommended method",
     "bound": "theory with your norms, over linear decay",
     "evidence": "A = measured on this family of tasks, kind of optimizer and length, in how many "
     "settings; B = measured elsewhere; C = theory only",
@@ -230,7 +253,7 @@ def cells(row: Recommendation) -> dict[str, str]:
         "method": row.method,
         "rate": f"x{row.rate_factor:.2f}",
         "gain": f"{row.gain:+.1f} % [{low:+.1f}, {high:+.1f}]" if low < high else "-",
-        "better": f"{100 * row.chance_better:.0f} %",
+        "better": f"{100 * row.chance_better:.0f} %" if low < high else "-",
         "best": f"{100 * row.chance_best:.0f} %",
         "tied": f"{100 * row.chance_tied:.0f} %",
         "regret": f"{row.regret:.1f} %",

@@ -105,8 +105,8 @@ _ALL = [
         None,
         "What theory and large language models agree on.",
     ),
-    Method("Demon", Constant, Demon, "Lets the momentum fall in the place of the rate."),
-    Method("Demon REX", REX, Demon, "Both fall: close to a steeper decay of the rate."),
+    Method("Demon", Constant, Demon, "The momentum falls, and the rate stays."),
+    Method("Demon REX", REX, Demon, "Learning rate and momentum both fall."),
 ]
 METHODS = {method.name: method for method in _ALL}
 

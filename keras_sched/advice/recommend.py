@@ -150,7 +150,7 @@ def _answered(asked: Question, added: tuple[Evidence, ...]) -> Advice:
         rows=rows,
         baseline=asked.baseline,
         question=asked.said,
-        rate=notes.of_rate(asked, _USUAL[asked.kind]),
+        assumed=notes.assumed(asked, _USUAL[asked.kind]),
         momentum=notes.of_momentum(rows, asked),
         precision=precision.advice(asked.share, asked.fear, (*load(), *added)),
         notes=notes.of_answer(rows, asked, added, effects.rows),

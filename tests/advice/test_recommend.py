@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 import re
@@ -198,7 +199,7 @@ def test_a_guessed_rate_does_not_depend_on_what_gains_are_over(baseline):
     assert rex.learning_rate == pytest.approx(
         0.1 * ks.rate_factor(ks.REX(1.0), ks.Cosine(1.0)), rel=0.01
     )
-    assert "GUESS" in advice.rate and "GUESS" in advice.said
+    assert "GUESS" in advice.assumed and "GUESS" in advice.said
 
 
 @pytest.mark.parametrize("rate", [20.0, 3e-4])
@@ -211,11 +212,11 @@ def test_the_rate_of_the_optimizer_is_used(rate):
         advice = ks.recommend("tabular", optimizer=optimizer)
         cosine = next(each for each in advice.rows if each.method == "Cosine")
         assert cosine.learning_rate == pytest.approx(rate, rel=1e-6)
-        assert f"your optimizer has {rate:.6g}" in advice.rate
+        assert f"your optimizer's rate, {rate:.6g}," in advice.assumed
         given = ks.recommend("tabular", optimizer=optimizer, learning_rate=0.5)
         assert next(e for e in given.rows if e.method == "Cosine").learning_rate == 0.5
     scheduled = keras.optimizers.SGD(ks.Linear(rate, steps=10))
-    assert "GUESS" in ks.recommend("tabular", optimizer=scheduled).rate
+    assert "GUESS" in ks.recommend("tabular", optimizer=scheduled).assumed
 
 
 def test_the_rate_is_that_of_the_baseline_times_the_factor():
@@ -224,7 +225,7 @@ def test_the_rate_is_that_of_the_baseline_times_the_factor():
     expected = ks.rate_factor(ks.REX(1.0), ks.Linear(1.0), steps=10_000)
     assert rex.rate_factor == pytest.approx(expected)
     assert rex.schedule.resolve(100)(0) == pytest.approx(0.3 * expected, rel=5e-3)
-    assert "GUESS" not in advice.rate and "0.3, tuned for Linear" in advice.rate
+    assert "GUESS" not in advice.assumed and "0.3 was tuned with Linear" in advice.assumed
 
 
 def norms_of(shape):
@@ -390,18 +391,37 @@ def test_cyclic_bits_are_compared_with_static_ones_of_equal_bits_backward():
     assert found["authors"] == pytest.approx([math.log(0.8)])
 
 
-def test_who_measured_cyclic_bits_is_said():
+def test_who_measured_cyclic_bits_is_said_to_who_asks_for_cost():
     own = [row(precision="static 8/8"), row(precision="RR 3-8/8", loss=11.0)]
-    asked = {**ASKED, "budget": 1.0}
+    asked = {**ASKED, "budget": 1.0, "fear": "cost"}
     before, after = (ks.recommend(**asked, evidence=each).precision for each in ([], own))
     assert "by the method's authors" in before
     assert "here." not in before and "9.5 % higher in 1 comparison here" in after
-    assert "nothing is known" in precision_advice(1.0, None, [])
+    assert "no loss is known here" in precision_advice(1.0, "cost", [])
+    assert "comparison" not in ks.recommend(**{**asked, "fear": None}).precision
+
+
+@pytest.mark.parametrize(
+    ("chance", "said"),
+    [
+        (0.95, "Clearly better than Cosine (95 %"),
+        (0.7, "A slight edge over Cosine (70 %"),
+        (0.5, "A toss-up with Cosine (50 %"),
+        (0.2, "Worse than Cosine (20 %"),
+    ],
+)
+def test_how_sure_it_is_is_said_in_words(chance, said):
+    advice = ks.recommend(**ASKED)
+    first = dataclasses.replace(advice.rows[0], chance_better=chance)
+    assert said in dataclasses.replace(advice, rows=(first, *advice.rows[1:])).said
+    is_apart = dataclasses.replace(first, regret=first.regret - 30.0)
+    for rows_, is_said in ((advice.rows, True), ((is_apart, *advice.rows[1:]), False)):
+        assert ("Too close to tell" in dataclasses.replace(advice, rows=rows_).said) == is_said
 
 
 def test_short_budgets_get_no_cyclic_bits():
-    assert "no cyclic bits" in ks.recommend(**ASKED).precision
-    assert "no cyclic bits" not in ks.recommend(**{**ASKED, "budget": 1.0}).precision
+    assert "No cyclic bits" in ks.recommend(**ASKED).precision
+    assert "No cyclic bits" not in ks.recommend(**{**ASKED, "budget": 1.0}).precision
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_it_prints_the_answer(width, monkeypatch, capsys):
     assert all(name in said for name in METHODS)
     # What is to be copied is in one line, whatever the width; and what the order is by is shown.
     assert f"    model.fit(..., callbacks=[{answer.rows[0].call}])\n" in said
-    assert answer.rate in said and "regret" in said
+    assert answer.assumed in said and "regret" in said
     assert ("tied:" in said) == (width > 118)
 
 
