@@ -11,6 +11,7 @@ docs/advice.md says.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -22,11 +23,16 @@ from keras_sched.advice.effects import SPREADS, Effects, Spreads, noises, regret
 from keras_sched.advice.evidence import Evidence, load
 from keras_sched.advice.methods import METHODS, prior
 
-__all__ = ["Held", "constant", "coverage", "held_out", "weighed"]
+__all__ = ["Held", "constant", "coverage", "held_out", "table", "weighed"]
 
 # Columns with fewer methods choose among too few.
 _FEWEST = 4
 _ALPHA, _LEVEL = 0.05, 0.90
+_ASKED = (
+    ("of REX's paper", "REX", False),
+    ("the same, without what authors measured of their own methods", "REX", True),
+    ("our own", "advice_", False),
+)
 _FIXED = ("Cosine", "Linear", "REX", "Warmup REX", "WSD 20 %")
 
 
@@ -76,6 +82,7 @@ class Held:
         return self.true[self.picked].loss - self.best.loss <= least * error
 
 
+@functools.cache
 def held_out(source: str, *, without_own: bool = False, spreads: Spreads = SPREADS) -> list[Held]:
     """Recommend for each setting whose source begins so from all other settings.
 
@@ -143,22 +150,34 @@ def constant(found: Sequence[Held], method: str) -> tuple[int, float]:
     )
 
 
-def main() -> None:
-    """Print all of it."""
-    for source, without in (("REX", False), ("REX", True), ("advice_", False)):
+def table() -> str:
+    """Return all of it as a table for docs/advice.md."""
+    lines = [
+        "| settings that are left out | what is recommended | within 2.5 % of the best | cannot be "
+        "told from the best | mean regret | intervals hold |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for what, source, without in _ASKED:
         found = held_out(source, without_own=without)
-        own = ", without what authors measured of their own" if without else ""
-        print(f"settings of {source}{own}: {len(found)} columns")
-        print(
-            f"   recommended: within 2.5 % of the best in {sum(each.is_tied() for each in found)}, "
-            f"not to be told from it in {sum(each.is_untold() for each in found)}; "
-            f"regret {weighed(found):.2%}; intervals of 90 % hold {coverage(found):.1%}"
+        count = len(found)
+        tied = sum(each.is_tied() for each in found)
+        untold = sum(each.is_untold() for each in found)
+        lines.append(
+            f"| {what}, {count} columns | by the model | {_share(tied / count)} | "
+            f"{_share(untold / count)} | {_share(weighed(found), 1)} | {_share(coverage(found))} |"
         )
-        for method in _FIXED:
+        for method in () if without else _FIXED:
             if all(method in each.true for each in found):
-                tied, regret = constant(found, method)
-                print(f"   always {method}: within 2.5 % in {tied}; regret {regret:.2%}")
+                always, regret = constant(found, method)
+                lines.append(
+                    f"| | always {method} | {_share(always / count)} | | {_share(regret, 1)} | |"
+                )
+    return "\n".join(lines)
+
+
+def _share(value: float, digits: int = 0) -> str:
+    return f"{100.0 * value:.{digits}f} %"
 
 
 if __name__ == "__main__":
-    main()
+    print(table())

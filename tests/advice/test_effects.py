@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import random
 
 import numpy as np
 import pytest
 
-from benchmarks.held_out import coverage, held_out, weighed
+from benchmarks.held_out import coverage, held_out, table, weighed
 from keras_sched.advice.effects import SPREADS, Effects, Spreads, band, estimated, noises, regrets
 from keras_sched.advice.evidence import load
 from keras_sched.advice.methods import prior
 from tests.advice.made_up import METHODS as NAMES
 from tests.advice.made_up import row, rows
 
+ROOT = pathlib.Path(__file__).parents[2]
 WIDE = Spreads(0.3, 0.01, 0.01, 0.01, 0.01, 0.02, 0.02)
 EFFECTS = dict(zip(NAMES, (0.3, 0.0, 0.05, -0.1, 0.2, 0.1, 0.15), strict=True))
 
@@ -198,6 +200,10 @@ def test_advice_holds_for_settings_of_our_own_that_were_left_out():
     assert np.mean([each.is_untold() for each in found]) >= 0.80
     assert 0.88 <= coverage(found) <= 0.97
     assert coverage(held_out("advice_", spreads=HALF)) < 0.88
+
+
+def test_what_is_said_of_left_out_settings_is_what_comes_out():
+    assert table() in (ROOT / "docs" / "advice.md").read_text()
 
 
 def test_the_spreads_are_those_of_the_table():
