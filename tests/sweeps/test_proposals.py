@@ -123,10 +123,7 @@ def test_the_command_proposes_and_goes_on(results):
         assert "--propose_rates needs the results of the whole sweep" in said
     shared = {**small, "protocol": "shared", "rates": [0.1]}
     said = running.run(results, "--propose_rates=1", grid=shared, expected=2)
-    assert (
-        "--propose_rates needs a sweep with the protocol 'tuned'. Received: protocol='shared'"
-        in said
-    )
+    assert "--propose_rates needs a sweep with the protocol 'tuned'. Received: 'shared'" in said
     assert not results.exists()
     flags = ["--extend_rates=1", "--propose_rates=2", "--workers=2"]
     running.run(results, *flags, grid=small)
