@@ -20,12 +20,17 @@ ASKED = {"task": "image classification", "optimizer": "sgd", "budget": 0.1}
 
 def test_the_table_is_what_its_command_makes(tmp_path):
     """Every row can be traced: to a paper's table, or to a sweep whose results are in docs."""
-    sweeps = sorted(map(str, (ROOT / "docs" / "advice").glob("*/results.parquet")))
-    assert maker.main([*sweeps, "--published", f"--out={tmp_path / 'a.csv'}"]) == 0
+    sweeps = [
+        path
+        for part in ("advice", "advice_precision")
+        for path in sorted((ROOT / "docs" / part).glob("*/results.parquet"))
+    ]
+    flags = [*map(str, sweeps), "--published", f"--out={tmp_path / 'a.csv'}"]
+    assert maker.main(flags) == 0
     place = pathlib.Path(ks.advice.__file__).with_name("evidence.csv")
     assert (tmp_path / "a.csv").read_text() == place.read_text()
     assert {each.source for each in load() if each.measured_by == "here"} == {
-        f"advice_{pathlib.Path(sweep).parent.name}" for sweep in sweeps
+        f"{path.parents[1].name}_{path.parent.name}" for path in sweeps
     }
 
 
