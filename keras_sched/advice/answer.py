@@ -12,8 +12,13 @@ __all__ = ["TIED", "Advice", "Recommendation", "cells", "heads", "legend"]
 
 # Losses that are no further apart, as a share, are tied.
 TIED = 0.025
-# Chances of being better than the baseline.
-_CLEAR, _SLIGHT = 0.9, 0.6
+# What is said of the chance of being better than the baseline, from so much on.
+_EDGES = (
+    (0.9, "Clearly better than"),
+    (0.6, "A slight edge over"),
+    (0.4, "A toss-up with"),
+    (0.0, "Worse than"),
+)
 _GRADES = {
     "A": "measured on this family of tasks, with this kind of optimizer, at such lengths",
     "B": "measured elsewhere",
@@ -193,15 +198,7 @@ class Advice:
         found = []
         if first.method != self.baseline:
             sure = first.chance_better
-            edge = (
-                "Clearly better than"
-                if sure >= _CLEAR
-                else "A slight edge over"
-                if sure >= _SLIGHT
-                else "A toss-up with"
-            )
-            if sure < 1.0 - _SLIGHT:
-                edge = "Worse than"
+            edge = next(text for least, text in _EDGES if sure >= least)
             found.append(f"{edge} {self.baseline} ({100.0 * sure:.0f} % likely to be better).")
         near = [row.method for row in others if abs(row.regret - first.regret) < 100.0 * TIED]
         if near and not self.reason:
@@ -216,8 +213,19 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-_HEADS = ("method", "rate", "gain", "better", "best", "tied", "regret", "bound", "evidence")
-_NARROW = ("method", "rate", "gain", "better", "regret", "evidence")
+_HEADS = (
+    "method",
+    "rate",
+    "gain",
+    "better",
+    "best",
+    "tied",
+    "regret",
+    "bound",
+    "evidence",
+    "measured by",
+)
+_WIDE = ("best", "tied", "measured by")
 _LEGEND = {
     "rate": "what to multiply the rate tuned for {baseline} by, in theory",
     "gain": "how much lower the loss is than that of {baseline} (error rate, perplexity), median "
@@ -234,9 +242,8 @@ _LEGEND = {
 
 def heads(advice: Advice, *, narrow: bool = False) -> list[str]:
     """Return the columns of an answer's table; fewer for a narrow screen."""
-    has_bound = advice.rows[0].bound is not None
-    shown = [*_HEADS, "measured by"] if not narrow else [*_NARROW]
-    return [name for name in shown if name != "bound" or has_bound]
+    left = {*(_WIDE if narrow else ()), *(() if advice.rows[0].bound else ("bound",))}
+    return [name for name in _HEADS if name not in left]
 
 
 def legend(advice: Advice, shown: Sequence[str]) -> str:

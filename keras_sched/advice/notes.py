@@ -1,73 +1,20 @@
-"""What is to be said beside a table of methods: of rates, momentum, norms, and what is assumed."""
+"""What is to be said beside a table of methods: of rates, of momentum, and what is assumed."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from keras_sched import _validate
 from keras_sched.advice.answer import TIED, Recommendation
 from keras_sched.advice.effects import band
 from keras_sched.advice.evidence import Evidence, load
 from keras_sched.advice.methods import METHODS, prior
 from keras_sched.advice.question import Question, attends, recurs
 
-__all__ = ["assumed", "norms", "of_answer", "of_momentum", "reason"]
+__all__ = ["assumed", "of_answer", "of_momentum", "reason"]
 
-# Norms that rise by so much may have been measured while the rate fell.
-_RISE = 1.25
-# A rate that is lower at the end than so much of its highest has decayed.
-_CONSTANT = 0.8
-# Norms that are needed.
-_LEAST = 10
 # Runs of fewer steps than any but one that was measured.
 _FEW = 50
-_NEEDED = "Measure norms at a constant rate: while a rate falls they change because of that."
-
-
-def norms(given: Any, kind: str) -> np.ndarray:
-    """Return norms that were measured; warn if it was not at a constant rate.
-
-    Args:
-        given: The norms, or the history of a `StepLogger` that logged them.
-        kind: "sgd" or "adam", the kind of the optimizer.
-
-    Raises:
-        TypeError: If they are no numbers.
-        ValueError: If they are none, or the history has none.
-    """
-    rates = None
-    if isinstance(given, Mapping):
-        name = "grad_norm" if kind == "sgd" else "grad_l1"
-        if name not in given:
-            raise ValueError(
-                f"`norms` must have the column {name!r}, as the history of "
-                f"`StepLogger(norms=True)`. Received: columns {', '.join(map(str, given)) or '-'}"
-            )
-        rates, given = given.get("learning_rate"), given[name]
-    found = _validate.norms(given, least=_LEAST)
-    tenth = len(found) // 10
-    if rates is not None:
-        rates = np.asarray(rates, np.float64)
-        fall = float(np.median(rates[-tenth:]) / rates.max())
-        if fall < _CONSTANT:
-            warnings.warn(
-                f"`norms` are of a run whose learning rate fell to {fall:.2g} of its highest. "
-                f"{_NEEDED}",
-                stacklevel=3,
-            )
-        return found
-    rise = float(np.median(found[-tenth:]) / np.median(found[:tenth]))
-    if rise > _RISE:
-        warnings.warn(
-            f"`norms` rise by a factor of {rise:.2f}, as they often do while a learning rate "
-            f"falls. {_NEEDED} If it was constant, all is well.",
-            stacklevel=3,
-        )
-    return found
 
 
 def reason(wish: str, first: Recommendation, asked: Question) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import numbers
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -13,7 +15,7 @@ import numpy as np
 from keras_sched import _validate
 from keras_sched.advice.evidence import kind_of
 
-__all__ = ["FEARS", "Optimizer", "Question", "attends", "of_optimizer", "recurs"]
+__all__ = ["FEARS", "Optimizer", "Question", "attends", "of_norms", "of_optimizer", "recurs"]
 
 FEARS = ("cost", "divergence", "open end", "tuning")
 _FEARED = {
@@ -21,6 +23,13 @@ _FEARED = {
     "divergence": "where training may diverge",
     "tuning": "where the rate is not tuned",
 }
+# Norms that rise by so much may have been measured while the rate fell.
+_RISE = 1.25
+# A rate that is lower at the end than so much of its highest has decayed.
+_CONSTANT = 0.8
+# Norms that are needed.
+_LEAST = 10
+_NEEDED = "Measure norms at a constant rate: while a rate falls they change because of that."
 _NAMES = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
     *("muon", "nadam", "rmsprop", "sgd", "sgdm"),
@@ -131,6 +140,48 @@ def _of_object(optimizer: Any) -> Optimizer:
         getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
     )
     return Optimizer(name, rate if rate and rate > 0.0 else None, momentum, clips)
+
+
+def of_norms(given: Any, kind: str) -> np.ndarray:
+    """Return norms that were measured; warn if it was not at a constant rate.
+
+    Args:
+        given: The norms, or the history of a `StepLogger` that logged them.
+        kind: "sgd" or "adam", the kind of the optimizer.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If they are none, or the history has none.
+    """
+    rates = None
+    if isinstance(given, Mapping):
+        name = "grad_norm" if kind == "sgd" else "grad_l1"
+        if name not in given:
+            raise ValueError(
+                f"`norms` must have the column {name!r}, as the history of "
+                f"`StepLogger(norms=True)`. Received: columns {', '.join(map(str, given)) or '-'}"
+            )
+        rates, given = given.get("learning_rate"), given[name]
+    found = _validate.norms(given, least=_LEAST)
+    tenth = len(found) // 10
+    if rates is not None:
+        rates = np.asarray(rates, np.float64)
+        fall = float(np.median(rates[-tenth:]) / rates.max())
+        if fall < _CONSTANT:
+            warnings.warn(
+                f"`norms` are of a run whose learning rate fell to {fall:.2g} of its highest. "
+                f"{_NEEDED}",
+                stacklevel=3,
+            )
+        return found
+    rise = float(np.median(found[-tenth:]) / np.median(found[:tenth]))
+    if rise > _RISE:
+        warnings.warn(
+            f"`norms` rise by a factor of {rise:.2f}, as they often do while a learning rate "
+            f"falls. {_NEEDED} If it was constant, all is well.",
+            stacklevel=3,
+        )
+    return found
 
 
 def attends(model: keras.Model) -> bool:

@@ -16,7 +16,7 @@ from keras_sched.advice.answer import TIED, Advice, Recommendation
 from keras_sched.advice.effects import Effects, band, regrets
 from keras_sched.advice.evidence import FAMILIES, Evidence, checked, kind_of, load
 from keras_sched.advice.methods import METHODS, SLOPE, Method, prior
-from keras_sched.advice.question import FEARS, Question, attends, of_optimizer
+from keras_sched.advice.question import FEARS, Question, attends, of_norms, of_optimizer
 from keras_sched.schedules import Constant
 from keras_sched.theory import bound
 
@@ -85,8 +85,9 @@ def recommend(
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If a task, an optimizer, a fear, a setting or a baseline is unknown, a number is
-            out of range, or evidence is of another form.
+        ValueError: If a task, an optimizer, a fear, a setting or a baseline is unknown, the
+            optimizer cannot follow the baseline, a number is out of range, or evidence is of
+            another form.
         FileNotFoundError: If a file of evidence is not there.
 
     Example:
@@ -99,7 +100,8 @@ def recommend(
     found = of_optimizer(optimizer)
     if budget is not None:
         _validate.real("budget", budget, low=0.0, high=1.0, open_low=True)
-    _validate.choice("baseline", baseline, tuple(METHODS))
+    methods = _followed(found.momentum)
+    _validate.choice("baseline", baseline, tuple(each.name for each in methods))
     _validate.choice("metric", metric, ("best", "last"))
     if fear is not None:
         _validate.choice("fear", fear, FEARS)
@@ -111,7 +113,7 @@ def recommend(
         _validate.real("learning_rate", learning_rate, low=0.0, high=1e6, open_low=True)
     if model is not None and not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={_validate.shown(model)}")
-    measured = None if norms is None else notes.norms(norms, kind_of(found.name))
+    measured = None if norms is None else of_norms(norms, kind_of(found.name))
     added = _added(checked(evidence))
     if setting is not None:
         known = {row.setting for row in (*load(), *added)}
@@ -133,6 +135,11 @@ def recommend(
     return _answered(asked, added)
 
 
+def _followed(momentum: str | None) -> list[Method]:
+    """Return the methods that an optimizer can follow, by what its momentum is called, if any."""
+    return [each for each in METHODS.values() if momentum or each.momentum is None]
+
+
 def _added(rows: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Return rows that are not in the package, each once."""
     known = set(load())
@@ -152,7 +159,7 @@ def _answered(asked: Question, added: tuple[Evidence, ...]) -> Advice:
         question=asked.said,
         assumed=notes.assumed(asked, _USUAL[asked.kind]),
         momentum=notes.of_momentum(rows, asked),
-        precision=precision.advice(asked.share, asked.fear, (*load(), *added)),
+        precision=precision.advice(asked, (*load(), *added)),
         notes=notes.of_answer(rows, asked, added, effects.rows),
         reason=reason,
         columns=tuple(effects.rows),
@@ -166,7 +173,7 @@ def _effects(added: tuple[Evidence, ...]) -> Effects:
 
 
 def _rows(effects: Effects, asked: Question) -> list[Recommendation]:
-    methods = [each for each in METHODS.values() if asked.optimizer.momentum or not each.momentum]
+    methods = _followed(asked.optimizer.momentum)
     names = [method.name for method in methods]
     draws = effects.drawn(names, asked.family, asked.kind, asked.share, asked.setting)
     steps = min(asked.steps or _STEPS, _STEPS)

@@ -261,6 +261,20 @@ def test_cells_are_extended_by_their_own_results_whatever_else_is_known():
     assert growth.extended(shared, {}, 1) == shared
 
 
+@pytest.mark.parametrize("more", ["--extend_rates", "--propose_rates"])
+def test_rates_are_added_to_whole_sweeps_whose_rates_are_tuned(more, results):
+    if more == "--propose_rates":
+        pytest.importorskip("optuna")
+        pytest.importorskip("torch")
+    for flag in ("--shard=0/2", "--dry_run", "--status"):
+        said = running.run(results, f"{more}=1", flag, grid=SMALL, expected=2)
+        assert f"{more} needs the results of the whole sweep" in said
+    shared = {**SMALL, "protocol": "shared", "rates": [0.1]}
+    said = running.run(results, f"{more}=1", grid=shared, expected=2)
+    assert f"{more} needs a sweep with the protocol 'tuned'. Received: 'shared'" in said
+    assert not results.exists()
+
+
 def test_the_command_extends_rates_and_goes_on(results):
     small = {**SMALL, "rates": [0.001, 0.003]}
     running.run(results, grid=small)
@@ -279,12 +293,6 @@ def test_the_command_extends_rates_and_goes_on(results):
     for flags in ([], ["--extend_rates=2"]):  # The same command is welcome, and adds no more.
         running.run(results, *flags, grid=small)
         assert running.contents(results) == before
-    for flag in ("--shard=0/2", "--dry_run", "--status"):
-        said = running.run(results, "--extend_rates=1", flag, grid=small, expected=2)
-        assert "needs the results of the whole sweep" in said
-    shared = {**small, "protocol": "shared", "rates": [0.1]}
-    said = running.run(results, "--extend_rates=1", grid=shared, expected=2)
-    assert "needs a sweep with the protocol 'tuned'. Received: 'shared'" in said
     # It can grow after that, by its configuration, which knows nothing of those rates.
     running.run(results, grid={**small, "seeds": [0, 1]})
     grown = Store.open(results)

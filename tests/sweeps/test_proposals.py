@@ -43,7 +43,7 @@ def test_rates_are_proposed_where_results_are_good(best, mode):
     for cell in cells:
         new = wider.extended[cell]
         assert len(new) == 4 == len(set(new) - set(RATES))
-        assert growth.within(wider, cell) == list(new)
+        assert growth.within(rates_of(wider, cell), new) == list(new)
         assert all(RATES[0] < rate < RATES[-1] for rate in new)
         assert all(rate == float(f"{rate:.3g}") for rate in new)
         # Nearer to the best than the grid was, whose rates are a factor of 3 apart.
@@ -95,7 +95,8 @@ def test_edges_are_extended_by_the_factor_of_the_grid_after_a_proposal():
     for cell in wider.extended:
         (new,) = rates_of(further, cell) - rates_of(wider, cell)
         assert new == pytest.approx(10 / 3)
-        assert growth.within(further, cell) == list(wider.extended[cell])
+        between = growth.within(rates_of(further, cell), further.extended[cell])
+        assert between == list(wider.extended[cell])
     # As many as are asked for beyond the edges; those in between are none of them.
     assert growth.extended(further, records(further, 10.0), 1) == further
 
@@ -118,20 +119,14 @@ def test_what_is_missing_is_said(monkeypatch):
 
 def test_the_command_proposes_and_goes_on(results):
     small = {**SMALL, "rates": [0.001, 0.1]}
-    for flag in ("--shard=0/2", "--dry_run", "--status"):
-        said = running.run(results, "--propose_rates=1", flag, grid=small, expected=2)
-        assert "--propose_rates needs the results of the whole sweep" in said
-    shared = {**small, "protocol": "shared", "rates": [0.1]}
-    said = running.run(results, "--propose_rates=1", grid=shared, expected=2)
-    assert "--propose_rates needs a sweep with the protocol 'tuned'. Received: 'shared'" in said
-    assert not results.exists()
     flags = ["--extend_rates=1", "--propose_rates=2", "--workers=2"]
     running.run(results, *flags, grid=small)
     store = Store.open(results)
     assert Status.of(store).complete
     assert len(frozen(results)) == 4  # One beyond the edge, then two in between.
     for cell, rates in store.grid.extended.items():
-        assert len(rates) == 3 and len(growth.within(store.grid, cell)) == 2
+        assert len(rates) == 3
+        assert len(growth.within(rates_of(store.grid, cell), rates)) == 2
         assert rates_of(store.grid, cell) == {0.001, 0.1, *rates}
     before = running.contents(results)
     running.run(results, *flags, grid=small)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from trainers.loop.records import Record
@@ -121,7 +121,8 @@ def extended(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
     more: dict[str, list[float]] = {}
     tuned = _tuned(grid)
     for cell, rate in edges(grid, records).items():
-        given, between = grid.extended.get(cell, ()), within(grid, cell)
+        given = grid.extended.get(cell, ())
+        between = within(tuned[cell], given)
         if len(given) - len(between) < most:
             rates = sorted(tuned[cell].keys() - between)
             near = rates[1] if rate == rates[0] else rates[-2]
@@ -129,12 +130,14 @@ def extended(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
     return with_rates(grid, more)
 
 
-def within(grid: Grid, cell: str) -> list[float]:
-    """Return the rates that were added to a cell between those that it had, in their order."""
-    added = grid.extended.get(cell, ())
-    if not added:
-        return []
-    had = sorted(_tuned(grid)[cell].keys() - set(added))
+def within(rates: Iterable[float], added: Sequence[float]) -> list[float]:
+    """Return the rates that were added to a cell between those that it had, in their order.
+
+    Args:
+        rates: All rates of the cell.
+        added: Those of them that were added, in their order.
+    """
+    had = sorted(set(rates) - set(added))
     found = []
     for rate in added:
         if had and had[0] < rate < had[-1]:

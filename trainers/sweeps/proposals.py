@@ -55,8 +55,8 @@ def proposed(grid: Grid, records: Mapping[str, Record], most: int) -> Grid:
         if trial.cell in seen or len(trial.candidates) < 2 or not ids <= records.keys():
             continue
         seen.add(trial.cell)
-        if len(growth.within(grid, trial.cell)) < most:
-            known = means(trial, records, grid)
+        known = means(trial, records, grid)
+        if len(growth.within(known, grid.extended.get(trial.cell, ()))) < most:
             rate = _asked(known)
             if rate is not None:
                 more[trial.cell] = [rate]
