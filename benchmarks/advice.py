@@ -102,8 +102,8 @@ def advised(found: Sequence[Held]) -> None:
     own, its = weighed(found), weighed(found, "Cosine")
     print(f"   tied in {tied} of {len(found)} columns; regret {own:.1%}, of Cosine {its:.1%}")
     print("   beside the test, as the best of eleven noisy means is in part the luckiest:")
-    untold = sum(each.is_untold() for each in found)
-    print(f"   not to be told from the best by a t-test: in {untold} of {len(found)} columns")
+    indistinct = sum(each.is_indistinguishable() for each in found)
+    print(f"   not to be told from the best by a t-test: in {indistinct} of {len(found)} columns")
     means = {task: float(np.mean(values)) for task, values in over.items()}
     said("recommended over Cosine", means, flipped([*means.values()]))
     for method in (name for name in METHODS if all(name in each.true for each in found)):

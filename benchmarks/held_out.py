@@ -66,7 +66,7 @@ class Held:
         """Return whether it is within 2.5 % of the best."""
         return self.regret(method) <= TIED
 
-    def is_untold(self) -> bool:
+    def is_indistinguishable(self) -> bool:
         """Return whether it cannot be told from the best by a t-test.
 
         The spread is that of all methods of the column together; where none is known 2.5 % count.
@@ -161,10 +161,10 @@ def table() -> str:
         found = held_out(source, without_own=without)
         count = len(found)
         tied = sum(each.is_tied() for each in found)
-        untold = sum(each.is_untold() for each in found)
+        indistinct = sum(each.is_indistinguishable() for each in found)
         lines.append(
             f"| {what}, {count} columns | by the model | {_share(tied / count)} | "
-            f"{_share(untold / count)} | {_share(weighed(found), 1)} | {_share(coverage(found))} |"
+            f"{_share(indistinct / count)} | {_share(weighed(found), 1)} | {_share(coverage(found))} |"
         )
         for method in () if without else _FIXED:
             if all(method in each.true for each in found):
