@@ -164,7 +164,8 @@ def table() -> str:
         indistinct = sum(each.is_indistinguishable() for each in found)
         lines.append(
             f"| {what}, {count} columns | by the model | {_share(tied / count)} | "
-            f"{_share(indistinct / count)} | {_share(weighed(found), 1)} | {_share(coverage(found))} |"
+            f"{_share(indistinct / count)} | {_share(weighed(found), 1)} | "
+            f"{_share(coverage(found))} |"
         )
         for method in () if without else _FIXED:
             if all(method in each.true for each in found):
