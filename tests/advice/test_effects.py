@@ -120,9 +120,9 @@ def test_a_row_that_is_alone_in_its_column_says_nothing():
     assert Effects([row()], {}).rows == []
 
 
-@pytest.mark.parametrize("noise", [0.001, 0.1])
-def test_spreads_are_found(noise):
-    """Also where seeds spread more than the rest."""
+@pytest.mark.parametrize(("methods", "noise"), [(20, 0.001), (3, 0.001), (3, 0.1)])
+def test_spreads_are_found(methods, noise):
+    """Also of few methods, whose column's mean is hardly known, and where seeds spread more."""
     true = Spreads(0.1, 0.05, 0.02, 0.03, 0.06, 0.02, 0.03)
     draw = np.random.default_rng(0)
 
@@ -136,7 +136,7 @@ def test_spreads_are_found(noise):
         effect(true.optimizer),
         effect(true.setting),
     )
-    names = [f"m{number}" for number in range(20)]
+    names = [f"m{number}" for number in range(methods)]
     given = [
         row(
             name,
@@ -161,9 +161,10 @@ def test_spreads_are_found(noise):
     ]
     found = estimated(given, {}, rounds=20)
     assert (found.method, found.own) == (SPREADS.method, SPREADS.own)
-    assert found.band == pytest.approx(true.band, rel=0.4)
-    assert found.setting == pytest.approx(true.setting, rel=0.15)
-    assert found.rest == pytest.approx(true.rest, rel=0.1 if noise < 0.01 else 0.35)
+    assert found.rest == pytest.approx(true.rest, rel=0.1 if noise < 0.01 else 0.2)
+    if methods > 10:
+        assert found.band == pytest.approx(true.band, rel=0.4)
+        assert found.setting == pytest.approx(true.setting, rel=0.15)
 
 
 # --- settings that are left out -------------------------------------------------------------------

@@ -27,7 +27,14 @@ def test_a_method_is_what_the_sweeps_train_under_its_name(name):
 
 
 def test_a_momentum_that_falls_is_a_rate_that_falls():
-    """What a step comes to, with all that momentum makes of it, is rate / (1 - momentum)."""
+    """What a step comes to, with all that momentum makes of it, is rate / (1 - momentum).
+
+    Not of Adam, whose step is a mean of gradients.
+    """
+    np.testing.assert_array_equal(METHODS["Demon"].effective(1_000, "adam"), np.ones(1_000))
+    for optimizer, is_same in (("sgd", False), ("adam", True)):
+        rows = {row.method: row for row in ks.recommend("graph", optimizer=optimizer).rows}
+        assert (rows["Demon"].rate_factor == rows["None"].rate_factor) == is_same
     found = METHODS["Demon"].effective(1_000)
     assert found[0] == pytest.approx(1.0, rel=1e-6)
     assert found[-1] < 0.11 and (np.diff(found) <= 0.0).all()
