@@ -116,7 +116,7 @@ def test_an_answer_takes_less_than_half_a_second():
         ({"budget": None, "steps": 5000}, "with sgd at full length (5,000 steps), use"),
         ({"fear": "open end"}, "with sgd at an unknown length, use"),
         ({"fear": "tuning"}, "full length where the rate is not tuned, use"),
-        ({"setting": "digits", "optimizer": keras.optimizers.Lion(0.1)}, "as in digits, use"),
+        ({"setting": "digits", "optimizer": "lion"}, "as in digits, use"),
     ],
     ids=str,
 )
@@ -445,10 +445,10 @@ def test_short_budgets_get_no_cyclic_bits():
         ({"fear": "spiders"}, ValueError, "`fear` must be one of"),
         ({"metric": "mean"}, ValueError, "`metric` must be one of"),
         ({"baseline": "SGDR"}, ValueError, "`baseline` must be one of"),
-        (
+        pytest.param(
             {"baseline": "Demon", "optimizer": keras.optimizers.SGD(0.1)},
-            ValueError,
-            "`baseline` must be one of",
+            *(ValueError, "`baseline` must be one of"),
+            id="a baseline that moves the momentum, for SGD without one",
         ),
         ({"model": "resnet"}, TypeError, "`model` must be a Keras model"),
         ({"evidence": [3]}, TypeError, "`evidence` must have paths"),
