@@ -10,7 +10,14 @@ import random
 import numpy as np
 import pytest
 
-from benchmarks.held_out import coverage, held_out, table, weighed
+from benchmarks.held_out import (
+    by_others,
+    coverage,
+    held_out,
+    published_by_others,
+    table,
+    weighed,
+)
 from keras_sched.advice.effects import SPREADS, Effects, Spreads, band, estimated, noises, regrets
 from keras_sched.advice.evidence import load
 from keras_sched.advice.methods import prior
@@ -185,11 +192,20 @@ def test_advice_holds_for_settings_of_the_papers_that_were_left_out():
     assert coverage(held_out("REX", spreads=HALF)) < 0.90
 
 
-def test_without_what_authors_say_of_their_own_it_is_a_close_second():
-    """Then REX is hardly known; 65 % were wanted, and are missed: docs/advice.md says so."""
-    found = held_out("REX", without_own=True)
-    share = np.mean([each.is_indistinguishable() for each in found])
-    assert 0.50 <= share < 0.65
+def test_without_what_authors_say_of_their_own_it_holds_in_two_thirds():
+    """Such methods are neither known nor to choose from; docs/advice.md says which is missed."""
+    found = held_out("REX", known=by_others, asked=by_others)
+    assert not {"REX", "Demon", "Demon REX"} & {method for each in found for method in each.true}
+    assert np.mean([each.is_tied() for each in found]) >= 0.65
+    assert np.mean([each.is_indistinguishable() for each in found]) < 0.65
+    published = held_out("REX", known=published_by_others, asked=by_others)
+    assert np.mean([each.is_indistinguishable() for each in published]) >= 0.65
+
+
+def test_methods_of_which_nothing_is_known_are_rarely_recommended():
+    found = held_out("REX", known=by_others)
+    assert sum(each.picked == "REX" for each in found) < len(found) / 2
+    assert np.mean([each.is_indistinguishable() for each in found]) < 0.65
     assert weighed(found) <= 0.75 * weighed(found, "Cosine")
 
 
@@ -198,7 +214,7 @@ def test_advice_holds_for_settings_of_our_own_that_were_left_out():
     found = held_out("advice_")
     assert len(found) >= 40
     assert weighed(found) < weighed(found, "Cosine")
-    assert np.mean([each.is_indistinguishable() for each in found]) >= 0.80
+    assert np.mean([each.is_indistinguishable() for each in found]) >= 0.75
     assert 0.88 <= coverage(found) <= 0.97
     assert coverage(held_out("advice_", spreads=HALF)) < 0.88
 
