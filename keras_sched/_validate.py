@@ -149,7 +149,7 @@ def sequence(name: str, value: Any) -> tuple[Any, ...]:
     """
     is_array = isinstance(value, np.ndarray) and value.ndim == 1
     if isinstance(value, str | bytes) or not (isinstance(value, Sequence) or is_array):
-        raise TypeError(f"`{name}` must be a sequence. Received: {name}={shown(value)}")
+        raise TypeError(f"`{name}` must be a sequence, as a list. Received: {name}={shown(value)}")
     return tuple(value)
 
 

@@ -23,8 +23,9 @@ __all__ = ["KINDS", "Bound", "bound", "rate_factor"]
 
 KINDS = ("l1", "l2")
 
-# So many steps tell the schedules apart, and are many enough for a limit.
-_STEPS = 100_000
+# So many steps tell the schedules apart, and are many enough for a limit; more than the most change
+# nothing.
+_STEPS, _MOST = 100_000, 10_000_000
 # Of the highest rate: what is less is none.
 _NONE = 1e-30
 
@@ -67,8 +68,8 @@ def bound(
         schedule: The schedule; lengths that are open are counted on `steps`. Or the rates
             themselves, one for each step: at least 0, and above 0 somewhere. Steps at the end whose
             rate is below 1e-30 of the highest change nothing, and are left out.
-        steps: Steps of the run, at least 2; not used for rates. None for the schedule's own length
-            if it has one, else 100,000.
+        steps: Steps of the run, from 2 to 10 million; not used for rates. None for the schedule's
+            own length if it has one, else 100,000.
         norms: Norms of the gradient over the run, evenly spaced from its first step to its last, as
             `StepLogger(norms=True)` logs them; they are stretched to `steps`. Above 0, finite, but
             for NaN at the beginning, of steps before the first update, which are left out. None for
@@ -144,13 +145,16 @@ def _rates(
 ) -> np.ndarray:
     """Return the rates of all steps, checked, in units of the highest; float64."""
     if steps is not None and not isinstance(steps, Run):
-        steps = _validate.integer("steps", steps, low=2)
+        steps = _validate.integer("steps", steps, low=2, high=_MOST)
     if isinstance(schedule, Schedule):
         if steps is None:
-            steps = (schedule.span if schedule.is_resolved else None) or _STEPS
+            own = (schedule.span if schedule.is_resolved else None) or _STEPS
+            steps = _validate.integer("steps", own, low=2, high=_MOST)
         found = simulate(schedule, n=steps).astype(np.float64)
     else:
         try:
+            if np.iscomplexobj(schedule):
+                raise TypeError("complex numbers are no rates")
             found = np.asarray(schedule, np.float64)
         except (TypeError, ValueError) as error:
             raise TypeError(

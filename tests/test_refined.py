@@ -90,6 +90,7 @@ def test_it_is_stretched_and_saved_with_a_model(tmp_path):
         ({"norms": [1.0] * 10 + [np.nan]}, "number 10 after the first update is nan"),
         ({"norms": [np.nan] * 20}, "`norms` must be at least 10"),
         ({"norms": np.ones((10, 2))}, "`norms` must be at least 10"),
+        ({"norms": np.geomspace(1e-300, 1e300, 50)}, "`norms` must not be so far apart"),
         ({"kind": "l3"}, "`kind` must be one of"),
         ({"start": -1.0}, "`start` must be"),
         ({"length": 0}, "`length` must be"),

@@ -11,6 +11,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
@@ -50,12 +51,14 @@ def show(found: Advice, console: Console) -> None:
     # Lines that are code are to be copied: they are not broken.
     console.print(found.said, highlight=False, markup=False, soft_wrap=True)
     shown = heads(found, narrow=console.width < _WIDE)
-    table = Table(caption=legend(found, shown), caption_justify="left")
+    table = Table(
+        box=box.SIMPLE, pad_edge=False, caption=legend(found, shown), caption_justify="left"
+    )
     for name in shown:
         title = f"gain over {found.baseline} [90 %]" if name == "gain" else name
         is_number = name in ("better", "best", "tied", "regret", "bound")
         justify: JustifyMethod = "right" if is_number else "left"
-        table.add_column(title, justify=justify, no_wrap=name != "measured by")
+        table.add_column(title, justify=justify, overflow="fold")
     for place, row in enumerate(found.rows):
         texts = cells(row)
         table.add_row(*(texts[each] for each in shown), style="bold" if place == 0 else None)
@@ -70,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Which schedule, at which rate, how sure, and on what evidence.",
     )
     parser.add_argument("--task", required=True, help="family of the task, as 'language model'")
-    parser.add_argument("--optimizer", required=True, help="name of the optimizer, as adamw")
+    parser.add_argument("--optimizer", default="adam", help="its name, as sgd; adam by default")
     parser.add_argument("--budget", type=float, help="share of the usual epochs, as 0.1")
     parser.add_argument("--steps", type=int, help="steps of the run")
     parser.add_argument("--batch_size", type=int, help="examples of a batch")

@@ -8,6 +8,7 @@ results, are given; `keras_sched.recommend(evidence=[FILE])` adds them to what i
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import sys
 
@@ -21,13 +22,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the file; return 0, or 2 if it could not be made."""
     options = _parser().parse_args(arguments)
     if options.out.exists() and not options.replace:
-        sys.stderr.write(f"`--out` must be a new file. Received: {options.out}, which is there\n")
+        sys.stderr.write(
+            f"`--out` must be a new file, unless `--replace` is given. Received: {options.out}, "
+            f"which is there\n"
+        )
+        return _BAD_USAGE
+    if not options.out.parent.is_dir():
+        sys.stderr.write(f"`--out` must be in a directory that is there. Received: {options.out}\n")
         return _BAD_USAGE
     try:
         rows = [*of_published()] if options.published else []
         for sweep in options.sweeps:
             found, left = of_sweep(sweep, options.family)
-            rows += found
+            source = options.source
+            rows += [dataclasses.replace(row, source=source) for row in found] if source else found
             sys.stderr.writelines(f"Left out: {each}\n" for each in left)
         if not rows:
             raise ValueError("There must be a sweep, or `--published`. Received: none")
@@ -46,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sweeps", metavar="SWEEP", nargs="*", type=pathlib.Path)
     parser.add_argument("--out", metavar="FILE", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=FAMILIES, help="of the tasks; by default the program's")
+    parser.add_argument("--source", metavar="NAME", help="of the rows; by default the sweep's name")
     parser.add_argument("--published", action="store_true", help="also the papers' numbers")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
     return parser

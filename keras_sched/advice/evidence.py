@@ -44,6 +44,9 @@ OPTIMIZERS = ("sgd", "adam")
 MEASURED_BY = ("authors", "others", "here")
 # What a metric's value is to be a loss: itself if low is good, else what it lacks of its most.
 METRICS = {"error %": 0.0, "score of 100": 100.0, "loss": 0.0, "perplexity": 0.0}
+_SHARES = {"error %": "above 0 and at most 100", "score of 100": "at least 0 and below 100"}
+# Numbers beyond are no losses.
+_MOST = 1e30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +97,15 @@ class Evidence:
         _validate.choice("optimizer", self.optimizer, OPTIMIZERS)
         _validate.choice("metric", self.metric, tuple(METRICS))
         _validate.real("budget", self.budget, low=0.0, high=1.0, open_low=True)
-        _validate.real("value", self.value)
+        _validate.real("value", self.value, low=-_MOST, high=_MOST)
         if self.std is not None:
-            _validate.real("std", self.std, low=0.0)
+            _validate.real("std", self.std, low=0.0, high=_MOST)
         if self.n is not None:
             _validate.integer("n", self.n, low=1)
-        if not self.loss > 0.0:
+        is_share = self.metric in _SHARES
+        if not 1.0 / _MOST <= self.loss <= (100.0 if is_share else _MOST):
             raise ValueError(
-                f"`value` must be a loss above 0, or a score below 100. Received: "
+                f"`value` must be {_SHARES.get(self.metric, 'a loss above 0')}. Received: "
                 f"value={self.value}, metric={self.metric!r}"
             )
 
@@ -194,6 +198,8 @@ def _parsed(text: str, name: str) -> list[Evidence]:
             found.append(_row(row))
         except (TypeError, ValueError) as error:
             raise ValueError(f"Line {number} of {name} is no evidence: {error}") from error
+    if not found:
+        raise ValueError(f"`evidence` must have rows. Received: {name} without any")
     return found
 
 
@@ -245,8 +251,12 @@ def checked(evidence: Sequence[Any]) -> list[Evidence]:
     return distinct(found)
 
 
-def distinct(rows: Iterable[Evidence]) -> list[Evidence]:
+def distinct(rows: Iterable[Evidence], hint: str = "") -> list[Evidence]:
     """Return rows, each once.
+
+    Args:
+        rows: The rows.
+        hint: What to say where they were met.
 
     Raises:
         ValueError: If two of one method in one column are not the same.
@@ -256,6 +266,6 @@ def distinct(rows: Iterable[Evidence]) -> list[Evidence]:
         if found.setdefault((row.column, row.method), row) != row:
             raise ValueError(
                 f"Evidence must have one row for each method in a column. Received: two of "
-                f"{row.method} in {row.setting} ({row.source}) at {100 * row.budget:g} %"
+                f"{row.method} in {row.setting} ({row.source}) at {100 * row.budget:g} %{hint}"
             )
     return list(found.values())

@@ -24,15 +24,15 @@ from keras_sched.schedules import (
 )
 from keras_sched.theory import Bound, bound
 
-__all__ = ["METHODS", "SLOPE", "Method", "prior"]
+__all__ = ["METHODS", "MOMENTUM", "SLOPE", "Method", "prior"]
 
 # Steps on which theory looks at a method: enough for a limit, and done in a blink.
 _STEPS = 10_000
 # How much of what the bound says of a schedule is seen in trainings: between 0.18 / 0.45 for a
 # constant rate and less for others (docs/advice.md).
 SLOPE = 0.3
-# Where momenta begin.
-_MOMENTUM = 0.9
+# Where momenta began in what was measured.
+MOMENTUM = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,21 +56,28 @@ class Method:
         """What theory says of it."""
         return bound(self.effective(_STEPS))
 
-    def effective(self, steps: int, optimizer: str = "sgd") -> np.ndarray:
-        """Return the rates of all steps, with what a momentum that falls makes of them.
+    def effective(self, steps: int, optimizer: str = "sgd", start: float = MOMENTUM) -> np.ndarray:
+        """Return the rates of all steps, with what a momentum that moves makes of them.
 
         Adam's step is a mean of gradients, whatever its momentum is; SGD's is a sum.
+
+        Args:
+            steps: Steps of the run.
+            optimizer: "sgd" or "adam".
+            start: The momentum of the methods that keep it.
         """
         rates = simulate(self.rate(1.0), n=steps).astype(np.float64)
         if self.momentum is None or optimizer == "adam":
             return rates
-        momenta = simulate(self.momentum(_MOMENTUM), n=steps).astype(np.float64)
-        return rates * (1.0 - _MOMENTUM) / (1.0 - momenta)
+        momenta = simulate(self.momentum(start), n=steps).astype(np.float64)
+        return rates * (1.0 - start) / (1.0 - momenta)
 
 
 _OF_NO_END = "It needs no length: a run may end, or go on, at any time before its cooldown."
 _ALL = [
-    Method("None", Constant, None, "Nothing to choose, but it gives up most of what decay gains."),
+    Method(
+        "None", Constant, None, "Nothing to choose; in theory it gives up most of what decay gains."
+    ),
     Method("Linear", Linear, None, "The best of all schedules in theory, where gradients stay."),
     Method("Cosine", Cosine, None, "The usual choice, and forgiving of a rate that is wrong."),
     Method("REX", REX, None, "Holds the rate longer than linear decay, then falls to 0 faster."),

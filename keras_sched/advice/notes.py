@@ -8,13 +8,17 @@ from typing import Any
 from keras_sched.advice.answer import TIED, Recommendation
 from keras_sched.advice.effects import band
 from keras_sched.advice.evidence import Evidence, load
-from keras_sched.advice.methods import METHODS, prior
+from keras_sched.advice.methods import METHODS, MOMENTUM, prior
 from keras_sched.advice.question import Question, attends, recurs
 
 __all__ = ["assumed", "of_answer", "of_momentum", "reason"]
 
 # Runs of fewer steps than any but one that was measured.
 _FEW = 50
+# Momenta that are no further apart are alike.
+_NEAR = 0.05
+# Optimizers whose rates are usual ones of their kind.
+_USUAL = ("adam", "adamax", "adamw", "nadam", "rmsprop", "sgd", "sgdm")
 
 
 def reason(wish: str, first: Recommendation, asked: Question) -> str:
@@ -59,6 +63,8 @@ def assumed(asked: Question, usual: float) -> str:
         )
     else:
         known = "a pretrained network takes a tenth or less"
+        if asked.optimizer.name not in _USUAL:
+            known = f"it is one of Adam's, and {asked.optimizer.name} may need quite another"
         if asked.family == "language model" and asked.kind == "sgd":
             known = "a recurrent language model takes 1 to 30"
         parts.append(
@@ -75,17 +81,27 @@ def assumed(asked: Question, usual: float) -> str:
 
 def of_momentum(rows: Sequence[Recommendation], asked: Question) -> str:
     """Return what is to be said of the momentum, in a sentence."""
-    found = {row.method: row for row in rows}
-    if "Demon REX" not in found:
+    if asked.optimizer.momentum is None:
         return (
             "Momentum: this optimizer has none, and methods that change it are left out "
             "(`SGD(momentum=0.9)` has one)."
         )
-    if rows[0].momentum is not None:
-        return "Momentum: it changes with the rate, as in the call above."
-    if found["Demon REX"].regret < found["REX"].regret - 100.0 * TIED:
-        return "Momentum: let it fall, as in Demon REX."
-    return "Momentum: keep it constant."
+    least = min(rows, key=lambda row: row.regret)
+    moved = rows[0].momentum is not None
+    if moved:
+        said = "Momentum: it changes with the rate, as in the call above"
+    elif least.momentum is not None and least.regret < rows[0].regret - 100.0 * TIED:
+        said = f"Momentum: let it change, as in {least.method}"
+    else:
+        said = "Momentum: keep it constant"
+    if moved and asked.optimizer.is_named and asked.kind == "sgd":
+        said += ". SGD must be made with one: `SGD(momentum=0.9)`"
+    if abs(asked.optimizer.start - MOMENTUM) > _NEAR:
+        said += (
+            f". Methods that change it were measured from about {MOMENTUM:g}; yours begins at "
+            f"{asked.optimizer.start:g}"
+        )
+    return f"{said}."
 
 
 def of_answer(
@@ -134,6 +150,7 @@ def of_answer(
     if asked.model is not None:
         notes += _of_model(asked.model, asked)
     notes += _of_added(added, used)
+    notes += _of_setting(asked, added)
     return tuple(notes)
 
 
@@ -177,10 +194,30 @@ def _of_added(added: Sequence[Evidence], used: Sequence[Evidence]) -> list[str]:
             f"methods are {', '.join(METHODS)}."
         )
     if alone := len(set(float32) - set(used)):
+        what = "1 row of your evidence is" if alone == 1 else f"{alone} rows of your evidence are"
         notes.append(
-            f"{alone} rows of your evidence are alone in their column, with no other method to be "
-            f"compared with, and say nothing."
+            f"{what} alone in the column, with no other method to be compared with: nothing "
+            f"follows from that."
         )
     if others := sorted({row.precision for row in added} - {"float32"}):
         notes.append(f"Rows of {', '.join(others)} count for what is said of precision alone.")
+    return notes
+
+
+def _of_setting(asked: Question, added: Sequence[Evidence]) -> list[str]:
+    """Return what is to be said of the settings of evidence."""
+    settings = sorted({row.setting for row in added})
+    notes = []
+    if settings and asked.setting is None:
+        notes.append(
+            f"Your evidence counts as of other tasks. If this one is among {', '.join(settings)}, "
+            f"pass `setting=`."
+        )
+    if shared := {row.setting for row in load()}.intersection(settings):
+        known = ", ".join(sorted(shared))
+        notes.append(f"Settings of your evidence count as those of the package: {known}.")
+    rows = [row for row in (*load(), *added) if row.setting == asked.setting]
+    families = sorted({row.family for row in rows})
+    if rows and asked.family not in families:
+        notes.append(f"The setting {asked.setting} is of the family {', '.join(families)}.")
     return notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import numbers
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 
 from keras_sched import _validate
 from keras_sched.advice.evidence import kind_of
+from keras_sched.advice.methods import MOMENTUM
+from keras_sched.hyperparameters import attached, schedulable
 
 __all__ = ["FEARS", "Optimizer", "Question", "attends", "of_norms", "of_optimizer", "recurs"]
 
@@ -25,15 +26,17 @@ _FEARED = {
 }
 # Norms that rise by so much may have been measured while the rate fell.
 _RISE = 1.25
-# A rate that is lower at the end than so much of its highest has decayed.
-_CONSTANT = 0.8
+# A rate below so much of its highest, for more than so much of the steps, is not constant.
+_CONSTANT, _ALLOWED = 0.8, 0.05
 # Norms that are needed.
 _LEAST = 10
 _NEEDED = "Measure norms at a constant rate: while a rate falls they change because of that."
-_NAMES = (
-    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
-    *("muon", "nadam", "rmsprop", "sgd", "sgdm"),
-)
+# What the momentum of an optimizer is called that is given by its name; SGD can be made with one.
+_NAMES: Mapping[str, str | None] = {
+    **dict.fromkeys(("adam", "adamax", "adamw", "lamb", "lion", "nadam"), "beta_1"),
+    **dict.fromkeys(("muon", "sgd", "sgdm"), "momentum"),
+    **dict.fromkeys(("adadelta", "adafactor", "adagrad", "ftrl", "rmsprop")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,14 +46,18 @@ class Optimizer:
     Attributes:
         name: Its name; that of SGD for what derives from it.
         learning_rate: Its rate; None if it is not known, or follows a schedule.
-        momentum: What its momentum is called; None if it has none.
+        momentum: What its momentum is called; None if it has none that a schedule can move.
+        start: The momentum, where it is constant; else a usual one.
         clips: Whether it clips gradients.
+        is_named: Whether no more is known than its name.
     """
 
     name: str
     learning_rate: float | None
     momentum: str | None
+    start: float = MOMENTUM
     clips: bool = False
+    is_named: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,10 +113,15 @@ def of_optimizer(optimizer: Any) -> Optimizer:
 
     Raises:
         TypeError: If it is neither.
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or it is several optimizers.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        raise ValueError(
+            "`optimizer` must be one optimizer; of a MultiOptimizer ask for each on its own. "
+            "Received: a MultiOptimizer"
+        )
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return _of_object(optimizer)
     if not isinstance(optimizer, str):
@@ -118,28 +130,25 @@ def of_optimizer(optimizer: Any) -> Optimizer:
             f"`optimizer` must be an optimizer of Keras or its name{a_class}. Received: "
             f"optimizer={_validate.shown(optimizer)}"
         )
-    name = _validate.choice("optimizer", optimizer.casefold(), _NAMES)
-    return Optimizer(name, None, "momentum" if kind_of(name) == "sgd" else "beta_1")
+    name = _validate.choice("optimizer", optimizer.casefold(), tuple(_NAMES))
+    return Optimizer(name, None, _NAMES[name], is_named=True)
 
 
 def _of_object(optimizer: Any) -> Optimizer:
     is_sgd = isinstance(optimizer, keras.optimizers.SGD)
-    name = "sgd" if is_sgd else type(optimizer).__name__.casefold()
-    rate: Any = None
-    given = getattr(optimizer, "_learning_rate", None)
-    if isinstance(given, keras.Variable):
-        rate = float(keras.ops.convert_to_numpy(given))
-    momentum = None
-    for each in ("momentum", "beta_1"):
-        value = getattr(optimizer, each, None)
-        # A number of 0 has no state that a schedule could fill.
-        if value is not None and not (isinstance(value, numbers.Real) and value == 0):
-            momentum = each
-            break
-    clips = any(
-        getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
+    rate = getattr(optimizer, "_learning_rate", None)
+    driven = schedulable(optimizer)
+    momentum = next((each for each in ("momentum", "beta_1") if each in driven), None)
+    is_number = momentum is not None and momentum not in attached(optimizer)
+    return Optimizer(
+        name="sgd" if is_sgd else type(optimizer).__name__.casefold(),
+        learning_rate=float(rate) if isinstance(rate, keras.Variable) else None,
+        momentum=momentum,
+        start=float(getattr(optimizer, str(momentum))) if is_number else MOMENTUM,
+        clips=any(
+            getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
+        ),
     )
-    return Optimizer(name, rate if rate and rate > 0.0 else None, momentum, clips)
 
 
 def of_norms(given: Any, kind: str) -> np.ndarray:
@@ -163,23 +172,41 @@ def of_norms(given: Any, kind: str) -> np.ndarray:
             )
         rates, given = given.get("learning_rate"), given[name]
     found = _validate.norms(given, least=_LEAST)
-    tenth = len(found) // 10
     if rates is not None:
-        rates = np.asarray(rates, np.float64)
-        fall = float(np.median(rates[-tenth:]) / rates.max())
-        if fall < _CONSTANT:
+        rates = _rates(rates, len(given))
+        low = float((rates < _CONSTANT * rates.max()).mean())
+        if low > _ALLOWED:
             warnings.warn(
-                f"`norms` are of a run whose learning rate fell to {fall:.2g} of its highest. "
-                f"{_NEEDED}",
+                f"`norms` are of a run whose learning rate was not constant: in {100 * low:.0f} % "
+                f"of the steps it was below {_CONSTANT:g} of its highest. {_NEEDED}",
                 stacklevel=3,
             )
         return found
+    tenth = len(found) // 10
     rise = float(np.median(found[-tenth:]) / np.median(found[:tenth]))
     if rise > _RISE:
         warnings.warn(
             f"`norms` rise by a factor of {rise:.2f}, as they often do while a learning rate "
             f"falls. {_NEEDED} If it was constant, all is well.",
             stacklevel=3,
+        )
+    return found
+
+
+def _rates(given: Any, count: int) -> np.ndarray:
+    """Return the rates of the steps of norms, checked."""
+    try:
+        found = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        found = np.empty(0)
+    if found.shape != (count,) or not (np.isfinite(found).all() and (found >= 0.0).all()):
+        raise ValueError(
+            f"`norms` must have in its column 'learning_rate' a finite number, at least 0, for "
+            f"each of its {count} norms. Received: learning_rate={_validate.shown(given)}"
+        )
+    if found.max() == 0.0:
+        raise ValueError(
+            "`norms` must be of a run with a learning rate above 0. Received: one of 0 throughout"
         )
     return found
 

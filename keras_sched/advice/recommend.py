@@ -14,9 +14,16 @@ from keras_sched import _validate
 from keras_sched.advice import notes, precision
 from keras_sched.advice.answer import TIED, Advice, Recommendation
 from keras_sched.advice.effects import Effects, band, regrets
-from keras_sched.advice.evidence import FAMILIES, Evidence, checked, kind_of, load
+from keras_sched.advice.evidence import FAMILIES, Evidence, checked, distinct, kind_of, load
 from keras_sched.advice.methods import METHODS, SLOPE, Method, prior
-from keras_sched.advice.question import FEARS, Question, attends, of_norms, of_optimizer
+from keras_sched.advice.question import (
+    FEARS,
+    Optimizer,
+    Question,
+    attends,
+    of_norms,
+    of_optimizer,
+)
 from keras_sched.schedules import Constant
 from keras_sched.theory import bound
 
@@ -24,8 +31,10 @@ __all__ = ["recommend"]
 
 # Rates for cosine decay where none was given: usual ones.
 _USUAL = {"sgd": 0.1, "adam": 1e-3}
-# Steps on which theory looks at a run, at most: enough for a limit.
-_STEPS = 10_000
+# Steps on which theory looks at a run, at most: enough for a limit; and the fewest, where stairs
+# are still apart.
+_STEPS, _FEWEST = 10_000, 4
+_HIGHEST = 1e6
 # What is for whom, and by how much it may be worse than the best, in units of the loss. A rate that
 # is wrong by a factor r costs r^(1/5) with cosine and r^(1/3) with linear decay and what ends like
 # it (arXiv 2503.09411), of which trainings see a share: that much for a factor of 3.
@@ -63,10 +72,11 @@ def recommend(
             generation", "language model", "segmentation", "tabular", "text classification",
             "video classification" or "other".
         optimizer: The optimizer, or the name of one of Keras, as "sgd" or "adamw". Of an optimizer
-            the learning rate is used, and methods that it cannot follow are left out.
+            the learning rate and the momentum are used, and methods that it cannot follow are left
+            out.
         budget: Share of the usual number of epochs, in (0, 1]: below a quarter is a short budget,
             and all of these are treated alike. None for a full-length training.
-        steps: Steps of the run, at least 2: for the rates, and a warmup in steps.
+        steps: Steps of the run, at least 4: for the rates, and a warmup in steps.
         model: The model: with attention layers a warmup is recommended.
         batch_size: Examples of a batch: the notes say what a larger one means for the rate.
         learning_rate: The rate that was tuned for the baseline, above 0. None for that of the
@@ -100,17 +110,22 @@ def recommend(
     found = of_optimizer(optimizer)
     if budget is not None:
         _validate.real("budget", budget, low=0.0, high=1.0, open_low=True)
-    methods = _followed(found.momentum)
+    methods = _followed(found)
     _validate.choice("baseline", baseline, tuple(each.name for each in methods))
     _validate.choice("metric", metric, ("best", "last"))
     if fear is not None:
         _validate.choice("fear", fear, FEARS)
     if steps is not None:
-        steps = _validate.integer("steps", steps, low=2)
+        steps = _validate.integer("steps", steps, low=_FEWEST)
     if batch_size is not None:
         _validate.integer("batch_size", batch_size, low=1)
     if learning_rate is not None:
-        _validate.real("learning_rate", learning_rate, low=0.0, high=1e6, open_low=True)
+        _validate.real("learning_rate", learning_rate, low=0.0, high=_HIGHEST, open_low=True)
+    elif found.learning_rate is not None and not 0.0 < found.learning_rate <= _HIGHEST:
+        raise ValueError(
+            f"`optimizer` must have a learning rate in (0, {_HIGHEST:g}], or `learning_rate=` must "
+            f"say another. Received: an optimizer with {found.learning_rate:g}"
+        )
     if model is not None and not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. Received: model={_validate.shown(model)}")
     measured = None if norms is None else of_norms(norms, kind_of(found.name))
@@ -135,15 +150,20 @@ def recommend(
     return _answered(asked, added)
 
 
-def _followed(momentum: str | None) -> list[Method]:
-    """Return the methods that an optimizer can follow, by what its momentum is called, if any."""
-    return [each for each in METHODS.values() if momentum or each.momentum is None]
+def _followed(optimizer: Optimizer) -> list[Method]:
+    """Return the methods that an optimizer can follow."""
+    return [each for each in METHODS.values() if optimizer.momentum or each.momentum is None]
 
 
 def _added(rows: Sequence[Evidence]) -> tuple[Evidence, ...]:
-    """Return rows that are not in the package, each once."""
-    known = set(load())
-    return tuple(row for row in dict.fromkeys(rows) if row not in known)
+    """Return rows that are not in the package.
+
+    Raises:
+        ValueError: If one is of a method in a column of the package, and not the same.
+    """
+    known = load()
+    distinct((*known, *rows), hint=" and in the package: give yours another source (`--source`)")
+    return tuple(row for row in rows if row not in set(known))
 
 
 def _answered(asked: Question, added: tuple[Evidence, ...]) -> Advice:
@@ -173,18 +193,16 @@ def _effects(added: tuple[Evidence, ...]) -> Effects:
 
 
 def _rows(effects: Effects, asked: Question) -> list[Recommendation]:
-    methods = _followed(asked.optimizer.momentum)
+    methods = _followed(asked.optimizer)
     names = [method.name for method in methods]
     draws = effects.drawn(names, asked.family, asked.kind, asked.share, asked.setting)
     steps = min(asked.steps or _STEPS, _STEPS)
-    flat = [bound(method.effective(steps, asked.kind)) for method in methods]
+    rates = [method.effective(steps, asked.kind, asked.optimizer.start) for method in methods]
+    flat = [bound(each) for each in rates]
     here = flat
     if asked.norms is not None:
         kind = "l2" if asked.kind == "sgd" else "l1"
-        here = [
-            bound(method.effective(steps, asked.kind), norms=asked.norms, kind=kind)
-            for method in methods
-        ]
+        here = [bound(each, norms=asked.norms, kind=kind) for each in rates]
         # Theory with these norms, in the place of theory with constant ones.
         draws = draws + SLOPE * np.log([b.value / a.value for a, b in zip(flat, here, strict=True)])
     over = regrets(draws)
@@ -225,7 +243,7 @@ def _known(method: Method, rows: Sequence[Evidence], asked: Question) -> dict[st
     ]
     return {
         "method": method.name,
-        "momentum": None if method.momentum is None else method.momentum(0.9),
+        "momentum": None if method.momentum is None else method.momentum(asked.optimizer.start),
         "momentum_name": asked.optimizer.momentum or "momentum",
         "grade": "A" if near else "B" if mine else "C",
         "evidence": mine,

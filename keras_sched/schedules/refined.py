@@ -21,8 +21,8 @@ __all__ = ["Refined"]
 _POINTS = 101
 # Of the run: the width of the median by which norms are smoothed.
 _WIDTH = 0.1
-# Norms that are needed.
-_LEAST = 10
+# Norms that are needed; and how far apart they may be, so that their squares are still numbers.
+_LEAST, _FARTHEST = 10, 1e100
 # Norms at either end that are dropped, as smoothing knows least of them.
 _DROPPED = 2
 
@@ -131,7 +131,14 @@ class Refined(Decay):
         found = _validate.norms(norms, least=_LEAST)
         if length is not None:
             positive("length", length)
-        weights = _smoothed(found) ** (-2.0 if kind == "l2" else -1.0)
+        smooth = _smoothed(found)
+        if smooth.max() / _FARTHEST > smooth.min():
+            raise ValueError(
+                f"`norms` must not be so far apart. Received: norms from {found.min():g} to "
+                f"{found.max():g}"
+            )
+        # The profile does not depend on the unit.
+        weights = (smooth / smooth.min()) ** (-2.0 if kind == "l2" else -1.0)
         left = np.cumsum(weights[::-1])[::-1]
         rates = weights * left
         # The sum after the last step is nothing: there the profile has come to 0.

@@ -48,7 +48,13 @@ def test_rows_come_back_from_a_file(tmp_path):
         (written([row()]).replace(",10.0,", ",x,"), "Line 2 .* is no evidence"),
         (written([row()]).replace(",10.0,", ",nan,"), "Line 2 .* is no evidence"),
         (written([row()]).replace("graph", "cooking"), "`family` must be one of"),
-        (written([row()]).replace(",10.0,", ",0.0,"), "must be a loss above 0"),
+        (written([row()]).replace(",10.0,", ",0.0,"), "must be above 0 and at most 100"),
+        (written([row(metric="loss")]).replace(",10.0,", ",0.0,"), "must be a loss above 0"),
+        (written([row()]).replace(",10.0,", ",150.0,"), "must be above 0 and at most 100"),
+        (written([row(metric="loss")]).replace(",10.0,", ",1e-300,"), "must be a loss above 0"),
+        (written([row(metric="loss")]).replace(",10.0,", ",1e300,"), "`value` must be"),
+        (written([row(metric="score of 100")]).replace(",10.0,", ",-5.0,"), "must be at least 0"),
+        (written([]), "must have rows"),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, text, said):
@@ -62,6 +68,8 @@ def test_evidence_is_not_written_over(tmp_path, capsys):
     path.write_text("mine")
     assert maker.main(["--published", f"--out={path}"]) == 2
     assert path.read_text() == "mine" and "must be a new file" in capsys.readouterr().err
+    assert maker.main(["--published", f"--out={tmp_path / 'none' / 'b.csv'}"]) == 2
+    assert "must be in a directory that is there" in capsys.readouterr().err
     assert maker.main([f"--out={tmp_path / 'b.csv'}"]) == 2
     assert maker.main([str(tmp_path / "none"), f"--out={tmp_path / 'b.csv'}"]) == 2
     assert not (tmp_path / "b.csv").exists()
@@ -166,6 +174,13 @@ def test_cells_with_failed_trainings_are_named(tmp_path, capsys):
     assert left == ["A-SGDM, REX at 100 %: 1 of 2 trainings failed"]
     assert maker.main([str(tmp_path), f"--out={tmp_path / 'a.csv'}"]) == 0
     assert "Left out: A-SGDM, REX" in capsys.readouterr().err
+
+
+def test_what_is_measured_again_can_have_a_source_of_its_own(tmp_path):
+    sweep = str(ROOT / "docs" / "advice" / "digits" / "results.parquet")
+    for flags, source in (((), "advice_digits"), (("--source=again",), "again")):
+        assert maker.main([sweep, *flags, f"--out={tmp_path / source}"]) == 0
+        assert {each.source for each in read(tmp_path / source)} == {source}
 
 
 @pytest.mark.parametrize("value", [-1.5, 27.5])

@@ -153,6 +153,24 @@ def test_a_setting_of_ones_own_can_be_asked_for():
     assert gains[1] > gains[0] + 5.0
     with pytest.raises(ValueError, match="`setting` must be one of"):
         ks.recommend(**asked, setting="nowhere")
+    notes = [" ".join(ks.recommend(**asked, **m).notes) for m in ({}, {"setting": "made 0"})]
+    assert ["is among made 0, pass `setting=`" in each for each in notes] == [True, False]
+
+
+def test_settings_that_are_known_are_named_as_such():
+    own = [row(name, setting="digits") for name in ("REX", "Cosine")]
+    asked = {"task": "graph", "optimizer": "sgd"}
+    assert "as those of the package: digits." in " ".join(ks.recommend(**asked, evidence=own).notes)
+    other = " ".join(ks.recommend(**asked, setting="vae").notes)
+    assert "The setting vae is of the family image generation." in other
+    assert "is of the family" not in " ".join(ks.recommend(**asked, setting="graph").notes)
+
+
+def test_what_is_measured_again_is_of_another_source():
+    again = [dataclasses.replace(each, value=0.9 * each.value) for each in load()[:3]]
+    with pytest.raises(ValueError, match="and in the package: give yours another source"):
+        ks.recommend(**ASKED, evidence=again)
+    ks.recommend(**ASKED, evidence=[dataclasses.replace(each, source="mine") for each in again])
 
 
 def test_evidence_that_says_nothing_is_named():
@@ -160,7 +178,7 @@ def test_evidence_that_says_nothing_is_named():
     own = [row("rex"), row("cosine"), row("Mine", setting="B")]
     notes = " ".join(ks.recommend(**ASKED, evidence=own).notes)
     assert "rows of Mine, cosine, rex, of which no advice is given" in notes
-    assert "1 rows of your evidence are alone" in notes
+    assert "1 row of your evidence is alone" in notes
     assert "evidence" not in " ".join(ks.recommend(**ASKED).notes).replace("All evidence", "")
 
 
@@ -200,6 +218,108 @@ def test_a_guessed_rate_does_not_depend_on_what_gains_are_over(baseline):
         0.1 * ks.rate_factor(ks.REX(1.0), ks.Cosine(1.0)), rel=0.01
     )
     assert "GUESS" in advice.assumed and "GUESS" in advice.said
+
+
+BY_NAME = {
+    "adadelta": keras.optimizers.Adadelta,
+    "adafactor": keras.optimizers.Adafactor,
+    "adagrad": keras.optimizers.Adagrad,
+    "adam": keras.optimizers.Adam,
+    "adamax": keras.optimizers.Adamax,
+    "adamw": keras.optimizers.AdamW,
+    "ftrl": keras.optimizers.Ftrl,
+    "lamb": keras.optimizers.Lamb,
+    "lion": keras.optimizers.Lion,
+    "muon": keras.optimizers.Muon,
+    "nadam": keras.optimizers.Nadam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_name_stands_for_the_optimizer_that_keras_makes_of_it(name):
+    """But for SGD, whose momentum is asked for in words."""
+    named, made = of_optimizer(name), of_optimizer(BY_NAME[name]())
+    assert named.name == made.name and named.is_named and not made.is_named
+    assert named.momentum == (made.momentum if name != "sgd" else "momentum")
+    rising = rows({"Demon REX": -0.5, "REX": 0.0, "Cosine": 0.0}, settings=12)
+    rising = [
+        dataclasses.replace(each, schedule="REX", momentum="Demon")
+        if each.schedule == "Demon REX"
+        else each
+        for each in rising
+    ]
+    advice = ks.recommend("graph", optimizer=name, evidence=rising)
+    assert (advice.rows[0].method == "Demon REX") == (named.momentum is not None)
+    assert ("`SGD(momentum=0.9)`" in advice.momentum) == (name == "sgd" or named.momentum is None)
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9, 0.99])
+def test_a_momentum_that_moves_begins_at_the_optimizers(momentum):
+    """In theory the first steps are then as large as with a constant one, at the same rate."""
+    optimizer = keras.optimizers.SGD(0.1, momentum=momentum)
+    advice = ks.recommend("tabular", optimizer=optimizer, steps=1000)
+    demon = next(each for each in advice.rows if each.method == "Demon")
+    assert repr(demon.momentum) == repr(ks.Demon(momentum))
+    assert ("measured from about 0.9" in advice.momentum) == (momentum != 0.9)
+    rates = METHODS["Demon"].effective(1000, "sgd", momentum)
+    momenta = ks.simulate(ks.Demon(momentum), n=1000)
+    assert rates == pytest.approx((1.0 - momentum) / (1.0 - momenta))
+    factor = ks.rate_factor(rates, ks.Cosine(1.0), steps=1000)
+    assert demon.rate_factor == pytest.approx(factor, rel=0.02)
+
+
+def test_a_scheduled_momentum_is_one_also_after_it_has_fallen():
+    optimizer = ks.optimizers.SGD(
+        learning_rate=ks.REX(0.05, steps=4), momentum=ks.Demon(0.9, steps=4)
+    )
+    model = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    model.compile(optimizer, "mse")
+    x = np.ones([8, 1], "float32")
+    before = of_optimizer(optimizer)
+    model.fit(x, x, batch_size=1, verbose=0)
+    assert float(optimizer.momentum) == 0.0
+    assert of_optimizer(optimizer) == before and before.momentum == "momentum"
+    stock = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(stock, "mse")
+    model.fit(x, x, batch_size=1, verbose=0, callbacks=[ks.Scheduler(momentum=ks.Demon(0.9))])
+    assert of_optimizer(stock).momentum == "momentum" and of_optimizer(stock).start == 0.9
+
+
+@pytest.mark.parametrize("rate", [0.0, -0.1, math.nan, math.inf, 1e9])
+def test_a_rate_of_the_optimizer_that_cannot_be_is_refused_where_it_is_used(rate):
+    optimizer = keras.optimizers.SGD(rate)
+    with pytest.raises(ValueError, match="`optimizer` must have a learning rate in"):
+        ks.recommend("tabular", optimizer=optimizer)
+    ks.recommend("tabular", optimizer=optimizer, learning_rate=0.1)
+
+
+def test_momentum_is_advised_where_it_is_expected_to_be_better_than_what_is_recommended():
+    best = {"None": 0.0, "Cosine": 0.7, "REX": 0.75, "Linear": 0.8}
+    own = [
+        row(name, 10.0 * math.exp(effect), "mine", budget=budget)
+        for name, effect in best.items()
+        for budget in (0.05, 0.1, 0.25, 1.0)
+    ]
+    advice = ks.recommend("graph", optimizer="sgd", evidence=own, setting="mine")
+    assert advice.rows[0].method == "None" and advice.momentum == "Momentum: keep it constant."
+
+
+@pytest.mark.parametrize(
+    ("rates", "is_constant"),
+    [
+        (np.full(60, 0.1), True),
+        (np.r_[np.linspace(0.01, 0.1, 3), np.full(57, 0.1)], True),
+        (np.linspace(0.1, 0.0, 60), False),
+        (np.linspace(0.001, 0.1, 60), False),
+        (np.r_[np.linspace(0.1, 0.001, 30), np.linspace(0.001, 0.1, 30)], False),
+    ],
+)
+def test_norms_of_a_rate_that_is_not_constant_are_warned_of(rates, is_constant, recwarn):
+    norms = {"grad_norm": np.linspace(3.0, 1.0, 60), "learning_rate": rates}
+    ks.recommend(**ASKED, norms=norms)
+    assert (not [each for each in recwarn if each.category is UserWarning]) == is_constant
 
 
 @pytest.mark.parametrize("rate", [20.0, 3e-4])
@@ -282,7 +402,7 @@ def test_norms_are_taken_from_a_history_with_the_rate_that_they_were_measured_at
     both = [ks.recommend(**asked, norms=each) for each in (constant, constant[column])]
     assert str(both[0]) == str(both[1])
     falling = history(ks.Linear(0.01), optimizer(0.01))
-    with pytest.warns(UserWarning, match="learning rate fell to"):
+    with pytest.warns(UserWarning, match=r"not constant: in \d\d % of the steps"):
         ks.recommend(**asked, norms=falling)
     with pytest.raises(ValueError, match=f"must have the column '{column}'"):
         ks.recommend(**asked, norms={"loss": [1.0]})
@@ -435,11 +555,12 @@ def test_short_budgets_get_no_cyclic_bits():
         ({"task": "cooking"}, ValueError, "`task` must be one of"),
         ({"optimizer": "best"}, ValueError, "`optimizer` must be one of"),
         ({"optimizer": keras.optimizers.SGD}, TypeError, "its name, not a class"),
+        ({"steps": 3}, ValueError, "`steps` must be a whole number of at least 4"),
         ({"optimizer": None}, TypeError, "`optimizer` must be an optimizer"),
         ({"learning_rate": 1e300}, ValueError, "`learning_rate` must be"),
         ({"budget": 0.0}, ValueError, "`budget` must be a finite number in"),
         ({"budget": 2.0}, ValueError, "`budget` must be"),
-        ({"steps": 1}, ValueError, "`steps` must be a whole number of at least 2"),
+        ({"steps": 1}, ValueError, "`steps` must be a whole number of at least 4"),
         ({"learning_rate": 0.0}, ValueError, "`learning_rate` must be"),
         ({"batch_size": 0}, ValueError, "`batch_size` must be"),
         ({"fear": "spiders"}, ValueError, "`fear` must be one of"),
@@ -457,6 +578,16 @@ def test_short_budgets_get_no_cyclic_bits():
         ({"norms": [1.0, -1.0] * 9}, ValueError, "`norms` must be at least 10 numbers above 0"),
         ({"norms": [1.0] * 9}, ValueError, "`norms` must be at least 10 numbers above 0"),
         ({"norms": "abc"}, TypeError, "`norms` must be numbers"),
+        *(
+            ({"norms": {"grad_norm": [1.0] * 20, "learning_rate": rates}}, ValueError, said)
+            for said, some in {
+                "a finite number, at least 0, for each of its 20 norms": (
+                    *([], 0.1, ["x"] * 20, [math.nan] * 20, [0.1] * 3, [-0.1] * 20),
+                ),
+                "with a learning rate above 0": ([0.0] * 20,),
+            }.items()
+            for rates in some
+        ),
     ],
     ids=str,
 )

@@ -113,12 +113,6 @@ def test_more_seeds_are_added_and_nothing_is_trained_again(done, tmp_path):
     assert begun == {t.id for t in store.grid.trials if t.coordinates["seed"] == 2}
 
 
-def test_one_rate_is_looked_at_once():
-    (trials, *_) = cells(grid(rates=[0.1])).values()
-    first, second, measured = parts(trials)
-    assert len(first) == len(second) == 1 and measured[0].candidates.keys() == {"1"}
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -126,6 +120,7 @@ def test_one_rate_is_looked_at_once():
             {"changes": {"a": {"epochs": 1}}, "budgets": [1.0]},
             "a quarter of a budget must be fewer",
         ),
+        ({"rates": [0.1, 0.3]}, "Under 'halving' there must be more than 2 learning rates"),
         ({"tuning_seeds": []}, "Under 'halving' there must be `tuning_seeds`"),
         ({"tuning_seeds": [0]}, "Under 'halving' there must be `tuning_seeds`"),
     ],

@@ -205,6 +205,11 @@ class Grid:
         names = [list(sweep[axis]) for axis in _AXES]
         for setting, *labels in itertools.product(sweep["settings"], *names):
             rates = _rates(sweep, setting)
+            if sweep["protocol"] == "halving" and len(rates) <= KEPT:
+                raise ValueError(
+                    f"Under 'halving' there must be more than {KEPT} learning rates: for fewer "
+                    f"'tuned' costs less. Received: {rates} in {setting!r}"
+                )
             changes = [sweep[axis][label] for axis, label in zip(_AXES, labels, strict=True)]
             lengths: dict[int, float] = {}
             for budget in budgets:
@@ -222,7 +227,7 @@ class Grid:
                     trials += found
                 if sweep["protocol"] == "halving":
                     first, decisive = decisive, {}
-                    for rank in range(1, min(KEPT, len(rates)) + 1):
+                    for rank in range(1, KEPT + 1):
                         found = [
                             cell.trial(TUNING, None, seed, first, rank=rank)
                             for seed in tuning_seeds
