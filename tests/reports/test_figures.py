@@ -78,6 +78,17 @@ def test_colours_stay_apart_in_grey_and_from_the_page():
     assert 100.0 - lightness(looks.PALETTE.values())[-1] > 18.0
 
 
+def test_what_is_around_a_schedule_has_its_colour_and_another_line(tmp_path):
+    names = ("REX", "Demon", "Linear", "Cosine", "Warmup REX", "Demon REX", "WSD 20 %", "Other")
+    grid = synthetic.sweep({"A": 300}, names, source="")
+    found = looks.looks(results.read(synthetic.write(tmp_path / "s", grid, synthetic.accuracy)))
+    inside = {name: found[name].colour for name in names if name.endswith("REX")}
+    assert set(inside.values()) == {looks.PALETTE["rex"]}
+    assert len({found[name].colour for name in names if name not in inside}) == 5
+    assert len({(each.colour, str(each.dashes)) for each in found.values()}) == len(names)
+    assert len({each.marker for each in found.values()}) == len(names)
+
+
 # --- few methods and many ------------------------------------------------------------------------
 
 

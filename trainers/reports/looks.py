@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -126,12 +127,20 @@ def looks(results: Results) -> dict[str, Look]:
     first, *rest = varied or ["schedule"]
     names = sorted({place[first] for place in places.values()}, key=str.casefold)
     known = {name: _KNOWN[name.casefold()] for name in names if name.casefold() in _KNOWN}
-    used = {colour for colour, _ in known.values()}
-    free = [colour for colour in _OTHERS if colour not in used] or list(_OTHERS)
-    for index, name in enumerate(name for name in names if name not in known):
-        # Past the last colour they begin anew with other markers.
-        turn, place = divmod(index, len(free))
-        known[name] = free[place], _MARKERS[(place + turn) % len(_MARKERS)]
+    times = collections.Counter(colour for colour, _ in known.values())
+    bends = dict.fromkeys(known, 0)
+    for name in names:
+        if name in known:
+            continue
+        # What is around a schedule has its colour, as "Warmup REX"; others have one that is rare.
+        inner = _KNOWN.get(name.casefold().split()[-1])
+        colour = inner[0] if inner else min(_OTHERS, key=lambda each: times[each])
+        taken = {marker for _, marker in known.values()}
+        marker = next(
+            (each for each in _MARKERS if each not in taken), _MARKERS[len(known) % len(_MARKERS)]
+        )
+        known[name], bends[name] = (colour, marker), times[colour]
+        times[colour] += 1
     variants = list(dict.fromkeys(tuple(places[m][axis] for axis in rest) for m in results.methods))
     found = {}
     used = {marker for _, marker in known.values()}
@@ -144,7 +153,7 @@ def looks(results: Results) -> dict[str, Look]:
             marker = next((each for each in turned if each not in used), turned[0])
             used.add(marker)
         said = ", ".join(places[method][axis] for axis in rest)
-        dashes = _LINES[variant % len(_LINES)]
+        dashes = _LINES[(variant + bends[places[method][first]]) % len(_LINES)]
         found[method] = Look(colour, marker, dashes, 3 + 0.1 * index, places[method][first], said)
     return found
 
