@@ -13,7 +13,7 @@ import markdown_it
 import pandas
 import pytest
 import rich.console
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.reports import synthetic
@@ -137,6 +137,7 @@ def test_latex_says_what_the_report_says(monkeypatch):
         assert text.count(f"\n\n{said}\n\n") == 2
 
 
+@example("---")
 @given(st.text(st.sampled_from("ab1 .-&%$#_{}~^\\"), max_size=12).filter(str.strip))
 def test_latex_is_escaped_as_pandas_escapes_it(text):
     """They differ in what ends a command: a space, or nothing in braces."""
@@ -145,7 +146,7 @@ def test_latex_is_escaped_as_pandas_escapes_it(text):
     (theirs,) = re.findall(r"x.*x(?= \\\\\n)", style.to_latex())
     commands = [
         re.sub(r"(\\text(?:backslash|asciitilde|asciicircum))(?:\{\}| )|(?:\\space )", r"\1", each)
-        for each in (theirs, formats._tex(f"x{text}x").replace("-{}-", "--"))
+        for each in (theirs, re.sub(r"-\{\}(?=-)", "-", formats._tex(f"x{text}x")))
     ]
     assert commands[0].replace(" ", "") == commands[1].replace(" ", "")
 
