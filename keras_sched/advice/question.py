@@ -113,7 +113,7 @@ def of_optimizer(optimizer: Any) -> Optimizer:
 
     Raises:
         TypeError: If it is neither.
-        ValueError: If the name is unknown, or it is several optimizers.
+        ValueError: If the name is unknown, it is several optimizers, or its momentum is 1.
     """
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
@@ -140,11 +140,17 @@ def _of_object(optimizer: Any) -> Optimizer:
     driven = schedulable(optimizer)
     momentum = next((each for each in ("momentum", "beta_1") if each in driven), None)
     is_number = momentum is not None and momentum not in attached(optimizer)
+    start = float(getattr(optimizer, str(momentum))) if is_number else MOMENTUM
+    if start >= 1.0:
+        raise ValueError(
+            f"`optimizer` must have a momentum below 1. Received: an "
+            f"optimizer with {momentum}={start:g}"
+        )
     return Optimizer(
         name="sgd" if is_sgd else type(optimizer).__name__.casefold(),
         learning_rate=float(rate) if isinstance(rate, keras.Variable) else None,
         momentum=momentum,
-        start=float(getattr(optimizer, str(momentum))) if is_number else MOMENTUM,
+        start=start,
         clips=any(
             getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
         ),

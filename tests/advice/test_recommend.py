@@ -555,6 +555,16 @@ def test_short_budgets_get_no_cyclic_bits():
         ({"task": "cooking"}, ValueError, "`task` must be one of"),
         ({"optimizer": "best"}, ValueError, "`optimizer` must be one of"),
         ({"optimizer": keras.optimizers.SGD}, TypeError, "its name, not a class"),
+        pytest.param(
+            {"optimizer": keras.optimizers.SGD(0.1, momentum=1.0)},
+            *(ValueError, "`optimizer` must have a momentum below 1"),
+            id="a momentum of 1",
+        ),
+        pytest.param(
+            {"optimizer": keras.optimizers.MultiOptimizer(lambda _: keras.optimizers.SGD(0.1))},
+            *(ValueError, "`optimizer` must be one optimizer"),
+            id="several optimizers",
+        ),
         ({"steps": 3}, ValueError, "`steps` must be a whole number of at least 4"),
         ({"optimizer": None}, TypeError, "`optimizer` must be an optimizer"),
         ({"learning_rate": 1e300}, ValueError, "`learning_rate` must be"),
