@@ -193,7 +193,7 @@ def beside(
         mean, low, high = (100.0 * math.expm1(x) for x in (each.mean, each.low, each.high))
         print(
             f"   {setting}, {one} over {other}: {mean:+.1f} % [{low:+.1f}, {high:+.1f}], n = "
-            f"{each.blocks}; equal: p = {none[name]:.3f}; {margin:.1%} apart: p = {small[name]:.3f}"
+            f"{each.blocks}; equal: p = {none[name]:.2g}; {margin:.1%} apart: p = {small[name]:.2g}"
         )
     shown = sum(p < 0.05 for p in small.values())
     print(f"   equivalent: {shown} of {len(small)}")

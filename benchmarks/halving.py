@@ -41,10 +41,10 @@ def looked_at(table: pandas.DataFrame) -> list[tuple[float, bool, float]]:
         short, full = by_budget.get(SHORT), by_budget.get(1.0)
         if short is None or full is None:
             continue
-        both = sorted(set(short.index) & set(full.index))
-        short, full = short[both], full[both]
+        # Rates that were added at an edge of the full trainings are not there to be looked at.
+        short = short[sorted(set(short.index) & set(full.index))]
         again = full[short.nsmallest(KEPT).index]
-        cost = (SHORT * len(both) + KEPT) / len(both)
+        cost = (SHORT * len(short) + KEPT) / len(full)
         lost = 100.0 * (again.min() / full.min() - 1.0)
         found.append((cost, again.idxmin() == full.idxmin(), lost))
     return found

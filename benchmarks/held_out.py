@@ -73,20 +73,21 @@ class Held:
         """Return whether it is within 2.5 % of the best."""
         return self.regret(method) <= TIED
 
-    def is_indistinguishable(self) -> bool:
-        """Return whether it cannot be told from the best by a t-test.
+    def is_indistinguishable(self, method: str | None = None) -> bool:
+        """Return whether a method, by default the recommended one, cannot be told from the best.
 
-        The spread is that of all methods of the column together; where none is known 2.5 % count.
+        By a t-test with the spread of all methods of the column together; where none is known 2.5 %
+        count.
         """
         known = [row for row in self.true.values() if row.std is not None]
         if not known:
-            return self.is_tied()
+            return self.is_tied(method)
         seeds = [row.n or 3 for row in known]
         error = math.sqrt(
             float(np.mean([row.std**2 for row in known if row.std is not None])) * 2.0 / min(seeds)
         )
         least = float(scipy.stats.t.ppf(1.0 - _ALPHA / 2.0, sum(n - 1 for n in seeds)))
-        return self.true[self.picked].loss - self.best.loss <= least * error
+        return self.true[method or self.picked].loss - self.best.loss <= least * error
 
 
 def every(row: Evidence) -> bool:
@@ -184,7 +185,7 @@ _ASKED = (
     ("of REX's paper", "REX", every, every),
     ("the same, without what authors measured of their own methods", "REX", by_others, by_others),
     ("the same by published numbers alone", "REX", published_by_others, by_others),
-    ("the same, with the authors' methods to choose", "REX", by_others, every),
+    ("the same, with the authors' methods to choose", "REX", published_by_others, every),
     ("our own", "advice_", every, every),
     ("the same by published numbers alone", "advice_", published, every),
 )
@@ -211,8 +212,10 @@ def table() -> str:
         for method in _FIXED if known is asked else ():
             if all(method in each.true for each in found):
                 always, regret = constant(found, method)
+                untold = sum(each.is_indistinguishable(method) for each in found) / count
                 lines.append(
-                    f"| | always {method} | {_share(always / count)} | | {_share(regret, 1)} | |"
+                    f"| | always {method} | {_share(always / count)} | {_share(untold)} | "
+                    f"{_share(regret, 1)} | |"
                 )
     return "\n".join(lines)
 

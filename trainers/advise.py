@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_sched.advice import Advice
 
 _BAD_USAGE = 2
-# A screen that has fewer signs in a line is narrow.
+# A terminal with fewer columns is narrow.
 _WIDE = 118
 
 

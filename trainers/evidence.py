@@ -12,7 +12,7 @@ import dataclasses
 import pathlib
 import sys
 
-from keras_sched.advice.evidence import FAMILIES, written
+from keras_sched.advice.evidence import FAMILIES, distinct, written
 from trainers.reports.evidence import of_published, of_sweep
 
 _BAD_USAGE = 2
@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.writelines(f"Left out: {each}\n" for each in left)
         if not rows:
             raise ValueError("There must be a sweep, or `--published`. Received: none")
+        rows = distinct(rows, hint=": give each sweep a `--source` of its own")
         options.out.write_text(written(rows), "utf-8")
     except (OSError, TypeError, ValueError) as error:
         sys.stderr.write(f"trainers.evidence: {error}\n")

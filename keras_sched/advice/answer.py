@@ -101,7 +101,7 @@ class Advice:
         assumed: What it assumes of the length and of the learning rate.
         momentum: What is to be said of the momentum.
         precision: What is to be said of numeric precision.
-        notes: What is assumed, and what is not known.
+        notes: What the evidence covers, and what to look out for.
         reason: Why the first one is first where that is not for its regret; empty else.
         columns: All rows of evidence, as `why` compares them.
     """
@@ -155,7 +155,7 @@ class Advice:
             key = each.setting, each.optimizer, each.source, each.measured_by, each.metric
             by_setting.setdefault(key, []).append(value)
         for (setting, optimizer, source, who, metric), values in sorted(by_setting.items()):
-            by = "measured here" if who == "here" else f"{source}, by {who}"
+            by = f"{source}, measured here" if who == "here" else f"{source}, by {who}"
             lines.append(f"  {setting}, {optimizer} ({by}), {metric}: {', '.join(values)}")
         return "\n".join(lines)
 

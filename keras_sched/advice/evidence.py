@@ -45,7 +45,7 @@ MEASURED_BY = ("authors", "others", "here")
 # What a metric's value is to be a loss: itself if low is good, else what it lacks of its most.
 METRICS = {"error %": 0.0, "score of 100": 100.0, "loss": 0.0, "perplexity": 0.0}
 _SHARES = {"error %": "above 0 and at most 100", "score of 100": "at least 0 and below 100"}
-# Numbers beyond are no losses.
+# Larger numbers cannot be losses.
 _MOST = 1e30
 
 

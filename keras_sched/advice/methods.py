@@ -42,7 +42,8 @@ class Method:
     Attributes:
         name: As in the evidence.
         rate: Makes the schedule of the learning rate, of its peak.
-        momentum: Makes the schedule of the momentum, of its start; None for a constant one.
+        momentum: Makes the schedule of the momentum, of its start, but for 1cycle, which has values
+            of its own; None for a constant one.
         why: What is to be said for it, in a sentence.
     """
 
@@ -54,20 +55,42 @@ class Method:
     @functools.cached_property
     def bound(self) -> Bound:
         """What theory says of it."""
-        return bound(self.effective(_STEPS))
+        return self.bounded(_STEPS)
 
-    def effective(self, steps: int, optimizer: str = "sgd", start: float = MOMENTUM) -> np.ndarray:
-        """Return the rates of all steps, with what a momentum that moves makes of them.
-
-        Adam's step is a mean of gradients, whatever its momentum is; SGD's is a sum.
+    def bounded(
+        self,
+        steps: int,
+        *,
+        sums: bool = True,
+        start: float = MOMENTUM,
+        norms: np.ndarray | None = None,
+        kind: str = "l2",
+    ) -> Bound:
+        """Return what theory says of it; the base rate is that of the peak of the learning rate.
 
         Args:
             steps: Steps of the run.
-            optimizer: "sgd" or "adam".
+            sums: See `effective`.
+            start: See `effective`.
+            norms: Norms of the gradient, or None for constant ones.
+            kind: Which norms they are.
+        """
+        rates = self.effective(steps, sums=sums, start=start)
+        found = bound(rates, norms=norms, kind=kind)
+        # The momentum may be another one at the peak than at the start.
+        return Bound(found.value, found.base_rate / float(rates.max()))
+
+    def effective(self, steps: int, *, sums: bool = True, start: float = MOMENTUM) -> np.ndarray:
+        """Return the rates of all steps, with what a momentum that moves makes of them.
+
+        Args:
+            steps: Steps of the run.
+            sums: Whether the momentum sums steps, as of SGD; else, as of Adam, each is a mean,
+                however large the momentum is.
             start: The momentum of the methods that keep it.
         """
         rates = simulate(self.rate(1.0), n=steps).astype(np.float64)
-        if self.momentum is None or optimizer == "adam":
+        if self.momentum is None or not sums:
             return rates
         momenta = simulate(self.momentum(start), n=steps).astype(np.float64)
         return rates * (1.0 - start) / (1.0 - momenta)
@@ -130,6 +153,9 @@ _NEAR = {
 
 @functools.cache
 def prior() -> dict[str, float]:
-    """Return the mean effect of each method before anything is measured."""
+    """Return the mean effect of each method before anything is measured: in theory, with SGD.
+
+    What Adam makes of a momentum that moves is left to what was measured with it.
+    """
     found = {name: SLOPE * math.log(method.bound.value) for name, method in METHODS.items()}
     return found | {name: found[near] for name, near in _NEAR.items()}

@@ -13,9 +13,7 @@ from keras_sched.advice.question import Question, attends, recurs
 
 __all__ = ["assumed", "of_answer", "of_momentum", "reason"]
 
-# Runs of fewer steps than any but one that was measured.
-_FEW = 50
-# Momenta that are no further apart are alike.
+# Momenta that are closer count as the same.
 _NEAR = 0.05
 # Optimizers whose rates are usual ones of their kind.
 _USUAL = ("adam", "adamax", "adamw", "nadam", "rmsprop", "sgd", "sgdm")
@@ -110,7 +108,7 @@ def of_answer(
     added: Sequence[Evidence],
     used: Sequence[Evidence],
 ) -> tuple[str, ...]:
-    """Return what is assumed, and what is not known.
+    """Return what the evidence covers, and what to look out for.
 
     Args:
         rows: The answer.
@@ -120,11 +118,6 @@ def of_answer(
     """
     first = rows[0]
     notes = [_of_evidence(first, asked)]
-    if asked.steps is not None and asked.steps < _FEW:
-        notes.append(
-            f"In as few steps as {asked.steps} only one task was measured: there schedules that "
-            f"keep the rate high were ahead (None, WSD)."
-        )
     if asked.batch_size is not None:
         ratio = f"{asked.batch_size} / that size"
         factor = ratio if asked.kind == "sgd" else f"sqrt({ratio})"
@@ -148,7 +141,7 @@ def of_answer(
             "tell which schedule was best (docs/advice.md)."
         )
     if asked.model is not None:
-        notes += _of_model(asked.model, asked)
+        notes += _of_model(asked.model, first, asked)
     notes += _of_added(added, used)
     notes += _of_setting(asked, added)
     return tuple(notes)
@@ -174,10 +167,12 @@ def _of_evidence(first: Recommendation, asked: Question) -> str:
     )
 
 
-def _of_model(model: Any, asked: Question) -> list[str]:
+def _of_model(model: Any, first: Recommendation, asked: Question) -> list[str]:
     """Return what is to be said of a network."""
     if recurs(model) and not asked.optimizer.clips:
         return ["A recurrent network: clip the norm of its gradient, as with `clipnorm=1.0`."]
+    if attends(model) and not first.method.startswith("Warmup"):
+        return ['Networks with attention need a warmup: add one, as `.warmup("0.05dur")`.']
     if attends(model) or recurs(model):
         return []
     return [f"Of the {len(list(model.layers))} layers none calls for another schedule."]
@@ -200,7 +195,10 @@ def _of_added(added: Sequence[Evidence], used: Sequence[Evidence]) -> list[str]:
             f"follows from that."
         )
     if others := sorted({row.precision for row in added} - {"float32"}):
-        notes.append(f"Rows of {', '.join(others)} count for what is said of precision alone.")
+        notes.append(
+            f"Rows of {', '.join(others)} count for what is said of precision alone, where cost is "
+            f"feared and the run is not short."
+        )
     return notes
 
 

@@ -15,6 +15,8 @@ __all__ = ["advice", "cyclic"]
 
 # As "CPT 3-8/8" and "static 8/8": bits forward, fewest and most if they are cyclic, and backward.
 _BITS = re.compile(r"(?P<schedule>\w+) (?:\d+-)?(?P<most>\d+(?:/\d+)?)")
+# The schedule that is advised: in the papers' rows, and in ours.
+_CR = ("CPT", "CR")
 _WHO = {"authors": "by the method's authors", "here": "here", "others": "by others"}
 
 
@@ -49,7 +51,7 @@ def advice(asked: Question, rows: Sequence[Evidence]) -> str:
 
 
 def cyclic(rows: Sequence[Evidence]) -> dict[str, list[float]]:
-    """Return by how much the loss of cyclic bits is above that of static ones, by who measured it.
+    """Return by how much the loss of CR is above that of static bits, by who measured it.
 
     They are compared in all else alike, with as many bits at most, as differences of logarithms.
     """
@@ -58,7 +60,7 @@ def cyclic(rows: Sequence[Evidence]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for row, match in pairs:
         other = static.get(_alike(row, match))
-        if other is not None and other is not row:
+        if other is not None and match["schedule"] in _CR:
             found.setdefault(row.measured_by, []).append(math.log(row.loss / other.loss))
     return found
 

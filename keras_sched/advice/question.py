@@ -31,11 +31,13 @@ _CONSTANT, _ALLOWED = 0.8, 0.05
 # Norms that are needed.
 _LEAST = 10
 _NEEDED = "Measure norms at a constant rate: while a rate falls they change because of that."
-# What the momentum of an optimizer is called that is given by its name; SGD can be made with one.
-_NAMES: Mapping[str, str | None] = {
-    **dict.fromkeys(("adam", "adamax", "adamw", "lamb", "lion", "nadam"), "beta_1"),
-    **dict.fromkeys(("muon", "sgd", "sgdm"), "momentum"),
-    **dict.fromkeys(("adadelta", "adafactor", "adagrad", "ftrl", "rmsprop")),
+# What the momentum of an optimizer is called that is given by its name, and what it is; SGD can be
+# made with one.
+_NAMES: Mapping[str, tuple[str | None, float]] = {
+    **dict.fromkeys(("adam", "adamax", "adamw", "lamb", "lion", "nadam"), ("beta_1", 0.9)),
+    **dict.fromkeys(("sgd", "sgdm"), ("momentum", MOMENTUM)),
+    **dict.fromkeys(("adadelta", "adafactor", "adagrad", "ftrl", "rmsprop"), (None, MOMENTUM)),
+    "muon": ("momentum", 0.95),
 }
 
 
@@ -76,6 +78,11 @@ class Question:
     norms: np.ndarray | None
     setting: str | None
     baseline: str
+
+    @property
+    def sums(self) -> bool:
+        """Whether the optimizer's momentum sums steps; else it is a mean of them."""
+        return self.optimizer.name in ("rmsprop", "sgd", "sgdm")
 
     @property
     def kind(self) -> str:
@@ -131,7 +138,8 @@ def of_optimizer(optimizer: Any) -> Optimizer:
             f"optimizer={_validate.shown(optimizer)}"
         )
     name = _validate.choice("optimizer", optimizer.casefold(), tuple(_NAMES))
-    return Optimizer(name, None, _NAMES[name], is_named=True)
+    momentum, start = _NAMES[name]
+    return Optimizer(name, None, momentum, start, is_named=True)
 
 
 def _of_object(optimizer: Any) -> Optimizer:

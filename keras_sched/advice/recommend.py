@@ -25,7 +25,6 @@ from keras_sched.advice.question import (
     of_optimizer,
 )
 from keras_sched.schedules import Constant
-from keras_sched.theory import bound
 
 __all__ = ["recommend"]
 
@@ -90,7 +89,8 @@ def recommend(
             in the package.
         setting: A setting of the evidence, as one of your own: what was measured there counts as
             being of this task. None for a new one.
-        metric: "last", the value at the end, or "best", that of the best epoch.
+        metric: "last", the value at the end, or "best", that of the best epoch: it changes a note
+            only, as all evidence is of the end.
         baseline: The method that gains and rates are compared with, as "Cosine".
 
     Raises:
@@ -161,9 +161,9 @@ def _added(rows: Sequence[Evidence]) -> tuple[Evidence, ...]:
     Raises:
         ValueError: If one is of a method in a column of the package, and not the same.
     """
-    known = load()
-    distinct((*known, *rows), hint=" and in the package: give yours another source (`--source`)")
-    return tuple(row for row in rows if row not in set(known))
+    known = set(load())
+    distinct((*load(), *rows), hint=" and in the package: give yours another source (`--source`)")
+    return tuple(row for row in rows if row not in known)
 
 
 def _answered(asked: Question, added: tuple[Evidence, ...]) -> Advice:
@@ -197,12 +197,12 @@ def _rows(effects: Effects, asked: Question) -> list[Recommendation]:
     names = [method.name for method in methods]
     draws = effects.drawn(names, asked.family, asked.kind, asked.share, asked.setting)
     steps = min(asked.steps or _STEPS, _STEPS)
-    rates = [method.effective(steps, asked.kind, asked.optimizer.start) for method in methods]
-    flat = [bound(each) for each in rates]
+    known: dict[str, Any] = {"sums": asked.sums, "start": asked.optimizer.start}
+    flat = [method.bounded(steps, **known) for method in methods]
     here = flat
     if asked.norms is not None:
-        kind = "l2" if asked.kind == "sgd" else "l1"
-        here = [bound(each, norms=asked.norms, kind=kind) for each in rates]
+        known |= {"norms": asked.norms, "kind": "l2" if asked.kind == "sgd" else "l1"}
+        here = [method.bounded(steps, **known) for method in methods]
         # Theory with these norms, in the place of theory with constant ones.
         draws = draws + SLOPE * np.log([b.value / a.value for a, b in zip(flat, here, strict=True)])
     over = regrets(draws)

@@ -36,7 +36,7 @@ class Refined(Decay):
     Adam,
 
     .. math::
-        \eta_t \propto w_t \sum_{s > t} w_s,
+        \eta_t \propto w_t \sum_{s \ge t} w_s,
 
     which is the best of all schedules for a convex function with gradients of these norms. Norms
     that do not change give linear decay.

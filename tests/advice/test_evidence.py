@@ -176,11 +176,18 @@ def test_cells_with_failed_trainings_are_named(tmp_path, capsys):
     assert "Left out: A-SGDM, REX" in capsys.readouterr().err
 
 
-def test_what_is_measured_again_can_have_a_source_of_its_own(tmp_path):
+def test_what_is_measured_again_can_have_a_source_of_its_own(tmp_path, capsys):
     sweep = str(ROOT / "docs" / "advice" / "digits" / "results.parquet")
     for flags, source in (((), "advice_digits"), (("--source=again",), "again")):
         assert maker.main([sweep, *flags, f"--out={tmp_path / source}"]) == 0
         assert {each.source for each in read(tmp_path / source)} == {source}
+    other = (
+        sweep.replace("digits", "fashion"),
+        sweep.replace("advice/digits", "advice_precision/fashion"),
+    )
+    assert maker.main([*other, "--source=x", f"--out={tmp_path / 'both'}"]) == 2
+    assert "a `--source` of its own" in capsys.readouterr().err
+    assert not (tmp_path / "both").exists()
 
 
 @pytest.mark.parametrize("value", [-1.5, 27.5])

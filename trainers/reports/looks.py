@@ -153,7 +153,9 @@ def looks(results: Results) -> dict[str, Look]:
             marker = next((each for each in turned if each not in used), turned[0])
             used.add(marker)
         said = ", ".join(places[method][axis] for axis in rest)
-        dashes = _LINES[(variant + bends[places[method][first]]) % len(_LINES)]
+        # Where lines stand for what else differs, markers alone tell names of one colour apart.
+        line = variant if rest else bends[places[method][first]]
+        dashes = _LINES[line % len(_LINES)]
         found[method] = Look(colour, marker, dashes, 3 + 0.1 * index, places[method][first], said)
     return found
 
