@@ -186,6 +186,7 @@ _ASKED = (
     ("the same, without what authors measured of their own methods", "REX", by_others, by_others),
     ("the same by published numbers alone", "REX", published_by_others, by_others),
     ("the same, with the authors' methods to choose", "REX", published_by_others, every),
+    ("the same, with our own trainings as evidence, too", "REX", by_others, every),
     ("our own", "advice_", every, every),
     ("the same by published numbers alone", "advice_", published, every),
 )

@@ -169,13 +169,14 @@ def _of_evidence(first: Recommendation, asked: Question) -> str:
 
 def _of_model(model: Any, first: Recommendation, asked: Question) -> list[str]:
     """Return what is to be said of a network."""
+    notes = []
     if recurs(model) and not asked.optimizer.clips:
-        return ["A recurrent network: clip the norm of its gradient, as with `clipnorm=1.0`."]
+        notes.append("A recurrent network: clip the norm of its gradient, as with `clipnorm=1.0`.")
     if attends(model) and not first.method.startswith("Warmup"):
-        return ['Networks with attention need a warmup: add one, as `.warmup("0.05dur")`.']
-    if attends(model) or recurs(model):
-        return []
-    return [f"Of the {len(list(model.layers))} layers none calls for another schedule."]
+        notes.append('Networks with attention need a warmup: add one, as `.warmup("0.05dur")`.')
+    if not recurs(model) and not attends(model):
+        notes.append(f"Of the {len(list(model.layers))} layers none calls for another schedule.")
+    return notes
 
 
 def _of_added(added: Sequence[Evidence], used: Sequence[Evidence]) -> list[str]:

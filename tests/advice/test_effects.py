@@ -198,6 +198,9 @@ def test_without_what_authors_say_of_their_own_it_holds_in_two_thirds():
     found = held_out("REX", known=by_others, asked=by_others)
     assert not {"REX", "Demon", "Demon REX"} & {method for each in found for method in each.true}
     assert np.mean([each.is_tied() for each in found]) >= 0.65
+    # As it was asked first, with such methods to choose: missed.
+    first = held_out("REX", known=by_others)
+    assert np.mean([each.is_tied() for each in first]) < 0.65
     published = held_out("REX", known=published_by_others, asked=by_others)
     assert np.mean([each.is_indistinguishable() for each in published]) >= 0.65
 

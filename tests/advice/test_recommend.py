@@ -461,6 +461,9 @@ def attention(layer):
         lambda: attention(keras.layers.MultiHeadAttention(1, 2)),
         lambda: attention(keras.layers.GroupQueryAttention(2, 2, 1)),
         lambda: attention(keras.layers.Attention()),
+        lambda: keras.Sequential(
+            [attention(keras.layers.Attention()), keras.layers.LSTM(2, return_sequences=True)]
+        ),
         lambda: keras.Sequential([attention(keras.layers.MultiHeadAttention(1, 2))]),
     ],
 )
