@@ -19,7 +19,7 @@ import numpy as np
 import pandas
 
 import keras_sched as ks
-from benchmarks.held_out import Held, constant, held_out, weighed
+from benchmarks.held_out import FEWEST, Held, constant, held_out, weighed
 from configs.sweeps.refined import REFERENCES
 from keras_sched.advice.answer import TIED
 from keras_sched.advice.evidence import Evidence, load
@@ -109,6 +109,37 @@ def advised(found: Sequence[Held]) -> None:
     for method in (name for name in METHODS if all(name in each.true for each in found)):
         count, regret = constant(found, method)
         print(f"   always {method}: tied in {count}; regret {regret:.1%}")
+
+
+def early_winners(rows: Sequence[Evidence]) -> None:
+    """Print what the best method at a short budget costs at 100 %, beside REX, settings alike.
+
+    Where several are the best the mean of what they cost counts.
+    """
+    runs: dict[tuple[str, ...], dict[float, Column]] = {}
+    for row in rows:
+        if row.precision == "float32" and row.method in METHODS:
+            key = row.source, row.setting, row.optimizer, row.metric
+            runs.setdefault(key, {}).setdefault(row.budget, {})[row.method] = row
+    for budget in (0.05, 0.1, 0.25):
+        costs: dict[str, list[tuple[float, float]]] = {}
+        for (_, setting, *_), found in runs.items():
+            names = found.get(budget, {}).keys() & found.get(1.0, {}).keys()
+            if len(names) < FEWEST or "REX" not in names:
+                continue
+            short, full = ({name: found[at][name].loss for name in names} for at in (budget, 1.0))
+            least = min(full.values())
+            best = [full[name] for name in names if math.isclose(short[name], min(short.values()))]
+            cost = float(np.mean(best)) / least - 1.0, full["REX"] / least - 1.0
+            costs.setdefault(setting, []).append(cost)
+        means = 100.0 * np.mean([np.mean(each, axis=0) for each in costs.values()], axis=0)
+        every = 100.0 * np.array([cost for each in costs.values() for cost in each])
+        medians = np.median(every, axis=0)
+        print(
+            f"   the best at {budget:.0%}: {means[0]:.1f} % above the best at 100 % (median "
+            f"{medians[0]:.1f} %), always REX: {means[1]:.1f} % ({medians[1]:.1f} %); {len(every)} "
+            f"columns, {len(costs)} settings"
+        )
 
 
 def rates() -> None:
@@ -222,6 +253,9 @@ def main() -> None:
     compared(sgd, [("Demon", "Cosine"), ("Demon", "Step")])
     print("3. Advice: predicted from the papers and the other tasks")
     advised(held_out("advice_"))
+    for whose, is_here in (("papers", False), ("here", True)):
+        print(f"   winners of short runs, {whose}:")
+        early_winners([row for row in load() if (row.measured_by == "here") == is_here])
     print("4. Rates at 100 %")
     rates()
     print("5. Precision: the loss over that of float32, and counted bit operations")

@@ -4,9 +4,9 @@
 
 Each setting is predicted from all others: those of REX's paper, and those of our own sweeps; these
 also by published numbers alone. The paper's are asked for again without what authors measured of
-their own methods: with no such method to choose, once by published numbers alone; and with such
-methods to choose, of which nothing is known. Beside it stand methods that are always the same. No
-training is run; the tests of `tests/advice` hold the numbers to what docs/advice.md says.
+their own methods: with these methods to choose or without, and with our sweeps as evidence or
+without. Beside it stand methods that are always the same. No training is run; the tests of
+`tests/advice` hold the numbers to what docs/advice.md says.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from keras_sched.advice.evidence import Evidence, load
 from keras_sched.advice.methods import METHODS, prior
 
 __all__ = [
+    "FEWEST",
     "Held",
     "by_others",
     "constant",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 # Columns with fewer methods choose among too few.
-_FEWEST = 4
+FEWEST = 4
 _ALPHA, _LEVEL = 0.05, 0.90
 _FIXED = ("Cosine", "Linear", "REX", "Warmup REX", "WSD 20 %")
 
@@ -136,7 +137,7 @@ def held_out(
         for row in wanted:
             if row.setting == setting and row.method in METHODS:
                 columns.setdefault(row.column, {})[row.method] = row
-        found += [_held(effects, true) for true in columns.values() if len(true) >= _FEWEST]
+        found += [_held(effects, true) for true in columns.values() if len(true) >= FEWEST]
     return found
 
 

@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.out.parent.is_dir():
         sys.stderr.write(f"`--out` must be in a directory that is there. Received: {options.out}\n")
         return _BAD_USAGE
+    if options.source and not options.sweeps:
+        sys.stderr.write("`--source` must be of a sweep. Received: none\n")
+        return _BAD_USAGE
     try:
         rows = [*of_published()] if options.published else []
         for sweep in options.sweeps:
@@ -39,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.writelines(f"Left out: {each}\n" for each in left)
         if not rows:
             raise ValueError("There must be a sweep, or `--published`. Received: none")
-        rows = distinct(rows, hint=": give each sweep a `--source` of its own")
+        rows = distinct(rows, hint=": make a file for each sweep, with a `--source` of its own")
         options.out.write_text(written(rows), "utf-8")
     except (OSError, TypeError, ValueError) as error:
         sys.stderr.write(f"trainers.evidence: {error}\n")
@@ -55,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("sweeps", metavar="SWEEP", nargs="*", type=pathlib.Path)
     parser.add_argument("--out", metavar="FILE", type=pathlib.Path, required=True)
     parser.add_argument("--family", choices=FAMILIES, help="of the tasks; by default the program's")
-    parser.add_argument("--source", metavar="NAME", help="of the rows; by default the sweep's name")
+    parser.add_argument(
+        "--source", metavar="NAME", help="of the sweeps' rows; by default the sweep's name"
+    )
     parser.add_argument("--published", action="store_true", help="also the papers' numbers")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
     return parser

@@ -57,8 +57,8 @@ class Spreads:
 
 # What `estimated` finds in the table of the package. `method` and `own` are set: a dozen methods
 # are too few to tell how far they lie from theory, and hardly any was measured by its authors and
-# by others. `family` is where 200 rounds came to: it goes on falling slowly, and what is predicted
-# hardly depends on it.
+# by others. `family` is what 200 rounds give: it keeps decreasing slowly, and hardly changes
+# what is predicted.
 SPREADS = Spreads(0.03, 0.0223, 0.0174, 0.0104, 0.0750, 0.02, 0.0494)
 
 

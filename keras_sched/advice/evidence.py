@@ -44,9 +44,14 @@ OPTIMIZERS = ("sgd", "adam")
 MEASURED_BY = ("authors", "others", "here")
 # What a metric's value is to be a loss: itself if low is good, else what it lacks of its most.
 METRICS = {"error %": 0.0, "score of 100": 100.0, "loss": 0.0, "perplexity": 0.0}
-_SHARES = {"error %": "above 0 and at most 100", "score of 100": "at least 0 and below 100"}
-# Larger numbers cannot be losses.
+# Larger numbers cannot be losses, nor can smaller ones than their inverse.
 _MOST = 1e30
+_RANGES = {
+    "error %": "an error above 0 and at most 100",
+    "score of 100": "a score of at least 0 and below 100",
+    "loss": f"a loss from {1.0 / _MOST:g} to {_MOST:g}",
+    "perplexity": f"a perplexity from {1.0 / _MOST:g} to {_MOST:g}",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,16 +102,16 @@ class Evidence:
         _validate.choice("optimizer", self.optimizer, OPTIMIZERS)
         _validate.choice("metric", self.metric, tuple(METRICS))
         _validate.real("budget", self.budget, low=0.0, high=1.0, open_low=True)
-        _validate.real("value", self.value, low=-_MOST, high=_MOST)
+        _validate.real("value", self.value)
         if self.std is not None:
             _validate.real("std", self.std, low=0.0, high=_MOST)
         if self.n is not None:
             _validate.integer("n", self.n, low=1)
-        is_share = self.metric in _SHARES
-        if not 1.0 / _MOST <= self.loss <= (100.0 if is_share else _MOST):
+        highest = _MOST if self.metric in ("loss", "perplexity") else 100.0
+        if not 1.0 / _MOST <= self.loss <= highest:
             raise ValueError(
-                f"`value` must be {_SHARES.get(self.metric, 'a loss above 0')}. Received: "
-                f"value={self.value}, metric={self.metric!r}"
+                f"`value` must be {_RANGES[self.metric]}. Received: value={self.value}, "
+                f"metric={self.metric!r}"
             )
 
     @property

@@ -205,7 +205,7 @@ def _of_added(added: Sequence[Evidence], used: Sequence[Evidence]) -> list[str]:
 
 def _of_setting(asked: Question, added: Sequence[Evidence]) -> list[str]:
     """Return what is to be said of the settings of evidence."""
-    settings = sorted({row.setting for row in added})
+    settings = sorted({row.setting for row in added if row.precision == "float32"})
     notes = []
     if settings and asked.setting is None:
         notes.append(

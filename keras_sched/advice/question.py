@@ -50,6 +50,7 @@ class Optimizer:
         learning_rate: Its rate; None if it is not known, or follows a schedule.
         momentum: What its momentum is called; None if it has none that a schedule can move.
         start: The momentum, where it is constant; else a usual one.
+        sums: Whether its momentum sums steps, as that of SGD; else it is a mean of gradients.
         clips: Whether it clips gradients.
         is_named: Whether no more is known than its name.
     """
@@ -58,6 +59,7 @@ class Optimizer:
     learning_rate: float | None
     momentum: str | None
     start: float = MOMENTUM
+    sums: bool = False
     clips: bool = False
     is_named: bool = False
 
@@ -78,11 +80,6 @@ class Question:
     norms: np.ndarray | None
     setting: str | None
     baseline: str
-
-    @property
-    def sums(self) -> bool:
-        """Whether the optimizer's momentum sums steps; else it is a mean of them."""
-        return self.optimizer.name in ("rmsprop", "sgd", "sgdm")
 
     @property
     def kind(self) -> str:
@@ -139,7 +136,8 @@ def of_optimizer(optimizer: Any) -> Optimizer:
         )
     name = _validate.choice("optimizer", optimizer.casefold(), tuple(_NAMES))
     momentum, start = _NAMES[name]
-    return Optimizer(name, None, momentum, start, is_named=True)
+    sums = kind_of(name) == "sgd"
+    return Optimizer(name, None, momentum, start, sums=sums, is_named=True)
 
 
 def _of_object(optimizer: Any) -> Optimizer:
@@ -159,6 +157,7 @@ def _of_object(optimizer: Any) -> Optimizer:
         learning_rate=float(rate) if isinstance(rate, keras.Variable) else None,
         momentum=momentum,
         start=start,
+        sums=isinstance(optimizer, keras.optimizers.SGD | keras.optimizers.RMSprop),
         clips=any(
             getattr(optimizer, each, None) for each in ("clipnorm", "global_clipnorm", "clipvalue")
         ),

@@ -30,8 +30,8 @@ __all__ = ["recommend"]
 
 # Rates for cosine decay where none was given: usual ones.
 _USUAL = {"sgd": 0.1, "adam": 1e-3}
-# Steps on which theory looks at a run, at most: enough for a limit; and the fewest, where stairs
-# are still apart.
+# Steps on which theory looks at a run, at most: enough for a limit; and the fewest, on which the
+# steps of Step are not at one place.
 _STEPS, _FEWEST = 10_000, 4
 _HIGHEST = 1e6
 # What is for whom, and by how much it may be worse than the best, in units of the loss. A rate that
@@ -197,12 +197,12 @@ def _rows(effects: Effects, asked: Question) -> list[Recommendation]:
     names = [method.name for method in methods]
     draws = effects.drawn(names, asked.family, asked.kind, asked.share, asked.setting)
     steps = min(asked.steps or _STEPS, _STEPS)
-    known: dict[str, Any] = {"sums": asked.sums, "start": asked.optimizer.start}
-    flat = [method.bounded(steps, **known) for method in methods]
+    given: dict[str, Any] = {"sums": asked.optimizer.sums, "start": asked.optimizer.start}
+    flat = [method.bounded(steps, **given) for method in methods]
     here = flat
     if asked.norms is not None:
-        known |= {"norms": asked.norms, "kind": "l2" if asked.kind == "sgd" else "l1"}
-        here = [method.bounded(steps, **known) for method in methods]
+        given |= {"norms": asked.norms, "kind": "l2" if asked.kind == "sgd" else "l1"}
+        here = [method.bounded(steps, **given) for method in methods]
         # Theory with these norms, in the place of theory with constant ones.
         draws = draws + SLOPE * np.log([b.value / a.value for a, b in zip(flat, here, strict=True)])
     over = regrets(draws)

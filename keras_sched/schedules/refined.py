@@ -21,7 +21,7 @@ __all__ = ["Refined"]
 _POINTS = 101
 # Of the run: the width of the median by which norms are smoothed.
 _WIDTH = 0.1
-# Norms that are needed; and how far apart they may be, so that their squares are still numbers.
+# Norms that are needed; and the largest ratio of two, whose square does not overflow.
 _LEAST, _FARTHEST = 10, 1e100
 # Norms at either end that are dropped, as smoothing knows least of them.
 _DROPPED = 2

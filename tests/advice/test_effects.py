@@ -232,6 +232,6 @@ def test_the_spreads_are_those_of_the_table():
     known = [each for each in load() if each.precision == "float32"]
     found = estimated(known, prior(), rounds=20)
     for name, value in dataclasses.asdict(found).items():
-        # That of families falls on, slowly.
+        # That of families keeps decreasing slowly.
         rel = 0.15 if name == "family" else 0.03
         assert value == pytest.approx(getattr(SPREADS, name), rel=rel), name

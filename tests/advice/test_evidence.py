@@ -48,12 +48,21 @@ def test_rows_come_back_from_a_file(tmp_path):
         (written([row()]).replace(",10.0,", ",x,"), "Line 2 .* is no evidence"),
         (written([row()]).replace(",10.0,", ",nan,"), "Line 2 .* is no evidence"),
         (written([row()]).replace("graph", "cooking"), "`family` must be one of"),
-        (written([row()]).replace(",10.0,", ",0.0,"), "must be above 0 and at most 100"),
-        (written([row(metric="loss")]).replace(",10.0,", ",0.0,"), "must be a loss above 0"),
-        (written([row()]).replace(",10.0,", ",150.0,"), "must be above 0 and at most 100"),
-        (written([row(metric="loss")]).replace(",10.0,", ",1e-300,"), "must be a loss above 0"),
-        (written([row(metric="loss")]).replace(",10.0,", ",1e300,"), "`value` must be"),
-        (written([row(metric="score of 100")]).replace(",10.0,", ",-5.0,"), "must be at least 0"),
+        (written([row()]).replace(",10.0,", ",0.0,"), "must be an error above 0 and at most 100"),
+        (
+            written([row(metric="loss")]).replace(",10.0,", ",0.0,"),
+            "must be a loss from 1e-30 to 1e.30",
+        ),
+        (written([row()]).replace(",10.0,", ",150.0,"), "must be an error above 0 and at most 100"),
+        (
+            written([row(metric="loss")]).replace(",10.0,", ",1e-300,"),
+            "must be a loss from 1e-30 to 1e.30",
+        ),
+        (written([row(metric="loss")]).replace(",10.0,", ",1e300,"), "must be a loss from"),
+        (
+            written([row(metric="score of 100")]).replace(",10.0,", ",-5.0,"),
+            "must be a score of at least 0",
+        ),
         (written([]), "must have rows"),
     ],
 )
@@ -186,7 +195,9 @@ def test_what_is_measured_again_can_have_a_source_of_its_own(tmp_path, capsys):
         sweep.replace("advice/digits", "advice_precision/fashion"),
     )
     assert maker.main([*other, "--source=x", f"--out={tmp_path / 'both'}"]) == 2
-    assert "a `--source` of its own" in capsys.readouterr().err
+    assert "make a file for each sweep" in capsys.readouterr().err
+    assert maker.main(["--published", "--source=x", f"--out={tmp_path / 'both'}"]) == 2
+    assert "`--source` must be of a sweep" in capsys.readouterr().err
     assert not (tmp_path / "both").exists()
 
 

@@ -56,15 +56,21 @@ def test_a_name_stands_for_the_optimizer_that_keras_makes_of_it(name):
 
 def test_a_momentum_that_sums_steps_is_seen_as_such():
     """RMSprop's does, and is of Adam's kind in all else."""
+
+    class Derived(keras.optimizers.RMSprop):
+        pass
+
     factors = [
         {each.method: each.rate_factor for each in ks.recommend("tabular", optimizer=made).rows}
         for made in (
             keras.optimizers.RMSprop(1e-3, momentum=0.9),
             keras.optimizers.SGD(0.1, momentum=0.9),
             keras.optimizers.Adam(1e-3),
+            Derived(1e-3, momentum=0.9),
         )
     ]
-    assert factors[0] == factors[1] and factors[2]["Demon"] == factors[2]["None"]
+    assert factors[0] == factors[1] == factors[3]
+    assert factors[2]["Demon"] == factors[2]["None"]
     assert factors[0]["Demon"] > 2.0 * factors[0]["None"]
 
 

@@ -55,7 +55,7 @@ def test_what_is_printed_trains_with_the_optimizer(optimizer, fear):
         model.fit(x, x, batch_size=4, verbose=0, callbacks=[scheduler])
     assert advice.rows[0].call in str(advice)
     has_momentum = {each.method for each in advice.rows} == METHODS.keys()
-    assert has_momentum != any("left out" in each for each in [advice.momentum])
+    assert has_momentum == ("left out" not in advice.momentum)
 
 
 def test_a_run_of_open_end_is_a_constant_rate_and_a_cooldown_of_its_own():
@@ -257,6 +257,16 @@ def test_momentum_is_advised_where_it_is_expected_to_be_better_than_what_is_reco
     ]
     advice = ks.recommend("graph", optimizer="sgd", evidence=own, setting="mine")
     assert advice.rows[0].method == "None" and advice.momentum == "Momentum: keep it constant."
+    moved = [
+        dataclasses.replace(each, schedule="REX", momentum="Demon")
+        if each.schedule == "None"
+        else each
+        for each in own
+    ]
+    asked = {"optimizer": "sgd", "evidence": moved, "setting": "mine", "fear": "divergence"}
+    other = ks.recommend("graph", **asked)
+    assert other.rows[0].momentum is None
+    assert other.momentum == "Momentum: let it change, as in Demon REX."
 
 
 def test_the_rate_is_that_of_the_baseline_times_the_factor():
