@@ -104,6 +104,8 @@ def test_a_rate_of_the_optimizer_that_cannot_be_is_refused_where_it_is_used(rate
     [
         (np.full(60, 0.1), True),
         (np.r_[np.linspace(0.01, 0.1, 3), np.full(57, 0.1)], True),
+        (np.r_[np.full(57, 0.1), np.full(3, 0.01)], True),
+        (np.r_[np.full(56, 0.1), np.full(4, 0.01)], False),
         (np.linspace(0.1, 0.0, 60), False),
         (np.linspace(0.001, 0.1, 60), False),
         (np.r_[np.linspace(0.1, 0.001, 30), np.linspace(0.001, 0.1, 30)], False),

@@ -158,6 +158,9 @@ def test_settings_that_are_known_are_named_as_such():
     own = [row(name, setting="digits") for name in ("REX", "Cosine")]
     asked = {"task": "graph", "optimizer": "sgd"}
     assert "as those of the package: digits." in " ".join(ks.recommend(**asked, evidence=own).notes)
+    bits = [dataclasses.replace(each, precision="CR 3-8/8") for each in own]
+    said = " ".join(ks.recommend(**asked, evidence=bits).notes)
+    assert "what is said of precision alone" in said and "pass `setting=`" not in said
     other = " ".join(ks.recommend(**asked, setting="vae").notes)
     assert "The setting vae is of the family image generation." in other
     assert "is of the family" not in " ".join(ks.recommend(**asked, setting="graph").notes)
@@ -289,6 +292,14 @@ def test_why_shows_what_was_measured():
     for budget in (0.01, 0.05, 1.0):
         rex, cosine = (found["sgd", budget, name] for name in ("REX", "Cosine"))
         assert f"{100 * budget:g} %: {rex:.4g} ({cosine:.4g})" in line
+    again = [
+        dataclasses.replace(each, source="mine")
+        for each in load()
+        if each.source == "advice_digits"
+    ]
+    lines = ks.recommend(**ASKED, evidence=again).why("REX").splitlines()
+    for source in ("mine", "advice_digits"):
+        assert sum(f"digits, sgd ({source}, measured here)" in each for each in lines) == 1
     assert "not measured: theory only" in advice.why("Warmup Linear")
     with pytest.raises(ValueError, match="`method` must be one of"):
         advice.why("SGDR")

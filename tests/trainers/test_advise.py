@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 ASKED = ["--task=graph", "--optimizer=adamw", "--budget=0.1"]
 
 
-@pytest.mark.parametrize("width", [60, 80, 150])
+@pytest.mark.parametrize("width", [40, 60, 80, 150])
 def test_it_prints_the_answer(width, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(width))
     assert advise.main(ASKED) == 0
